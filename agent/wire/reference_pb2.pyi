@@ -1,0 +1,144 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ReferenceFile(_message.Message):
+    __slots__ = ("format", "sections")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    format: int
+    sections: _containers.RepeatedCompositeFieldContainer[Section]
+    def __init__(self, format: _Optional[int] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ...) -> None: ...
+
+class Section(_message.Message):
+    __slots__ = ("key", "checksum", "body")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    checksum: int
+    body: bytes
+    def __init__(self, key: _Optional[str] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class Layout(_message.Message):
+    __slots__ = ("model", "version", "features", "window_seconds", "task", "positive_label", "trained_at_unix_nano", "segments", "protected")
+    class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TASK_UNSPECIFIED: _ClassVar[Layout.Task]
+        TASK_BINARY: _ClassVar[Layout.Task]
+        TASK_MULTICLASS: _ClassVar[Layout.Task]
+        TASK_REGRESSION: _ClassVar[Layout.Task]
+        TASK_RANKING: _ClassVar[Layout.Task]
+        TASK_OTHER: _ClassVar[Layout.Task]
+    TASK_UNSPECIFIED: Layout.Task
+    TASK_BINARY: Layout.Task
+    TASK_MULTICLASS: Layout.Task
+    TASK_REGRESSION: Layout.Task
+    TASK_RANKING: Layout.Task
+    TASK_OTHER: Layout.Task
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_LABEL_FIELD_NUMBER: _ClassVar[int]
+    TRAINED_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    features: _containers.RepeatedCompositeFieldContainer[Feature]
+    window_seconds: float
+    task: Layout.Task
+    positive_label: str
+    trained_at_unix_nano: int
+    segments: _containers.RepeatedScalarFieldContainer[str]
+    protected: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size")
+    class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SOURCE_UNSPECIFIED: _ClassVar[Feature.Source]
+        SOURCE_FEATURE: _ClassVar[Feature.Source]
+        SOURCE_PREDICTION: _ClassVar[Feature.Source]
+        SOURCE_SCORE: _ClassVar[Feature.Source]
+        SOURCE_LATENCY: _ClassVar[Feature.Source]
+    SOURCE_UNSPECIFIED: Feature.Source
+    SOURCE_FEATURE: Feature.Source
+    SOURCE_PREDICTION: Feature.Source
+    SOURCE_SCORE: Feature.Source
+    SOURCE_LATENCY: Feature.Source
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Feature.Kind]
+        KIND_NUMBER: _ClassVar[Feature.Kind]
+        KIND_TEXT: _ClassVar[Feature.Kind]
+        KIND_FLAG: _ClassVar[Feature.Kind]
+        KIND_VECTOR: _ClassVar[Feature.Kind]
+    KIND_UNSPECIFIED: Feature.Kind
+    KIND_NUMBER: Feature.Kind
+    KIND_TEXT: Feature.Kind
+    KIND_FLAG: Feature.Kind
+    KIND_VECTOR: Feature.Kind
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    INTEGRAL_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: Feature.Source
+    kind: Feature.Kind
+    edges: _containers.RepeatedScalarFieldContainer[float]
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    public: bool
+    critical: bool
+    ignored: bool
+    integral: bool
+    size: int
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ...) -> None: ...
+
+class Blocks(_message.Message):
+    __slots__ = ("start_unix_nano", "rows", "counts")
+    START_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    start_unix_nano: _containers.RepeatedScalarFieldContainer[int]
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    counts: bytes
+    def __init__(self, start_unix_nano: _Optional[_Iterable[int]] = ..., rows: _Optional[_Iterable[int]] = ..., counts: _Optional[bytes] = ...) -> None: ...
+
+class Quantiles(_message.Message):
+    __slots__ = ("kll",)
+    class KllEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    KLL_FIELD_NUMBER: _ClassVar[int]
+    kll: _containers.ScalarMap[str, bytes]
+    def __init__(self, kll: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+
+class Origin(_message.Message):
+    __slots__ = ("made_by", "made_at_unix_nano", "source", "rows")
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    MADE_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    made_by: str
+    made_at_unix_nano: int
+    source: str
+    rows: int
+    def __init__(self, made_by: _Optional[str] = ..., made_at_unix_nano: _Optional[int] = ..., source: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,147 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class FrameHead(_message.Message):
+    __slots__ = ("offset", "arrived_unix_nano", "kind", "verdict", "config_hash", "client_id", "sequence", "covered_unix_nano", "response")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[FrameHead.Kind]
+        KIND_REQUEST: _ClassVar[FrameHead.Kind]
+        KIND_TICK: _ClassVar[FrameHead.Kind]
+    KIND_UNSPECIFIED: FrameHead.Kind
+    KIND_REQUEST: FrameHead.Kind
+    KIND_TICK: FrameHead.Kind
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ARRIVED_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    COVERED_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    arrived_unix_nano: int
+    kind: FrameHead.Kind
+    verdict: bytes
+    config_hash: int
+    client_id: str
+    sequence: int
+    covered_unix_nano: int
+    response: bytes
+    def __init__(self, offset: _Optional[int] = ..., arrived_unix_nano: _Optional[int] = ..., kind: _Optional[_Union[FrameHead.Kind, str]] = ..., verdict: _Optional[bytes] = ..., config_hash: _Optional[int] = ..., client_id: _Optional[str] = ..., sequence: _Optional[int] = ..., covered_unix_nano: _Optional[int] = ..., response: _Optional[bytes] = ...) -> None: ...
+
+class Series(_message.Message):
+    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "recent", "counters", "learner", "last_seen_unix_nano", "total", "kll", "reference")
+    class KllEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_HASH_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    RECENT_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    LEARNER_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    KLL_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    role: int
+    deployment: str
+    tenant: str
+    reference_hash: int
+    open: _containers.RepeatedCompositeFieldContainer[Window]
+    recent: _containers.RepeatedCompositeFieldContainer[Window]
+    counters: Counters
+    learner: bytes
+    last_seen_unix_nano: int
+    total: bytes
+    kll: _containers.ScalarMap[str, bytes]
+    reference: bytes
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., recent: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., reference: _Optional[bytes] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum")
+    class SegmentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    COVERED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_SUM_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    rows: int
+    counts: bytes
+    latency: bytes
+    covered_seconds: float
+    segments: _containers.ScalarMap[str, bytes]
+    errors: int
+    latency_sum: float
+    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ...) -> None: ...
+
+class Counters(_message.Message):
+    __slots__ = ("values",)
+    class ValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.ScalarMap[str, int]
+    def __init__(self, values: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Client(_message.Message):
+    __slots__ = ("id", "sequences", "responses", "last_seen_unix_nano", "report", "model")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSES_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    sequences: _containers.RepeatedScalarFieldContainer[int]
+    responses: _containers.RepeatedScalarFieldContainer[bytes]
+    last_seen_unix_nano: int
+    report: bytes
+    model: str
+    def __init__(self, id: _Optional[str] = ..., sequences: _Optional[_Iterable[int]] = ..., responses: _Optional[_Iterable[bytes]] = ..., last_seen_unix_nano: _Optional[int] = ..., report: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
+
+class Learner(_message.Message):
+    __slots__ = ("frames",)
+    class Frame(_message.Message):
+        __slots__ = ("arrived_unix_nano", "verdict", "request")
+        ARRIVED_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+        VERDICT_FIELD_NUMBER: _ClassVar[int]
+        REQUEST_FIELD_NUMBER: _ClassVar[int]
+        arrived_unix_nano: int
+        verdict: bytes
+        request: bytes
+        def __init__(self, arrived_unix_nano: _Optional[int] = ..., verdict: _Optional[bytes] = ..., request: _Optional[bytes] = ...) -> None: ...
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[Learner.Frame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[Learner.Frame, _Mapping]]] = ...) -> None: ...
