@@ -1,0 +1,347 @@
+"""Values to cells: the exact counts everything is judged on.
+
+A layout gives every watched value a run of cells in one flat array: its bins, then seven special cells. A batch becomes
+a matrix of cell numbers, and one `bincount` counts all features at once. Counts add up over windows and replicas.
+
+    numbers   [below, bin 0 … bin k-1, above]          then the specials
+    texts     [category 0 … k-1, other, never seen]    then the specials
+    flags     [false, true]                             then the specials
+    specials  [null, absent, nan, +inf, -inf, mismatch, fractional]
+
+"other" are categories seen in the reference that have no bin of their own; "never seen" are the rest. `fractional` is
+counted beside a value's own bin (only for features whose reference was integral), so it is not part of the total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import xxhash
+
+from agent.records import ABSENT, NULL, Batch, Bools, Cells, Columns, Floats, Ints, Kind, Source
+
+NULL_CELL, ABSENT_CELL, NAN_CELL, INF_CELL, NEGATIVE_INF_CELL, MISMATCH_CELL, FRACTIONAL_CELL = range(7)
+SPECIALS = 7
+OTHER_SEEN_MAX = 65_536  # categories remembered as "seen", as 8-byte hashes
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One watched value and its bins.
+
+    edges: strictly rising, float64 (k+1,); bin i is [edges[i], edges[i+1]), the last one closed above.
+    categories: texts with a bin of their own; seen: xxh3-64 of every other category of the reference.
+    """
+
+    name: str
+    source: Source
+    kind: Kind
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    seen: frozenset[int] = frozenset()
+    public: bool = False
+    critical: bool = False
+    ignored: bool = False
+    integral: bool = False
+    size: int = 0
+
+    @cached_property
+    def bins(self) -> int:
+        """Cells that carry values (below, above, other and never seen included)."""
+        if self.kind is Kind.NUMBER:
+            return len(self.edges) + 1
+        if self.kind is Kind.TEXT:
+            return len(self.categories) + 2
+        return 2 if self.kind is Kind.FLAG else 0
+
+    @property
+    def cells(self) -> int:
+        return self.bins + SPECIALS
+
+    @cached_property
+    def _split(self) -> Floats:
+        # The last edge belongs to the last bin: everything up to and including it.
+        edges = np.array(self.edges, dtype=np.float64)
+        if edges.size:
+            edges[-1] = np.nextafter(edges[-1], np.inf)
+        return edges
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {category: i for i, category in enumerate(self.categories)}
+
+    def label(self, cell: int) -> str:
+        """What the cell holds, for people inside the pod."""
+        if cell >= self.bins:
+            return ("null", "absent", "NaN", "+inf", "-inf", "wrong type", "fractional")[cell - self.bins]
+        if self.kind is Kind.NUMBER:
+            if cell == 0:
+                return f"< {self.edges[0]:.6g}"
+            if cell == self.bins - 1:
+                return f"> {self.edges[-1]:.6g}"
+            return f"{self.edges[cell - 1]:.6g} to {self.edges[cell]:.6g}"
+        if self.kind is Kind.TEXT:
+            return (*self.categories, "other", "never seen")[cell]
+        return ("false", "true")[cell]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every feature's cells lie. Two layouts with the same hash count alike."""
+
+    features: tuple[Feature, ...]
+    window_seconds: float = 3600.0
+
+    @cached_property
+    def starts(self) -> Ints:
+        """int64 (features + 1,): the first cell of each feature; the last entry is the number of cells."""
+        return np.concatenate(([0], np.cumsum([f.cells for f in self.features], dtype=np.int64))).astype(np.int64)
+
+    @property
+    def cells(self) -> int:
+        return int(self.starts[-1])
+
+    @cached_property
+    def hash(self) -> int:
+        """xxh3-64 over everything that decides which value lands in which cell."""
+        state = xxhash.xxh3_64()
+        for f in self.features:
+            state.update(repr((f.name, int(f.source), int(f.kind), f.edges, f.categories, f.integral)).encode())
+            state.update(np.array(sorted(f.seen), dtype=np.uint64).tobytes())
+        return state.intdigest()
+
+    @cached_property
+    def index(self) -> Mapping[tuple[Source, str], int]:
+        return {(f.source, f.name): i for i, f in enumerate(self.features)}
+
+    def slice(self, feature: int) -> slice:
+        """The cells of one feature."""
+        return slice(int(self.starts[feature]), int(self.starts[feature + 1]))
+
+    @cached_property
+    def _grid(self) -> Grid:
+        return Grid.of(self)
+
+    def place(self, batch: Batch) -> Placed:
+        """The cell of every value: the hot path. About 8 ns a number and 10 ns a text in batches of 500."""
+        cells = np.empty((len(self.features), batch.rows), dtype=np.int32)
+        extra: list[Cells] = []
+        full: list[int] = []  # numbers present in every row go through the grid together
+        values: list[Floats] = []
+        numbers = batch.features.numbers
+        for i, feature in enumerate(self.features):
+            if feature.kind is Kind.NUMBER and feature.source is not Source.LATENCY:
+                found = (numbers if feature.source is Source.FEATURE else batch.outputs.numbers).get(feature.name)
+                if found is not None and found.state is None and i in self._grid.rows:
+                    full.append(i)
+                    values.append(found.values)
+                    continue
+            columns = batch.features if feature.source is Source.FEATURE else batch.outputs
+            _place(feature, columns, int(self.starts[i]), cells[i], extra, batch)
+        if full:
+            self._place_full(full, np.stack(values), cells, extra)
+        return Placed(cells, np.concatenate(extra) if extra else None)
+
+    def _place_full(self, full: list[int], values: Floats, cells: Cells, extra: list[Cells]) -> None:
+        finite = np.isfinite(values)
+        clean = finite.all()
+        found = self._grid.cells(full, values if clean else np.where(finite, values, 0.0))
+        if not clean:
+            for k in np.flatnonzero(~finite.all(axis=1)):
+                special = int(self.starts[full[k]]) + self.features[full[k]].bins
+                _place_not_finite(values[k], special, found[k])
+        for k, i in enumerate(full):
+            if self.features[i].integral:
+                _count_fractional(values[k], finite[k], int(self.starts[i]) + self.features[i].bins, extra)
+        if len(full) == len(cells):
+            cells[:] = found
+        else:
+            cells[full] = found
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Finds bins without a search: an even grid over a feature's inner edges, fine enough that a square holds one edge.
+
+    The square of x is monotone in x, so edges of lower squares lie below x and those of higher ones above; x is compared
+    with the one edge of its own square. Exact, and 3x faster than a binary search, whose branches are not predictable.
+    """
+
+    SQUARES = 1024
+
+    rows: Mapping[int, int]  # feature -> its row in the tables
+    low: Floats  # (rows, 1)
+    scale: Floats  # (rows, 1)
+    base: Cells  # (rows, 1): where the feature's squares begin
+    cell: Cells  # (rows × SQUARES,): the cell at the square's beginning
+    edge: Floats  # (rows × SQUARES,): the edge inside it, or inf
+
+    @classmethod
+    def of(cls, layout: Layout) -> Grid:
+        rows: dict[int, int] = {}
+        low, scale, cell, edge = [], [], [], []
+        for i, feature in enumerate(layout.features):
+            if feature.kind is not Kind.NUMBER or len(feature.edges) < 2:
+                continue
+            edges = feature._split
+            inner = edges[1:-1] if len(edges) > 3 else edges
+            span = inner[-1] - inner[0]
+            with np.errstate(over="ignore", invalid="ignore"):
+                step = (cls.SQUARES - 3) / span
+                squares = np.clip((edges - inner[0]) * step + 1.0, 0.0, cls.SQUARES - 1.0)
+            if not (np.isfinite(step) and np.isfinite(squares).all()):
+                continue
+            squares = squares.astype(np.int32)
+            if len(np.unique(squares)) < len(edges):
+                continue  # too uneven for the grid: searched instead
+            rows[i] = len(rows)
+            low.append(inner[0])
+            scale.append(step)
+            before = np.searchsorted(squares, np.arange(cls.SQUARES), side="left")
+            cell.append(before.astype(np.int32) + np.int32(layout.starts[i]))
+            own = np.full(cls.SQUARES, np.inf)
+            own[squares] = edges
+            edge.append(own)
+        column = (len(rows), 1)
+        return cls(
+            rows=rows,
+            low=np.array(low).reshape(column),
+            scale=np.array(scale).reshape(column),
+            base=(np.arange(len(rows), dtype=np.int32) * cls.SQUARES).reshape(column),
+            cell=np.concatenate(cell) if cell else np.empty(0, np.int32),
+            edge=np.concatenate(edge) if edge else np.empty(0),
+        )
+
+    def cells(self, features: list[int], values: Floats) -> Cells:
+        """int32, of values' shape (features, rows). Values must be finite."""
+        which = [self.rows[i] for i in features]
+        everything = which == list(range(len(self.rows)))
+        low, scale, base = (a if everything else a[which] for a in (self.low, self.scale, self.base))
+        with np.errstate(over="ignore"):
+            square = values - low
+            square *= scale
+            square += 1.0
+        np.maximum(square, 0.0, out=square)
+        np.minimum(square, self.SQUARES - 1.0, out=square)
+        index = square.astype(np.int32)
+        index += base
+        found = self.cell.take(index)
+        found += values >= self.edge.take(index)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """cells: int32 (features, rows); extra: further cells to count (fractional numbers), or None."""
+
+    cells: Cells
+    extra: Cells | None = field(default=None)
+
+    def count(self, size: int, rows: np.ndarray | None = None) -> Ints:
+        """int64 (size,): how many values lie in each cell; `rows` selects some of them (boolean mask or indices)."""
+        chosen = self.cells if rows is None else self.cells[:, rows]
+        counts = np.bincount(chosen.ravel(), minlength=size)
+        if self.extra is not None and rows is None:
+            counts += np.bincount(self.extra, minlength=size)
+        return counts
+
+
+def _place(feature: Feature, columns: Columns, start: int, out: Cells, extra: list[Cells], batch: Batch) -> None:
+    special = start + feature.bins
+    if feature.source is Source.LATENCY:
+        _place_latency(feature, start, out, batch)
+        return
+    own = _own_column(feature, columns)
+    if own is None:
+        out.fill(special + ABSENT_CELL)
+        state = None
+    else:
+        state = own.state
+        if feature.kind is Kind.NUMBER:
+            _place_numbers(feature, own.values, start, out, extra)
+        elif feature.kind is Kind.TEXT:
+            table = np.array([start + c for c in text_cells(feature, own.dictionary)], dtype=np.int32)
+            if table.size:
+                np.take(table, own.codes, out=out, mode="clip")
+            else:
+                out.fill(special + ABSENT_CELL)
+        elif feature.kind is Kind.FLAG:
+            np.add(own.values, start, out=out, casting="unsafe")
+        else:
+            out.fill(special + NULL_CELL)  # vectors have no cells of their own yet
+        if state is None:
+            return
+        out[state == NULL] = special + NULL_CELL
+        out[state == ABSENT] = special + ABSENT_CELL
+    # Rows where the feature's own type is absent may carry it in another: a type mismatch, or a null said there.
+    for other in _other_columns(feature, columns):
+        present = np.ones(batch.rows, dtype=bool) if other.state is None else other.state != ABSENT
+        if state is not None:
+            present = present & (state == ABSENT)
+        is_null = np.zeros(batch.rows, dtype=bool) if other.state is None else other.state == NULL
+        out[present & ~is_null] = special + MISMATCH_CELL
+        out[present & is_null] = special + NULL_CELL
+
+
+def _own_column(feature: Feature, columns: Columns):  # type: ignore[no-untyped-def]
+    if feature.kind is Kind.NUMBER:
+        return columns.numbers.get(feature.name)
+    if feature.kind is Kind.TEXT:
+        return columns.texts.get(feature.name)
+    return columns.flags.get(feature.name) if feature.kind is Kind.FLAG else columns.vectors.get(feature.name)
+
+
+def _other_columns(feature: Feature, columns: Columns):  # type: ignore[no-untyped-def]
+    by_kind = {Kind.NUMBER: columns.numbers, Kind.TEXT: columns.texts, Kind.FLAG: columns.flags, Kind.VECTOR: columns.vectors}
+    return [found[feature.name] for kind, found in by_kind.items() if kind is not feature.kind and feature.name in found]
+
+
+def _place_numbers(feature: Feature, values: Floats, start: int, out: Cells, extra: list[Cells]) -> None:
+    found = np.searchsorted(feature._split, values, side="right")
+    np.add(found, start, out=out, casting="unsafe")
+    special = start + feature.bins
+    finite = np.isfinite(values)
+    if not finite.all():
+        _place_not_finite(values, special, out)
+    if feature.integral:
+        _count_fractional(values, finite, special, extra)
+
+
+def _place_not_finite(values: Floats, special: int, out: Cells) -> None:
+    out[np.isnan(values)] = special + NAN_CELL
+    out[values == np.inf] = special + INF_CELL
+    out[values == -np.inf] = special + NEGATIVE_INF_CELL
+
+
+def _count_fractional(values: Floats, finite: Bools, special: int, extra: list[Cells]) -> None:
+    broken = int(np.count_nonzero(finite & (values != np.rint(values))))
+    if broken:
+        extra.append(np.full(broken, special + FRACTIONAL_CELL, dtype=np.int32))
+
+
+def _place_latency(feature: Feature, start: int, out: Cells, batch: Batch) -> None:
+    if batch.latency is None:
+        out.fill(start + feature.bins + ABSENT_CELL)
+        return
+    np.add(np.searchsorted(feature._split, batch.latency, side="right"), start, out=out, casting="unsafe")
+    out[~np.isfinite(batch.latency)] = start + feature.bins + ABSENT_CELL
+
+
+def text_cells(feature: Feature, dictionary: Sequence[str]) -> list[int]:
+    """The cell (from 0) of each of the dictionary's texts."""
+    index, seen, known = feature._index, feature.seen, len(feature.categories)
+    found = []
+    for text in dictionary:
+        cell = index.get(text)
+        if cell is None:
+            cell = known if seen and text_hash(text) in seen else known + 1
+        found.append(cell)
+    return found
+
+
+def text_hash(text: str) -> int:
+    """xxh3-64 of the UTF-8 bytes."""
+    return xxhash.xxh3_64_intdigest(text.encode())

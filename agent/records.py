@@ -1,0 +1,230 @@
+"""The values that travel between the stations. Frozen, trusted inside: the door (`ingest`) has doubted them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Cells = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
+
+
+class Source(IntEnum):
+    """Where a watched value comes from. Numbers as in reference.proto."""
+
+    FEATURE = 1
+    PREDICTION = 2
+    SCORE = 3
+    LATENCY = 4
+
+
+class Kind(IntEnum):
+    """What type a watched value has in the schema. Numbers as in reference.proto."""
+
+    NUMBER = 1
+    TEXT = 2
+    FLAG = 3
+    VECTOR = 4
+
+
+class Role(IntEnum):
+    """Whose answer was used. Numbers as in recorder.proto."""
+
+    PRIMARY = 1
+    SHADOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKey:
+    """What made a prediction; one series of counts each."""
+
+    name: str
+    version: str = ""
+    role: Role = Role.PRIMARY
+    deployment: str = ""
+    tenant: str = ""
+
+    def attributes(self) -> dict[str, str]:
+        """OpenTelemetry attributes of this series (never of the Resource)."""
+        found = {"sidelight.model.name": self.name, "sidelight.model.version": self.version}
+        if self.role is not Role.PRIMARY:
+            found["sidelight.model.role"] = self.role.name.lower()
+        if self.deployment:
+            found["sidelight.model.deployment"] = self.deployment
+        if self.tenant:
+            found["sidelight.tenant"] = self.tenant
+        return found
+
+
+# State of one value, where a column is not simply full.
+PRESENT, NULL, ABSENT = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """values: float64 (rows,), NaN and ±inf allowed; state: uint8 (rows,) of PRESENT/NULL/ABSENT, None when all present."""
+
+    values: Floats
+    state: Bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Row i is dictionary[codes[i]]; codes int32 (rows,), in range (0 where not present)."""
+
+    dictionary: Sequence[str]
+    codes: Cells
+    state: Bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """values: bool (rows,)."""
+
+    values: Bools
+    state: Bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """values: float32 (rows, size)."""
+
+    values: npt.NDArray[np.float32]
+    state: Bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Named values of one batch, by type. One name may stand in two types (a mixed feature), absent in turn."""
+
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
+    texts: Mapping[str, Texts] = field(default_factory=dict)
+    flags: Mapping[str, Flags] = field(default_factory=dict)
+    vectors: Mapping[str, Vectors] = field(default_factory=dict)
+
+    def names(self) -> set[str]:
+        return {*self.numbers, *self.texts, *self.flags, *self.vectors}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Predictions of one model, column by column; every array has `rows` entries.
+
+    outputs: `prediction` (value or label) and `score`, `score:CLASS`; further outputs carry `NAME.` before these.
+    time_ns: when each prediction started; None: all at `arrived_ns`. latency: seconds, NaN unknown, None: nowhere known.
+    """
+
+    model: ModelKey
+    rows: int
+    arrived_ns: int
+    features: Columns
+    outputs: Columns
+    time_ns: Ints | None = None
+    latency: Floats | None = None
+    errors: Bools | None = None
+    segments: Mapping[str, Texts] = field(default_factory=dict)
+    protected: Mapping[str, Texts] = field(default_factory=dict)
+    measures: Mapping[str, Numbers] = field(default_factory=dict)
+    weights: Floats | None = None
+    traces: Sequence[Trace] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One prediction's place in its caller's trace; kept for those rows whose sender gave a trace context.
+
+    trace_id 16 bytes, parent_id 8 bytes; stages: (name, offset seconds, duration seconds).
+    """
+
+    row: int
+    trace_id: bytes
+    parent_id: bytes
+    flags: int
+    prediction_id: str
+    start_ns: int
+    latency: float
+    error_type: str
+    stages: tuple[tuple[str, float, float], ...] = ()
+
+
+class Verdict(StrEnum):
+    """What a check has to say. Everything but ALARM is a reason for not alarming."""
+
+    ALARM = "alarm"
+    WITHIN_NOISE = "within the noise"
+    BELOW_FLOOR = "below the effect floor"
+    NOT_ENOUGH_ROWS = "not enough rows"
+    NO_DATA = "no data"
+    NO_REFERENCE = "no reference"
+    LEARNING = "learning"
+    REFERENCE_TOO_SHORT = "reference too short"
+    MUTED = "explained by another finding"
+
+
+@dataclass(frozen=True, slots=True)
+class BinChange:
+    """One bin's or category's share, then and now (0-1). `label` is for inside the pod; `bin` may leave it."""
+
+    label: str
+    bin: int
+    reference: float
+    current: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says of one subject at one window's close.
+
+    check: "drift", "type_mismatch", "missing", "out_of_range", "new_category", "latency", …; subject: the feature.
+    p_value and alpha: the significance and what the ledger allows it; NaN where nothing was tested.
+    effect: in the check's own unit (drift: corrected PSI; rates: the rise in share; latency: ratio).
+    horizon: windows pooled; n and n_reference: rows; phi: overdispersion.
+    """
+
+    check: str
+    subject: str
+    source: Source
+    verdict: Verdict
+    p_value: float = float("nan")
+    alpha: float = float("nan")
+    effect: float = float("nan")
+    horizon: int = 1
+    n: int = 0
+    n_reference: int = 0
+    phi: float = 1.0
+    first_window: int = 0
+    current: float = float("nan")
+    expected: float = float("nan")
+    distances: Mapping[str, float] = field(default_factory=dict)
+    changes: tuple[BinChange, ...] = ()
+    reason: str = ""
+
+    @property
+    def alarms(self) -> bool:
+        return self.verdict is Verdict.ALARM
+
+
+class AlertState(StrEnum):
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened once and leaves as one log record. `key` makes it idempotent: offset and running number."""
+
+    name: str
+    key: str
+    time_ns: int
+    severity: str  # INFO, WARN, ERROR
+    body: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)

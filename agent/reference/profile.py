@@ -1,0 +1,71 @@
+"""The reference profile: a layout of bins, and exact counts of a sample, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from agent.bins import Layout
+from agent.records import Floats, Ints, Source
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A sample of known-good traffic, kept as blocks (one per window), never as one pooled profile.
+
+    blocks: int32 (blocks, layout.cells), in order of time; starts_ns: int64 (blocks,); rows: int64 (blocks,).
+    quantiles: serialised KLL sketches of doubles by (source, name). task: as in reference.proto (0 unknown).
+    """
+
+    model: str
+    version: str
+    layout: Layout
+    blocks: npt.NDArray[np.int32]
+    starts_ns: Ints
+    rows: Ints
+    task: int = 0
+    positive_label: str = ""
+    trained_at_ns: int = 0
+    segments: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    quantiles: Mapping[tuple[Source, str], bytes] = field(default_factory=dict)
+    made_by: str = ""
+    made_at_ns: int = 0
+    origin: str = ""  # a file's name, or "learned from traffic"
+    unknown: tuple[tuple[str, bytes], ...] = ()  # sections of a newer version, kept as they were
+
+    @cached_property
+    def hash(self) -> int:
+        """xxh3-64 of the layout's hash and the pooled counts: replicas that agree on it may be added up."""
+        state = xxhash.xxh3_64(self.layout.hash.to_bytes(8, "little"))
+        state.update(np.ascontiguousarray(self.pooled).tobytes())
+        return state.intdigest()
+
+    @property
+    def hash_text(self) -> str:
+        """Sixteen hex digits, as it stands in attributes and messages."""
+        return f"{self.hash:016x}"
+
+    @cached_property
+    def pooled(self) -> Ints:
+        """int64 (cells,): the counts of all blocks together."""
+        return self.blocks.sum(axis=0, dtype=np.int64)
+
+    @cached_property
+    def share(self) -> Floats:
+        """float64 (cells,): each cell's share of its feature's values (specials: of all its rows). Empty features: 0."""
+        found = np.zeros(self.layout.cells)
+        for i, feature in enumerate(self.layout.features):
+            cells = self.pooled[self.layout.slice(i)].astype(np.float64)
+            valid, everything = cells[: feature.bins].sum(), cells[:-1].sum()
+            start = int(self.layout.starts[i])
+            if valid:
+                found[start : start + feature.bins] = cells[: feature.bins] / valid
+            if everything:
+                found[start + feature.bins : start + feature.cells] = cells[feature.bins :] / everything
+        return found
