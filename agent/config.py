@@ -1,0 +1,240 @@
+"""Every option the agent has: environment variables, read once at start. `docs/configuration.md` is made from this file.
+
+A wrong value stops the start with exit code 2 and names the variable; after the start nothing here can fail.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import xxhash
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agent.errors import ConfigurationError
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _option(default: Any, about: str, unit: str = "", **limits: Any) -> Any:
+    return Field(default=default, description=about, json_schema_extra={"unit": unit}, **limits)
+
+
+class Settings(BaseSettings):
+    """The agent's own options: SIDELIGHT_ and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="SIDELIGHT_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    # Where records come in.
+    endpoint: str = _option("", "Unix socket senders use, as unix:/path. Unset: /run/sidelight/agent.sock where that folder "
+                            "is writable, else under XDG_RUNTIME_DIR, else /tmp/sidelight-UID; the client looks in the same places.")
+    socket_mode: int = _option(0o660, "Permissions of the socket file, in octal.", "octal", ge=0, le=0o777)
+    tcp: str = _option("", "Also listen here (host:port). A host that is not loopback needs tls_cert_file, and client_ca_file or tokens_file.")
+    tls_cert_file: str = _option("", "Server certificate chain for tcp, PEM.")
+    tls_key_file: str = _option("", "Its private key, PEM.")
+    client_ca_file: str = _option("", "Clients must show a certificate signed by this authority, PEM.")
+    tokens_file: str = _option("", "Bearer tokens, one a line: TOKEN MODEL-PATTERN[,MODEL-PATTERN…]; patterns as in a shell.")
+    http: str = _option("127.0.0.1:8686", "Health, readiness, status and the local page (host:port); off: none.")
+
+    # What is kept, and where.
+    state_dir: str = _option("", "Folder of journal, checkpoint and spool. Unset: /var/lib/sidelight where writable, else under XDG_STATE_HOME.")
+    checkpoint_seconds: float = _option(2.0, "Time between checkpoints: what a crash makes the next start read again.", "s", ge=0.1, le=60)
+    journal_bytes_max: int = _option(256 << 20, "Journal size at which records are taken without it (durable=false).", "By", ge=1 << 20)
+    queue_bytes_max: int = _option(32 << 20, "Accepted records waiting to be counted; above: RESOURCE_EXHAUSTED.", "By", ge=1 << 20)
+    spool_bytes_max: int = _option(256 << 20, "Encoded telemetry waiting for the backend; above, metrics go first, then traces, alerts last.", "By", ge=1 << 20)
+    spool_age_seconds: float = _option(86_400.0, "Telemetry older than this is dropped and counted.", "s", ge=60)
+
+    # Limits of the door.
+    message_bytes_max: int = _option(4 << 20, "Largest message.", "By", ge=1 << 10, le=64 << 20)
+    rows_max: int = _option(10_000, "Records in one message.", "{record}", ge=1, le=1_000_000)
+    features_max: int = _option(2_000, "Features of one record.", "{feature}", ge=1, le=10_000)
+    text_bytes_max: int = _option(4_096, "Longest text, name or id.", "By", ge=16, le=1 << 20)
+    vector_size_max: int = _option(8_192, "Longest vector.", "{value}", ge=1, le=1 << 20)
+    models_max: int = _option(32, "Model versions watched at once.", "{model}", ge=1, le=10_000)
+    clients_max: int = _option(1_024, "Senders whose resends are recognised; the longest silent is forgotten first.", "{client}", ge=1)
+
+    # Time and windows.
+    time: Literal["arrival", "event"] = _option("arrival", "Windows by when records arrive, or by the records' own time (replaying history).")
+    window_seconds: float = _option(0.0, "Length of a window; 0: the reference's, or 3600 without one.", "s", ge=0, le=31 * 86_400)
+    lateness_seconds: float = _option(0.0, "Event time only: how long a window waits for stragglers after its end.", "s", ge=0)
+    future_seconds: float = _option(7 * 86_400.0, "Event time only: how far one record may push the watermark; beyond it is refused.", "s", ge=1)
+    retire_seconds: float = _option(7 * 86_400.0, "A version silent for so long is retired, its counters kept.", "s", ge=60)
+
+    # The reference and the rule.
+    reference: str = _option("", "Reference: a file, a folder (MODEL/VERSION.sidelight) or a URL. Unset: learned from traffic.")
+    learn_rows: int = _option(10_000, "Rows from which a learned reference takes its bins.", "{row}", ge=100)
+    learn_windows: int = _option(30, "Windows a learned reference is made of.", "{window}", ge=8)
+    false_alarms_per_day: float = _option(0.05, "The dial: false alarms a day for one model, over everything.", "/d", gt=0, le=100)
+    replicas: int = _option(1, "Agents that watch the same model; the dial is divided among them.", "{agent}", ge=1)
+    segments: Names = _option((), "Segment keys that are counted apart, comma separated.")
+    cells_max: int = _option(4_000_000, "Counters held at once over all models, windows and segments.", "{cell}", ge=10_000)
+    latency_objective_seconds: float = _option(0.0, "p99 of a window above this is an alert; 0: none.", "s", ge=0)
+
+    # What goes out.
+    bin_features: int = _option(50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0)
+    trace_limit_per_minute: int = _option(600, "Prediction spans exported a minute.", "{span}", ge=0)
+    webhook_url: str = _option("", "Alerts are also posted here as JSON.")
+
+    # The machine.
+    collectors: Names = _option(("cpu", "memory", "process", "cgroup", "gpu"), "Collectors that run, comma separated; none: none.")
+    collect_seconds: float = _option(15.0, "Time between two readings of the machine.", "s", ge=1)
+    watch_processes: Names = _option((), "Process names of the model server to read, comma separated.")
+    log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the agent writes to stderr.")
+
+    @field_validator("socket_mode", mode="before")
+    @classmethod
+    def _octal(cls, value: object) -> object:
+        return int(value, 8) if isinstance(value, str) else value
+
+    @field_validator("segments", "collectors", "watch_processes", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = tuple(part.strip() for part in value.split(",") if part.strip())
+        return () if found == ("none",) else found
+
+    @field_validator("endpoint")
+    @classmethod
+    def _unix(cls, value: str) -> str:
+        if value and not value.startswith("unix:/"):
+            raise ValueError("unix:/absolute/path (tcp has an option of its own)")
+        if len(value.removeprefix("unix:").encode()) > 107:
+            raise ValueError("a path of at most 107 bytes, the kernel's limit for unix sockets")
+        return value.replace("unix:///", "unix:/")
+
+    @field_validator("tcp", "http")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value in ("", "none"):
+            return ""
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ValueError("host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Settings:
+        host = self.tcp.rpartition(":")[0].strip("[]")
+        if host and host not in ("127.0.0.1", "::1", "localhost"):
+            if not (self.tls_cert_file and self.tls_key_file):
+                raise ConfigurationError("SIDELIGHT_TCP", self.tcp, "a loopback host, or SIDELIGHT_TLS_CERT_FILE and SIDELIGHT_TLS_KEY_FILE as well")
+            if not (self.client_ca_file or self.tokens_file):
+                raise ConfigurationError("SIDELIGHT_TCP", self.tcp, "a loopback host, or SIDELIGHT_CLIENT_CA_FILE or SIDELIGHT_TOKENS_FILE as well")
+        for name in ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file"):
+            path = getattr(self, name)
+            if path and not os.access(path, os.R_OK):
+                raise ConfigurationError(f"SIDELIGHT_{name.upper()}", path, "a readable file")
+        return self
+
+    @property
+    def counting_hash(self) -> int:
+        """xxh3-64 of the options that decide how records are counted: a journal written under others is still readable."""
+        return xxhash.xxh3_64_intdigest(repr((self.time, self.window_seconds, self.lateness_seconds, self.segments)).encode())
+
+
+class Otel(BaseSettings):
+    """OpenTelemetry's standard variables: OTEL_ and the field's name in capitals. Prose and units: the specification."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    sdk_disabled: bool = _option(False, "Export nothing.")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as `sidelight config` and the documentation show it. origin: "environment" or "default"."""
+
+    variable: str
+    value: str
+    default: str
+    unit: str
+    origin: str
+    about: str
+
+
+def load(environment: Mapping[str, str] | None = None) -> tuple[Settings, Otel]:
+    """Reads both groups. Raises ConfigurationError for the first wrong value."""
+    settings = _read(Settings)
+    otel = _read(Otel)
+    assert isinstance(settings, Settings)  # noqa: S101 - for the type checker
+    assert isinstance(otel, Otel)  # noqa: S101
+    return settings, otel
+
+
+def _read(group: type[BaseSettings]) -> BaseSettings:
+    try:
+        return group()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        variable = f"{group.model_config['env_prefix']}{name}".upper()
+        field = group.model_fields.get(name)
+        shown = "(hidden)" if field is not None and field.annotation is SecretStr else first["input"]
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        raise ConfigurationError(variable, shown, message) from None
+
+
+def options(*groups: BaseSettings) -> list[Option]:
+    """Every option of these groups, in the order they are written."""
+    found = []
+    for group in groups:
+        prefix = group.model_config["env_prefix"]
+        for name, field in type(group).model_fields.items():
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            octal = extra.get("unit") == "octal"
+            variable = f"{prefix}{name}".upper()
+            found.append(Option(
+                variable=variable, value=_show(getattr(group, name), octal), default=_show(field.default, octal),
+                unit="" if octal else str(extra.get("unit", "")), origin="environment" if os.environ.get(variable) else "default",
+                about=field.description or "",
+            ))
+    return found
+
+
+def _show(value: object, octal: bool) -> str:
+    if octal and isinstance(value, int):
+        return f"{value:04o}"
+    if isinstance(value, tuple):
+        return ",".join(str(v) for v in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+CLIENT_VARIABLES = {"SIDELIGHT_DISABLED", "SIDELIGHT_TOKEN", "SIDELIGHT_CA_FILE", "SIDELIGHT_CERT_FILE", "SIDELIGHT_KEY_FILE"}
+
+
+def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """SIDELIGHT_ variables that no option has, each with the option it resembles ("" if none).
+
+    Said, not refused: Kubernetes puts variables of this prefix into pods beside a Service of this name.
+    """
+    known = {f"SIDELIGHT_{name}".upper() for name in Settings.model_fields} | CLIENT_VARIABLES
+    strange = [v for v in environment if v.startswith("SIDELIGHT_") and v not in known]
+    return [(v, next(iter(difflib.get_close_matches(v, known, n=1)), "")) for v in strange]
+
+
+def socket_path(settings: Settings) -> Path:
+    """Where the socket lies: the same rule as in the client."""
+    if settings.endpoint:
+        return Path(settings.endpoint.removeprefix("unix:"))
+    run = Path("/run/sidelight")
+    if run.is_dir() and os.access(run, os.W_OK):
+        return run / "agent.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return (Path(runtime) / "sidelight" if runtime else Path(f"/tmp/sidelight-{os.getuid()}")) / "agent.sock"  # noqa: S108
+
+
+def state_path(settings: Settings) -> Path:
+    """The state folder; the caller makes it."""
+    if settings.state_dir:
+        return Path(settings.state_dir)
+    system = Path("/var/lib/sidelight")
+    if system.is_dir() and os.access(system, os.W_OK):
+        return system
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "sidelight"

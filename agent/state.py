@@ -1,0 +1,161 @@
+"""The embedded store: one SQLite file (WAL mode), one thread that touches it, one transaction at a time.
+
+`synchronous=NORMAL`: a killed process loses nothing committed, a dead host at most the last unsynced second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import xxhash
+
+from agent.errors import CorruptError, RetryableError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+log = logging.getLogger("sidelight.state")
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS blob (key TEXT PRIMARY KEY, checksum BLOB NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spool (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  key TEXT NOT NULL UNIQUE,          -- idempotence: the same key is never stored twice
+  signal TEXT NOT NULL,              -- metrics, traces, logs, webhook
+  items INTEGER NOT NULL,            -- points, spans, records in it
+  created_ns INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  checksum BLOB NOT NULL,
+  payload BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS spool_by_signal ON spool (signal, id);
+"""
+
+
+class Store:
+    """Owns the connection. `run` executes one piece of work in the store's own thread, inside one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sidelight-store")
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> bool:
+        """Opens or makes the file; a corrupt one is set aside under another name. True if one was set aside."""
+        return self._thread.submit(self._open).result()
+
+    async def run(self, work: Work[T]) -> T:
+        """Raises RetryableError when the disk is full or the file cannot be written; the transaction is rolled back."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+
+    def run_now(self, work: Work[T]) -> T:
+        """The same, waiting for it: for start, stop and tests."""
+        return self._thread.submit(self._transaction, work).result()
+
+    def close(self) -> None:
+        self._thread.submit(self._close).result()
+        self._thread.shutdown()
+
+    def _open(self) -> bool:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._connect()
+        except sqlite3.DatabaseError as error:
+            aside = set_aside(self._path)
+            for end in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+            log.warning("state_set_aside path=%s error=%s", aside, error)
+            self._db = self._connect()
+            return True
+        return False
+
+    def _connect(self) -> sqlite3.Connection:
+        self._path.touch(mode=0o600, exist_ok=True)
+        os.chmod(self._path, 0o600)
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA cache_size=-2048")
+            db.execute("PRAGMA journal_size_limit=4194304")
+            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("quick_check failed")
+            db.executescript(SCHEMA)
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        return db
+
+    def _transaction(self, work: Work[T]) -> T:
+        db = self._db
+        if db is None:
+            raise RetryableError("the store is closed")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            found = work(db)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise RetryableError(f"the store could not be written: {error}") from error
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return found
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def put(db: sqlite3.Connection, key: str, body: bytes) -> None:
+    """Stores a blob with its checksum."""
+    db.execute("INSERT OR REPLACE INTO blob VALUES (?, ?, ?)", (key, checksum(body), body))
+
+
+def get(db: sqlite3.Connection, key: str) -> bytes | None:
+    """The blob, or None. Raises CorruptError when its checksum does not fit."""
+    row = db.execute("SELECT checksum, body FROM blob WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _checked(key, row[0], row[1])
+
+
+def keys(db: sqlite3.Connection, prefix: str) -> list[str]:
+    """All keys that begin with `prefix`, sorted."""
+    return [row[0] for row in db.execute("SELECT key FROM blob WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix))]
+
+
+def delete(db: sqlite3.Connection, key: str) -> None:
+    db.execute("DELETE FROM blob WHERE key = ?", (key,))
+
+
+def checksum(body: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(body)
+
+
+def _checked(key: str, digest: object, body: object) -> bytes:
+    if not isinstance(body, bytes) or digest != checksum(body):
+        raise CorruptError(f"stored blob {key}: checksum does not fit")
+    return body
+
+
+def set_aside(path: Path) -> Path:
+    """Moves a corrupt file out of the way; keeps the newest three."""
+    for number in (2, 1, 0):
+        older = path.with_name(f"{path.name}.corrupt-{number}")
+        if older.exists():
+            if number == 2:
+                older.unlink()
+            else:
+                older.rename(path.with_name(f"{path.name}.corrupt-{number + 1}"))
+    aside = path.with_name(f"{path.name}.corrupt-0")
+    if path.exists():
+        path.rename(aside)
+    return aside
