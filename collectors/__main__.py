@@ -1,0 +1,38 @@
+"""`python -m collectors [NAME …]`: what the collectors read here and now, as a table. `python -m collectors gpu`."""
+
+from __future__ import annotations
+
+import sys
+
+from collectors import COLLECTORS, Collector, Host, Unavailable
+
+
+def main(arguments: list[str]) -> int:
+    """Prints a line a reading. Returns 1 where a collector asked for by name has nothing to read, 2 for an unknown one."""
+    built = {collector.name: collector for collector in (make(Host()) for make in COLLECTORS)}
+    unknown = set(arguments) - built.keys()
+    if unknown:
+        sys.stderr.write(f"no collector {', '.join(sorted(unknown))}; there are: {', '.join(built)}\n")
+        return 2
+    silent = 0
+    for name in arguments or built:
+        silent += not table(built[name])
+    return int(bool(arguments) and silent > 0)
+
+
+def table(collector: Collector) -> bool:
+    """Prints one collector's readings; False where it has none."""
+    sys.stdout.write(f"{collector.name}\n")
+    try:
+        readings = list(collector.collect())
+    except Unavailable as reason:
+        sys.stdout.write(f"  unavailable: {reason}\n")
+        return False
+    for reading in readings:
+        labels = " ".join(f"{key}={value}" for key, value in reading.attributes.items())
+        sys.stdout.write(f"  {reading.name:<40} {reading.value:>20,.6g} {reading.unit:<10} {labels}\n")
+    return bool(readings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
