@@ -1,0 +1,310 @@
+"""Rows on the wire to columns inside.
+
+Rows of one model are gathered over messages and turned into columns a few hundred at a time: numpy costs more per call
+than per value. A gathered field keeps one tuple a row, in the order of its names; reading a protobuf map through an
+`itemgetter` costs a quarter of walking it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from agent.errors import RefusedError
+from agent.ingest.limits import Limits
+from agent.records import ABSENT, NULL, Batch, Bytes, Columns, Flags, ModelKey, Numbers, Texts, Trace, Vectors
+from agent.wire import recorder_pb2 as wire
+from agent.wire import rows_pb2 as rows_wire
+from agent.wire import twin_pb2 as twin
+
+TRACES_MAX = 512  # traces kept of one gathering
+
+
+def parse(raw: bytes, limits: Limits) -> rows_wire.Row:
+    """One row. Raises RefusedError; where a string is not UTF-8, naming the field."""
+    try:
+        return rows_wire.Row.FromString(raw)
+    except DecodeError:
+        pass
+    try:
+        row = twin.Row.FromString(raw)
+    except DecodeError:
+        raise RefusedError(wire.REASON_UNDECODABLE, "row", f"not a Row, {len(raw)} bytes") from None
+    for name in ("prediction_id", "request_id", "error_type", "traceparent", "tracestate", "batch_id"):
+        limits.text(getattr(row, name), name)
+    for name in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
+        for entry in getattr(row, name):
+            key = limits.text(entry.key, f"{name}.key")
+            limits.text(entry.value, f"{name}[{key}]")
+    for value in row.nulls:
+        limits.text(value, "nulls")
+    raise RefusedError(wire.REASON_INVALID_UTF8, "outputs or stages", f"not UTF-8, row of {len(raw)} bytes")
+
+
+class Field:
+    """One typed map of the gathered rows: a tuple a row, entries in the order of `names`, None where the row lacks it."""
+
+    __slots__ = ("_getter", "names", "ragged", "rows")
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self.rows: list[tuple[Any, ...]] = []
+        self.ragged = False  # some row lacks a name, or came before a name was known
+        self._getter: Callable[[Any], tuple[Any, ...]] | None = None
+
+    def read(self, mapping: Any, again: Callable[[], Any]) -> tuple[Any, ...]:
+        """The map's values. `again` parses the map anew: asking a protobuf map for a key it lacks adds the key."""
+        names, size = self.names, len(mapping)
+        if size == len(names) and self._getter is not None:
+            values = self._getter(mapping)
+            if len(mapping) == size:
+                return values
+            mapping = again()
+        fresh = [name for name in mapping if name not in names]
+        if fresh:
+            self.ragged |= bool(self.rows)
+            names.update(dict.fromkeys(fresh))
+            self._getter = itemgetter(*names) if len(names) > 1 else _single(next(iter(names)))
+        values = tuple([mapping[name] if name in mapping else None for name in names])
+        self.ragged |= len(mapping) < len(names)
+        return values
+
+    def columns(self) -> list[tuple[str, Sequence[Any]]]:
+        """Values by name, None where a row lacks it."""
+        width = len(self.names)
+        rows = [r + (None,) * (width - len(r)) for r in self.rows] if self.ragged else self.rows
+        return list(zip(self.names, zip(*rows, strict=True), strict=True)) if width and rows else []
+
+
+def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda mapping: (mapping[name],)
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Rows of one model on their way to a batch. One owner: the door fills it, the counting takes it."""
+
+    model: ModelKey
+    arrived_ns: int
+    limits: Limits
+    numbers: Field = field(default_factory=Field)
+    texts: Field = field(default_factory=Field)
+    flags: Field = field(default_factory=Field)
+    vectors: Field = field(default_factory=Field)
+    segments: Field = field(default_factory=Field)
+    protected: Field = field(default_factory=Field)
+    measures: Field = field(default_factory=Field)
+    output_numbers: list[dict[str, float]] = field(default_factory=list)
+    output_texts: list[dict[str, str]] = field(default_factory=list)
+    nulls: list[tuple[int, str]] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    errors: list[bool] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return len(self.times)
+
+    def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
+        """Takes one row whole, or raises RefusedError and takes nothing of it."""
+        check_size(row, self.limits)
+        numbers = self.numbers.read(row.numbers, lambda: rows_wire.Row.FromString(raw).numbers)
+        texts = self._read_texts(self.texts, row.texts, "texts", lambda: rows_wire.Row.FromString(raw).texts)
+        typed = [(self.numbers, numbers), (self.texts, texts)]
+        for fields, mapping, name in ((self.flags, row.flags, "flags"), (self.vectors, row.vectors, "vectors"),
+                                      (self.measures, row.measures, "measures")):
+            if len(mapping) or fields.names:
+                typed.append((fields, fields.read(mapping, lambda name=name: getattr(rows_wire.Row.FromString(raw), name))))
+        for fields, mapping, name in ((self.segments, row.segments, "segments"), (self.protected, row.protected, "protected")):
+            if len(mapping) or fields.names:
+                again = lambda name=name: getattr(rows_wire.Row.FromString(raw), name)  # noqa: E731
+                typed.append((fields, self._read_texts(fields, mapping, name, again)))
+        outputs = self._outputs(row) if row.outputs else ({}, {})
+        trace = self._trace(row, arrived_ns) if row.traceparent else None
+        # Nothing refuses from here on.
+        at = len(self.times)
+        for fields, values in typed:
+            if len(fields.rows) < at:  # the field's first row after others without it
+                fields.rows.extend([()] * (at - len(fields.rows)))
+                fields.ragged = True
+            fields.rows.append(values)
+        for name in row.nulls:
+            self.nulls.append((at, name))
+        self.output_numbers.append(outputs[0])
+        self.output_texts.append(outputs[1])
+        self.times.append(row.time_unix_nano or arrived_ns)
+        self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
+        self.errors.append(row.status != 0)
+        self.weights.append(row.weight or 1.0)
+        if trace is not None and len(self.traces) < TRACES_MAX:
+            self.traces.append(trace)
+
+    def _read_texts(self, fields: Field, mapping: Any, where: str, again: Callable[[], Any]) -> tuple[Any, ...]:
+        values = fields.read(mapping, again)
+        limit = self.limits.text_bytes
+        for value in values:
+            # A character is at most four bytes: most texts are measured without being encoded.
+            if value is not None and len(value) * 4 > limit and len(value.encode()) > limit:
+                name = next(n for n, v in zip(fields.names, values, strict=False) if v is value)
+                raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{len(value.encode())} bytes, limit {limit}", limit)
+        return values
+
+    def _outputs(self, row: rows_wire.Row) -> tuple[dict[str, float], dict[str, str]]:
+        numbers: dict[str, float] = {}
+        texts: dict[str, str] = {}
+        for output in row.outputs:
+            prefix = f"{output.name}." if output.name else ""
+            which = output.WhichOneof("prediction")
+            if which == "value":
+                numbers[f"{prefix}prediction"] = output.value
+            elif which == "label":
+                if len(output.label.encode()) > self.limits.text_bytes:
+                    raise RefusedError(wire.REASON_TEXT_TOO_LONG, "outputs.label", f"limit {self.limits.text_bytes}", self.limits.text_bytes)
+                texts[f"{prefix}prediction"] = output.label
+            for label, score in output.scores.items():
+                numbers[f"{prefix}score:{label}" if label else f"{prefix}score"] = score
+        return numbers, texts
+
+    def _trace(self, row: rows_wire.Row, arrived_ns: int) -> Trace | None:
+        """The row's place in its caller's trace; a traceparent that is none is treated as absent, as the W3C asks."""
+        parts = row.traceparent.split("-")
+        try:
+            trace_id, parent_id, flags = bytes.fromhex(parts[1]), bytes.fromhex(parts[2]), int(parts[3], 16)
+        except (IndexError, ValueError):
+            return None
+        if len(trace_id) != 16 or len(parent_id) != 8 or not any(trace_id) or not any(parent_id) or not flags & 1:
+            return None
+        return Trace(
+            row=len(self.times), trace_id=trace_id, parent_id=parent_id, flags=flags, prediction_id=row.prediction_id,
+            start_ns=row.time_unix_nano or arrived_ns, latency=row.latency_seconds if row.HasField("latency_seconds") else math.nan,
+            error_type=row.error_type, stages=tuple((s.name, s.offset_seconds, s.duration_seconds) for s in row.stages[:64]),
+        )
+
+    def batch(self) -> Batch:
+        """All gathered rows as columns."""
+        rows = self.rows
+        latency = np.array(self.latencies)
+        errors = np.array(self.errors)
+        return Batch(
+            model=self.model, rows=rows, arrived_ns=self.arrived_ns,
+            features=self._features(), outputs=self._output_columns(),
+            time_ns=np.array(self.times, dtype=np.int64), latency=None if np.isnan(latency).all() else latency,
+            errors=errors if errors.any() else None,
+            segments=_texts(self.segments, rows), protected=_texts(self.protected, rows), measures=_numbers(self.measures, rows),
+            weights=np.array(self.weights), traces=tuple(self.traces),
+        )
+
+    def _features(self) -> Columns:
+        numbers, texts = _numbers(self.numbers, self.rows), _texts(self.texts, self.rows)
+        flags = {name: Flags(np.array([bool(v) for v in values]), _state(values)) for name, values in _padded(self.flags, self.rows)}
+        vectors = _vectors(_padded(self.vectors, self.rows))
+        kinds: tuple[dict[str, Any], ...] = (numbers, texts, flags, vectors)
+        for at, name in self.nulls:
+            home = next((kind for kind in kinds if name in kind), numbers)
+            column = home.get(name)
+            if column is None:
+                column = home[name] = Numbers(np.zeros(self.rows), np.full(self.rows, ABSENT, dtype=np.uint8))
+            elif column.state is None:
+                column = home[name] = _with_state(column, np.zeros(self.rows, dtype=np.uint8))
+            column.state[at] = NULL
+        return Columns(numbers, texts, flags, vectors)
+
+    def _output_columns(self) -> Columns:
+        numbers: dict[str, Numbers] = {}
+        for name in {n: None for d in self.output_numbers for n in d}:
+            values = [d.get(name) for d in self.output_numbers]
+            numbers[name] = Numbers(np.array([0.0 if v is None else v for v in values]), _state(values))
+        texts: dict[str, Texts] = {}
+        for name in {n: None for d in self.output_texts for n in d}:
+            texts[name] = _coded([d.get(name) for d in self.output_texts])
+        return Columns(numbers, texts)
+
+
+def check_size(row: rows_wire.Row, limits: Limits) -> None:
+    """Raises RefusedError for a row with too many features, a key in two maps, or a name or id that is too long."""
+    count = len(row.numbers) + len(row.texts) + len(row.flags) + len(row.vectors) + len(row.nulls)
+    if count > limits.features:
+        raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "features", f"{count} features, limit {limits.features}", limits.features)
+    if len(row.prediction_id) > limits.text_bytes or len(row.request_id) > limits.text_bytes:
+        raise RefusedError(wire.REASON_TEXT_TOO_LONG, "prediction_id", f"limit {limits.text_bytes}", limits.text_bytes)
+    if len(row.measures) + len(row.segments) + len(row.protected) + len(row.outputs) > limits.features:
+        raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "row", f"limit {limits.features}", limits.features)
+
+
+def check_keys(row: rows_wire.Row, limits: Limits) -> None:
+    """The part of the check that only a row with new names needs."""
+    seen: set[str] = set()
+    for where in ("numbers", "texts", "flags", "vectors", "nulls"):
+        for name in getattr(row, where):
+            if len(name.encode()) > limits.text_bytes:
+                raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}.key", f"{len(name.encode())} bytes, limit {limits.text_bytes}", limits.text_bytes)
+            if name in seen:
+                raise RefusedError(wire.REASON_DUPLICATE_KEY, f"features[{name}]", "stands in two of the row's maps")
+            seen.add(name)
+    for name, vector in row.vectors.items():
+        if not 0 < len(vector.values) <= limits.vector_size:
+            raise RefusedError(wire.REASON_VECTOR_SIZE, f"vectors[{name}]", f"{len(vector.values)} values, limit {limits.vector_size}", limits.vector_size)
+
+
+def _padded(fields: Field, rows: int) -> list[tuple[str, Sequence[Any]]]:
+    if not fields.names:
+        return []
+    if len(fields.rows) < rows:
+        fields.rows.extend([()] * (rows - len(fields.rows)))
+        fields.ragged = True
+    return fields.columns()
+
+
+def _numbers(fields: Field, rows: int) -> dict[str, Numbers]:
+    if not fields.names:
+        return {}
+    if not fields.ragged and len(fields.rows) == rows:
+        matrix = np.ascontiguousarray(np.array(fields.rows, dtype=np.float64).reshape(rows, len(fields.names)).T)
+        return {name: Numbers(matrix[i]) for i, name in enumerate(fields.names)}
+    return {
+        name: Numbers(np.array([0.0 if v is None else v for v in values], dtype=np.float64), _state(values))
+        for name, values in _padded(fields, rows)
+    }
+
+
+def _texts(fields: Field, rows: int) -> dict[str, Texts]:
+    return {name: _coded(values) for name, values in _padded(fields, rows)}
+
+
+def _coded(values: Sequence[str | None]) -> Texts:
+    index: dict[str | None, int] = {}
+    codes = [index.setdefault(value, len(index)) for value in values]
+    return Texts([v or "" for v in index], np.array(codes, dtype=np.int32), _state(values) if None in index else None)
+
+
+def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> dict[str, Vectors]:
+    found = {}
+    for name, values in columns:
+        sizes = [len(v.values) for v in values if v is not None]
+        size = max(set(sizes), key=sizes.count) if sizes else 1
+        matrix = np.zeros((len(values), size), dtype=np.float32)
+        state = np.zeros(len(values), dtype=np.uint8)
+        for i, value in enumerate(values):
+            if value is None or len(value.values) != size:
+                state[i] = ABSENT if value is None else NULL
+            else:
+                matrix[i] = value.values
+        found[name] = Vectors(matrix, state if state.any() else None)
+    return found
+
+
+def _state(values: Sequence[Any]) -> Bytes | None:
+    missing = [v is None for v in values]
+    return np.array(missing, dtype=np.uint8) * np.uint8(ABSENT) if any(missing) else None
+
+
+def _with_state(column: Any, state: Bytes) -> Any:
+    return Texts(column.dictionary, column.codes, state) if isinstance(column, Texts) else type(column)(column.values, state)
