@@ -58,7 +58,7 @@ class Field:
         self.ragged = False  # some row lacks a name, or came before a name was known
         self._getter: Callable[[Any], tuple[Any, ...]] | None = None
 
-    def read(self, mapping: Any, again: Callable[[], Any]) -> tuple[Any, ...]:
+    def read(self, mapping: Any, again: Callable[[], Any], limit: int) -> tuple[Any, ...]:
         """The map's values. `again` parses the map anew: asking a protobuf map for a key it lacks adds the key."""
         names, size = self.names, len(mapping)
         if size == len(names) and self._getter is not None:
@@ -68,6 +68,8 @@ class Field:
             mapping = again()
         fresh = [name for name in mapping if name not in names]
         if fresh:
+            if len(names) + len(fresh) > limit:
+                raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "features", f"over {limit} different names", limit)
             self.ragged |= bool(self.rows)
             names.update(dict.fromkeys(fresh))
             self._getter = itemgetter(*names) if len(names) > 1 else _single(next(iter(names)))
@@ -108,6 +110,7 @@ class Gathering:
     errors: list[bool] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
+    overlaps: bool = False  # some name stands in two typed maps, in whichever rows
 
     @property
     def rows(self) -> int:
@@ -116,17 +119,17 @@ class Gathering:
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
         check_size(row, self.limits)
-        numbers = self.numbers.read(row.numbers, lambda: rows_wire.Row.FromString(raw).numbers)
-        texts = self._read_texts(self.texts, row.texts, "texts", lambda: rows_wire.Row.FromString(raw).texts)
-        typed = [(self.numbers, numbers), (self.texts, texts)]
-        for fields, mapping, name in ((self.flags, row.flags, "flags"), (self.vectors, row.vectors, "vectors"),
-                                      (self.measures, row.measures, "measures")):
+        known = self._known()
+        typed = []
+        for where in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
+            mapping, fields = getattr(row, where), getattr(self, where)
             if len(mapping) or fields.names:
-                typed.append((fields, fields.read(mapping, lambda name=name: getattr(rows_wire.Row.FromString(raw), name))))
-        for fields, mapping, name in ((self.segments, row.segments, "segments"), (self.protected, row.protected, "protected")):
-            if len(mapping) or fields.names:
-                again = lambda name=name: getattr(rows_wire.Row.FromString(raw), name)  # noqa: E731
-                typed.append((fields, self._read_texts(fields, mapping, name, again)))
+                typed.append((fields, self._read(fields, mapping, where, raw)))
+        now = self._known()
+        if now != known:
+            self.overlaps = now > len({*self.numbers.names, *self.texts.names, *self.flags.names, *self.vectors.names})
+        if now != known or self.overlaps or row.nulls or row.vectors:
+            check_keys(rows_wire.Row.FromString(raw), self.limits)
         outputs = self._outputs(row) if row.outputs else ({}, {})
         trace = self._trace(row, arrived_ns) if row.traceparent else None
         # Nothing refuses from here on.
@@ -147,14 +150,19 @@ class Gathering:
         if trace is not None and len(self.traces) < TRACES_MAX:
             self.traces.append(trace)
 
-    def _read_texts(self, fields: Field, mapping: Any, where: str, again: Callable[[], Any]) -> tuple[Any, ...]:
-        values = fields.read(mapping, again)
-        limit = self.limits.text_bytes
-        for value in values:
-            # A character is at most four bytes: most texts are measured without being encoded.
-            if value is not None and len(value) * 4 > limit and len(value.encode()) > limit:
-                name = next(n for n, v in zip(fields.names, values, strict=False) if v is value)
-                raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{len(value.encode())} bytes, limit {limit}", limit)
+    def _known(self) -> int:
+        return len(self.numbers.names) + len(self.texts.names) + len(self.flags.names) + len(self.vectors.names)
+
+    def _read(self, fields: Field, mapping: Any, where: str, raw: bytes) -> tuple[Any, ...]:
+        values = fields.read(mapping, lambda: getattr(rows_wire.Row.FromString(raw), where), self.limits.features)
+        if where in ("texts", "segments", "protected"):
+            limit = self.limits.text_bytes
+            for value in values:
+                # A character is at most four bytes: most texts are measured without being encoded.
+                if value is not None and len(value) * 4 > limit and len(value.encode()) > limit:
+                    name = next(n for n, v in zip(fields.names, values, strict=False) if v is value)
+                    size = len(value.encode())
+                    raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{size} bytes, limit {limit}", limit)
         return values
 
     def _outputs(self, row: rows_wire.Row) -> tuple[dict[str, float], dict[str, str]]:

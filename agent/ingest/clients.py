@@ -1,0 +1,70 @@
+"""Senders that stamp their messages: a message sent again is recognised and gets its first verdict again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from agent.wire import state_pb2 as state
+
+WINDOW = 64  # sequences remembered a client
+
+
+@dataclass(slots=True)
+class Client:
+    """One sender. answers: by sequence, the newest WINDOW. dropped: what it said it lost, by reason."""
+
+    id: str
+    answers: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
+    last_seen_ns: int = 0
+    report: bytes = b""
+    model: str = ""
+    dirty: bool = True
+
+
+class Clients:
+    """The newest `limit` senders; the longest silent is forgotten first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: OrderedDict[str, Client] = OrderedDict()
+        self.forgotten: list[str] = []
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._known.values())
+
+    def answer(self, client_id: str, sequence: int) -> bytes | None:
+        """The answer this message got before, or None when it is new."""
+        client = self._known.get(client_id)
+        return None if client is None else client.answers.get(sequence)
+
+    def too_old(self, client_id: str, sequence: int) -> bool:
+        """True for a sequence below the remembered window: it was answered long ago, and how is forgotten."""
+        client = self._known.get(client_id)
+        return client is not None and len(client.answers) == WINDOW and sequence < next(iter(client.answers))
+
+    def remember(self, client_id: str, sequence: int, answer: bytes, seen_ns: int, model: str) -> Client:
+        client = self._known.get(client_id)
+        if client is None:
+            client = self._known[client_id] = Client(client_id)
+            while len(self._known) > self._limit:
+                self.forgotten.append(self._known.popitem(last=False)[0])
+        self._known.move_to_end(client_id)
+        client.answers[sequence] = answer
+        while len(client.answers) > WINDOW:
+            client.answers.popitem(last=False)
+        client.last_seen_ns, client.model, client.dirty = seen_ns, model, True
+        return client
+
+    def load(self, blob: bytes) -> None:
+        kept = state.Client.FromString(blob)
+        answers = OrderedDict(zip(kept.sequences, kept.responses, strict=False))
+        self._known[kept.id] = Client(kept.id, answers, kept.last_seen_unix_nano, kept.report, kept.model, dirty=False)
+
+    @staticmethod
+    def dump(client: Client) -> bytes:
+        return state.Client(
+            id=client.id, sequences=list(client.answers), responses=list(client.answers.values()),
+            last_seen_unix_nano=client.last_seen_ns, report=client.report, model=client.model,
+        ).SerializeToString()
