@@ -111,34 +111,60 @@ STATE = _define(
 )
 ALERT = _define("sidelight.alert", Shape.GAUGE, "1", "1 while the alert fires.", "sidelight.alert.name", "sidelight.alert.severity")
 
-# The machine. Names of OpenTelemetry's semantic conventions where there is one; what they call an up-down counter is a gauge here.
+# The machine. OpenTelemetry's names where it has one; what it calls an up-down counter is a gauge here.
 COLLECTOR_DURATION = _define(
-    "sidelight.collector.duration", Shape.GAUGE, "s", "How long the collector's last run took.", "sidelight.collector.name",
+    "sidelight.collector.duration", Shape.GAUGE, "s",
+    "How long the collector's last run took.", "sidelight.collector.name",
 )
 COLLECTOR_SUCCESS = _define(
     "sidelight.collector.success", Shape.GAUGE, "1",
-    "1 where the collector's last run gave readings, 0 where it failed or hung; no point where it rightly has nothing to read.",
+    "1 where the last run gave readings, 0 where it failed or hung; no point where it rightly has nothing to read.",
     "sidelight.collector.name",
 )
 _GPU = ("hw.type", "hw.id", "hw.name")
 _define("system.cpu.time", Shape.COUNTER, "s", "The node's processor time, all processors together.", "cpu.mode")
 _define("system.cpu.logical.count", Shape.GAUGE, "{cpu}", "The node's logical processors.")
 _define("system.memory.limit", Shape.GAUGE, "By", "The node's memory.")
-_define("system.memory.usage", Shape.GAUGE, "By", "The node's memory by state; the states add up to the limit.", "system.memory.state")
-_define("system.memory.linux.available", Shape.GAUGE, "By", "What the kernel thinks the node can still give without swapping.")
+_define(
+    "system.memory.usage", Shape.GAUGE, "By",
+    "The node's memory by state; the states add up to the limit.", "system.memory.state",
+)
+_define(
+    "system.memory.linux.available", Shape.GAUGE, "By",
+    "What the kernel thinks the node can still give without swapping.",
+)
 _define("container.cpu.time", Shape.COUNTER, "s", "Processor time of the agent's container.", "cpu.mode")
 _define("container.memory.usage", Shape.GAUGE, "By", "Memory of the agent's container, file cache included.")
-_define("container.memory.working_set", Shape.GAUGE, "By", "Memory the container cannot give back; the kubelet evicts by it.")
+_define(
+    "container.memory.working_set", Shape.GAUGE, "By",
+    "Memory the container cannot give back; the kubelet evicts by it.",
+)
 _define("container.memory.rss", Shape.GAUGE, "By", "Anonymous memory of the agent's container.")
-_define("container.memory.available", Shape.GAUGE, "By", "The container's limit less its working set; absent without a limit.")
-_define("container.paging.faults", Shape.COUNTER, "{fault}", "Page faults of the agent's container.", "system.paging.fault.type")
-_define("sidelight.container.cpu.limit", Shape.GAUGE, "{cpu}", "Processors the container may use; absent without a limit.")
-_define("sidelight.container.cpu.throttled.time", Shape.COUNTER, "s", "Time the container was kept from running by its limit.")
+_define(
+    "container.memory.available", Shape.GAUGE, "By",
+    "The container's limit less its working set; absent without a limit.",
+)
+_define(
+    "container.paging.faults", Shape.COUNTER, "{fault}",
+    "Page faults of the agent's container.", "system.paging.fault.type",
+)
+_define(
+    "sidelight.container.cpu.limit", Shape.GAUGE, "{cpu}",
+    "Processors the container may use; absent without a limit.",
+)
+_define(
+    "sidelight.container.cpu.throttled.time", Shape.COUNTER, "s",
+    "Time the container was kept from running by its limit.",
+)
 _define("sidelight.container.memory.limit", Shape.GAUGE, "By", "Memory the container may use; absent without a limit.")
-_define("sidelight.container.memory.oom_kills", Shape.COUNTER, "{kill}", "Processes of the container killed for want of memory.")
+_define(
+    "sidelight.container.memory.oom_kills", Shape.COUNTER, "{kill}",
+    "Processes of the container killed for want of memory.",
+)
 _define(
     "sidelight.container.pressure.time", Shape.COUNTER, "s",
-    "Time in which some, or all, of the container's tasks waited for cpu, memory or io.", "sidelight.resource", "sidelight.pressure",
+    "Time in which some, or all, of the container's tasks waited for cpu, memory or io.",
+    "sidelight.resource", "sidelight.pressure",
 )
 _define("process.cpu.time", Shape.COUNTER, "s", "The agent's own processor time.", "cpu.mode")
 _define("process.memory.usage", Shape.GAUGE, "By", "The agent's own resident memory.")
@@ -152,14 +178,16 @@ _define(
 _define("process.unix.file_descriptor.count", Shape.GAUGE, "{file_descriptor}", "File descriptors the agent holds.")
 _define("process.uptime", Shape.GAUGE, "s", "How long the agent has run.")
 _define(
-    "sidelight.watched.processes", Shape.GAUGE, "{process}", "Processes that bear a watched name.", "process.executable.name",
+    "sidelight.watched.processes", Shape.GAUGE, "{process}",
+    "Processes that bear a watched name.", "process.executable.name",
 )
 _define(
     "sidelight.watched.cpu.time", Shape.COUNTER, "s", "Their processor time, that of ended ones included.",
     "process.executable.name", "cpu.mode",
 )
 _define(
-    "sidelight.watched.memory.usage", Shape.GAUGE, "By", "Their resident memory; a page they share counts once for each.",
+    "sidelight.watched.memory.usage", Shape.GAUGE, "By",
+    "Their resident memory; a page they share counts once for each.",
     "process.executable.name",
 )
 _define("sidelight.watched.threads", Shape.GAUGE, "{thread}", "Their threads.", "process.executable.name")
@@ -170,10 +198,16 @@ _define("hw.gpu.memory.utilization", Shape.GAUGE, "1", "Share of the GPU's memor
 _define("hw.power", Shape.GAUGE, "W", "Power the GPU draws.", *_GPU)
 _define("hw.energy", Shape.COUNTER, "J", "Energy the GPU used since its driver was loaded.", *_GPU)
 _define("hw.temperature", Shape.GAUGE, "Cel", "The GPU's temperature.", *_GPU)
-_define("hw.errors", Shape.COUNTER, "{error}", "The GPU's memory (ECC) errors since its driver was loaded.", *_GPU, "error.type")
+_define(
+    "hw.errors", Shape.COUNTER, "{error}",
+    "The GPU's memory (ECC) errors since its driver was loaded.", *_GPU, "error.type",
+)
 _define("sidelight.gpu.sm.clock", Shape.GAUGE, "Hz", "The clock of the streaming multiprocessors.", *_GPU)
 _define(
     "sidelight.gpu.throttle", Shape.GAUGE, "1", "1 while the GPU's clocks are held down for this reason.",
     *_GPU, "sidelight.gpu.throttle.reason",
 )
-_define("sidelight.gpu.process.memory.usage", Shape.GAUGE, "By", "GPU memory by process; the pid is the host's.", *_GPU, "process.pid")
+_define(
+    "sidelight.gpu.process.memory.usage", Shape.GAUGE, "By",
+    "GPU memory by process; the pid is the host's.", *_GPU, "process.pid",
+)

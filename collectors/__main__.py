@@ -8,7 +8,7 @@ from collectors import COLLECTORS, Collector, Host, Unavailable
 
 
 def main(arguments: list[str]) -> int:
-    """Prints a line a reading. Returns 1 where a collector asked for by name has nothing to read, 2 for an unknown one."""
+    """Prints a line a reading. 1: a collector asked for by name has nothing to read; 2: there is none of that name."""
     built = {collector.name: collector for collector in (make(Host()) for make in COLLECTORS)}
     unknown = set(arguments) - built.keys()
     if unknown:

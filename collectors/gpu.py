@@ -1,6 +1,6 @@
 """NVIDIA GPUs, through NVML: OpenTelemetry's `hw.*` where it has a name, `sidelight.gpu.*` where it has none.
 
-No library, no driver, no device, no permission: `Unavailable`. A query the device does not answer drops its reading alone.
+No library, no driver, no device, no permission: `Unavailable`. A query it does not answer drops that reading alone.
 """
 
 from __future__ import annotations
