@@ -19,7 +19,7 @@ class Reference:
     """A sample of known-good traffic, kept as blocks (one per window), never as one pooled profile.
 
     blocks: int32 (blocks, layout.cells), in order of time; starts_ns: int64 (blocks,); rows: int64 (blocks,).
-    quantiles: serialised KLL sketches of doubles by (source, name). task: as in reference.proto (0 unknown).
+    quantiles: sealed `sketches.Quantiles` by (source, name). task: as in reference.proto (0 unknown).
     """
 
     model: str
@@ -33,6 +33,7 @@ class Reference:
     trained_at_ns: int = 0
     segments: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # the labels the training data had
     quantiles: Mapping[tuple[Source, str], bytes] = field(default_factory=dict)
     made_by: str = ""
     made_at_ns: int = 0

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csidelight/v1/reference.proto\x12\x0csidelight.v1\"H\n\rReferenceFile\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\'\n\x08sections\x18\x02 \x03(\x0b\x32\x15.sidelight.v1.Section\"6\n\x07Section\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\x06\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\xe8\x02\n\x06Layout\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\'\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32\x15.sidelight.v1.Feature\x12\x16\n\x0ewindow_seconds\x18\x04 \x01(\x01\x12\'\n\x04task\x18\x05 \x01(\x0e\x32\x19.sidelight.v1.Layout.Task\x12\x16\n\x0epositive_label\x18\x06 \x01(\t\x12\x1c\n\x14trained_at_unix_nano\x18\x07 \x01(\x06\x12\x10\n\x08segments\x18\x08 \x03(\t\x12\x11\n\tprotected\x18\t \x03(\t\"y\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTASK_BINARY\x10\x01\x12\x13\n\x0fTASK_MULTICLASS\x10\x02\x12\x13\n\x0fTASK_REGRESSION\x10\x03\x12\x10\n\x0cTASK_RANKING\x10\x04\x12\x0e\n\nTASK_OTHER\x10\x05\"\xb6\x03\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.sidelight.v1.Feature.Source\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.sidelight.v1.Feature.Kind\x12\r\n\x05\x65\x64ges\x18\x04 \x03(\x01\x12\x12\n\ncategories\x18\x05 \x03(\t\x12\x0e\n\x06public\x18\x06 \x01(\x08\x12\x10\n\x08\x63ritical\x18\x07 \x01(\x08\x12\x0f\n\x07ignored\x18\x08 \x01(\x08\x12\x10\n\x08integral\x18\t \x01(\x08\x12\x0c\n\x04size\x18\n \x01(\r\"q\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSOURCE_FEATURE\x10\x01\x12\x15\n\x11SOURCE_PREDICTION\x10\x02\x12\x10\n\x0cSOURCE_SCORE\x10\x03\x12\x12\n\x0eSOURCE_LATENCY\x10\x04\"\\\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_NUMBER\x10\x01\x12\r\n\tKIND_TEXT\x10\x02\x12\r\n\tKIND_FLAG\x10\x03\x12\x0f\n\x0bKIND_VECTOR\x10\x04\"?\n\x06\x42locks\x12\x17\n\x0fstart_unix_nano\x18\x01 \x03(\x06\x12\x0c\n\x04rows\x18\x02 \x03(\x07\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\"f\n\tQuantiles\x12-\n\x03kll\x18\x01 \x03(\x0b\x32 .sidelight.v1.Quantiles.KllEntry\x1a*\n\x08KllEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"R\n\x06Origin\x12\x0f\n\x07made_by\x18\x01 \x01(\t\x12\x19\n\x11made_at_unix_nano\x18\x02 \x01(\x06\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0c\n\x04rows\x18\x04 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csidelight/v1/reference.proto\x12\x0csidelight.v1\"Z\n\rReferenceFile\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\'\n\x08sections\x18\x02 \x03(\x0b\x32\x15.sidelight.v1.Section\x12\x10\n\x08\x63hecksum\x18\x03 \x01(\x06\"6\n\x07Section\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\x06\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\xf9\x02\n\x06Layout\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\'\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32\x15.sidelight.v1.Feature\x12\x16\n\x0ewindow_seconds\x18\x04 \x01(\x01\x12\'\n\x04task\x18\x05 \x01(\x0e\x32\x19.sidelight.v1.Layout.Task\x12\x16\n\x0epositive_label\x18\x06 \x01(\t\x12\x1c\n\x14trained_at_unix_nano\x18\x07 \x01(\x06\x12\x10\n\x08segments\x18\x08 \x03(\t\x12\x11\n\tprotected\x18\t \x03(\t\x12\x0f\n\x07\x63lasses\x18\n \x03(\t\"y\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTASK_BINARY\x10\x01\x12\x13\n\x0fTASK_MULTICLASS\x10\x02\x12\x13\n\x0fTASK_REGRESSION\x10\x03\x12\x10\n\x0cTASK_RANKING\x10\x04\x12\x0e\n\nTASK_OTHER\x10\x05\"\xc4\x03\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.sidelight.v1.Feature.Source\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.sidelight.v1.Feature.Kind\x12\r\n\x05\x65\x64ges\x18\x04 \x03(\x01\x12\x12\n\ncategories\x18\x05 \x03(\t\x12\x0e\n\x06public\x18\x06 \x01(\x08\x12\x10\n\x08\x63ritical\x18\x07 \x01(\x08\x12\x0f\n\x07ignored\x18\x08 \x01(\x08\x12\x10\n\x08integral\x18\t \x01(\x08\x12\x0c\n\x04size\x18\n \x01(\r\x12\x0c\n\x04seen\x18\x0b \x01(\x0c\"q\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSOURCE_FEATURE\x10\x01\x12\x15\n\x11SOURCE_PREDICTION\x10\x02\x12\x10\n\x0cSOURCE_SCORE\x10\x03\x12\x12\n\x0eSOURCE_LATENCY\x10\x04\"\\\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_NUMBER\x10\x01\x12\r\n\tKIND_TEXT\x10\x02\x12\r\n\tKIND_FLAG\x10\x03\x12\x0f\n\x0bKIND_VECTOR\x10\x04\"?\n\x06\x42locks\x12\x17\n\x0fstart_unix_nano\x18\x01 \x03(\x06\x12\x0c\n\x04rows\x18\x02 \x03(\x07\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\"f\n\tQuantiles\x12-\n\x03kll\x18\x01 \x03(\x0b\x32 .sidelight.v1.Quantiles.KllEntry\x1a*\n\x08KllEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"R\n\x06Origin\x12\x0f\n\x07made_by\x18\x01 \x01(\t\x12\x19\n\x11made_at_unix_nano\x18\x02 \x01(\x06\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0c\n\x04rows\x18\x04 \x01(\x04\"\xfe\x01\n\x0cLearnerState\x12\"\n\x04head\x18\x01 \x01(\x0b\x32\x14.sidelight.v1.Layout\x12\r\n\x05\x66ixed\x18\x02 \x01(\x08\x12\x12\n\nlearn_rows\x18\x03 \x01(\r\x12\x15\n\rlearn_windows\x18\x04 \x01(\r\x12+\n\x06\x62uffer\x18\x05 \x03(\x0b\x32\x1b.sidelight.v1.BufferedBatch\x12,\n\x07windows\x18\x06 \x03(\x0b\x32\x1b.sidelight.v1.LearnedWindow\x12\x0f\n\x07tainted\x18\x07 \x03(\x12\x12\x0e\n\x06paused\x18\x08 \x01(\x08\x12\x14\n\x0cskipped_rows\x18\t \x01(\x04\"\\\n\rBufferedBatch\x12\x0e\n\x06window\x18\x01 \x01(\x12\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12-\n\x07\x63olumns\x18\x03 \x03(\x0b\x32\x1c.sidelight.v1.BufferedColumn\"\x99\x01\n\x0e\x42ufferedColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\x08\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.sidelight.v1.Feature.Kind\x12\x0e\n\x06values\x18\x04 \x01(\x0c\x12\r\n\x05state\x18\x05 \x01(\x0c\x12\x12\n\ndictionary\x18\x06 \x03(\t\x12\x0c\n\x04size\x18\x07 \x01(\r\"M\n\rLearnedWindow\x12\x0e\n\x06window\x18\x01 \x01(\x12\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63losed\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,25 +24,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUANTILES_KLLENTRY']._loaded_options = None
   _globals['_QUANTILES_KLLENTRY']._serialized_options = b'8\001'
   _globals['_REFERENCEFILE']._serialized_start=46
-  _globals['_REFERENCEFILE']._serialized_end=118
-  _globals['_SECTION']._serialized_start=120
-  _globals['_SECTION']._serialized_end=174
-  _globals['_LAYOUT']._serialized_start=177
-  _globals['_LAYOUT']._serialized_end=537
-  _globals['_LAYOUT_TASK']._serialized_start=416
-  _globals['_LAYOUT_TASK']._serialized_end=537
-  _globals['_FEATURE']._serialized_start=540
-  _globals['_FEATURE']._serialized_end=978
-  _globals['_FEATURE_SOURCE']._serialized_start=771
-  _globals['_FEATURE_SOURCE']._serialized_end=884
-  _globals['_FEATURE_KIND']._serialized_start=886
-  _globals['_FEATURE_KIND']._serialized_end=978
-  _globals['_BLOCKS']._serialized_start=980
-  _globals['_BLOCKS']._serialized_end=1043
-  _globals['_QUANTILES']._serialized_start=1045
-  _globals['_QUANTILES']._serialized_end=1147
-  _globals['_QUANTILES_KLLENTRY']._serialized_start=1105
-  _globals['_QUANTILES_KLLENTRY']._serialized_end=1147
-  _globals['_ORIGIN']._serialized_start=1149
-  _globals['_ORIGIN']._serialized_end=1231
+  _globals['_REFERENCEFILE']._serialized_end=136
+  _globals['_SECTION']._serialized_start=138
+  _globals['_SECTION']._serialized_end=192
+  _globals['_LAYOUT']._serialized_start=195
+  _globals['_LAYOUT']._serialized_end=572
+  _globals['_LAYOUT_TASK']._serialized_start=451
+  _globals['_LAYOUT_TASK']._serialized_end=572
+  _globals['_FEATURE']._serialized_start=575
+  _globals['_FEATURE']._serialized_end=1027
+  _globals['_FEATURE_SOURCE']._serialized_start=820
+  _globals['_FEATURE_SOURCE']._serialized_end=933
+  _globals['_FEATURE_KIND']._serialized_start=935
+  _globals['_FEATURE_KIND']._serialized_end=1027
+  _globals['_BLOCKS']._serialized_start=1029
+  _globals['_BLOCKS']._serialized_end=1092
+  _globals['_QUANTILES']._serialized_start=1094
+  _globals['_QUANTILES']._serialized_end=1196
+  _globals['_QUANTILES_KLLENTRY']._serialized_start=1154
+  _globals['_QUANTILES_KLLENTRY']._serialized_end=1196
+  _globals['_ORIGIN']._serialized_start=1198
+  _globals['_ORIGIN']._serialized_end=1280
+  _globals['_LEARNERSTATE']._serialized_start=1283
+  _globals['_LEARNERSTATE']._serialized_end=1537
+  _globals['_BUFFEREDBATCH']._serialized_start=1539
+  _globals['_BUFFEREDBATCH']._serialized_end=1631
+  _globals['_BUFFEREDCOLUMN']._serialized_start=1634
+  _globals['_BUFFEREDCOLUMN']._serialized_end=1787
+  _globals['_LEARNEDWINDOW']._serialized_start=1789
+  _globals['_LEARNEDWINDOW']._serialized_end=1866
 # @@protoc_insertion_point(module_scope)

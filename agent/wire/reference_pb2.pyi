@@ -7,12 +7,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReferenceFile(_message.Message):
-    __slots__ = ("format", "sections")
+    __slots__ = ("format", "sections", "checksum")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     format: int
     sections: _containers.RepeatedCompositeFieldContainer[Section]
-    def __init__(self, format: _Optional[int] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, format: _Optional[int] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Section(_message.Message):
     __slots__ = ("key", "checksum", "body")
@@ -25,7 +27,7 @@ class Section(_message.Message):
     def __init__(self, key: _Optional[str] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Layout(_message.Message):
-    __slots__ = ("model", "version", "features", "window_seconds", "task", "positive_label", "trained_at_unix_nano", "segments", "protected")
+    __slots__ = ("model", "version", "features", "window_seconds", "task", "positive_label", "trained_at_unix_nano", "segments", "protected", "classes")
     class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TASK_UNSPECIFIED: _ClassVar[Layout.Task]
@@ -49,6 +51,7 @@ class Layout(_message.Message):
     TRAINED_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     features: _containers.RepeatedCompositeFieldContainer[Feature]
@@ -58,10 +61,11 @@ class Layout(_message.Message):
     trained_at_unix_nano: int
     segments: _containers.RepeatedScalarFieldContainer[str]
     protected: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ...) -> None: ...
+    classes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ..., classes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size")
+    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen")
     class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SOURCE_UNSPECIFIED: _ClassVar[Feature.Source]
@@ -96,6 +100,7 @@ class Feature(_message.Message):
     IGNORED_FIELD_NUMBER: _ClassVar[int]
     INTEGRAL_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
     name: str
     source: Feature.Source
     kind: Feature.Kind
@@ -106,7 +111,8 @@ class Feature(_message.Message):
     ignored: bool
     integral: bool
     size: int
-    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ...) -> None: ...
+    seen: bytes
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ...) -> None: ...
 
 class Blocks(_message.Message):
     __slots__ = ("start_unix_nano", "rows", "counts")
@@ -142,3 +148,65 @@ class Origin(_message.Message):
     source: str
     rows: int
     def __init__(self, made_by: _Optional[str] = ..., made_at_unix_nano: _Optional[int] = ..., source: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class LearnerState(_message.Message):
+    __slots__ = ("head", "fixed", "learn_rows", "learn_windows", "buffer", "windows", "tainted", "paused", "skipped_rows")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    FIXED_FIELD_NUMBER: _ClassVar[int]
+    LEARN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    LEARN_WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    TAINTED_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    head: Layout
+    fixed: bool
+    learn_rows: int
+    learn_windows: int
+    buffer: _containers.RepeatedCompositeFieldContainer[BufferedBatch]
+    windows: _containers.RepeatedCompositeFieldContainer[LearnedWindow]
+    tainted: _containers.RepeatedScalarFieldContainer[int]
+    paused: bool
+    skipped_rows: int
+    def __init__(self, head: _Optional[_Union[Layout, _Mapping]] = ..., fixed: bool = ..., learn_rows: _Optional[int] = ..., learn_windows: _Optional[int] = ..., buffer: _Optional[_Iterable[_Union[BufferedBatch, _Mapping]]] = ..., windows: _Optional[_Iterable[_Union[LearnedWindow, _Mapping]]] = ..., tainted: _Optional[_Iterable[int]] = ..., paused: bool = ..., skipped_rows: _Optional[int] = ...) -> None: ...
+
+class BufferedBatch(_message.Message):
+    __slots__ = ("window", "rows", "columns")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    rows: int
+    columns: _containers.RepeatedCompositeFieldContainer[BufferedColumn]
+    def __init__(self, window: _Optional[int] = ..., rows: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[BufferedColumn, _Mapping]]] = ...) -> None: ...
+
+class BufferedColumn(_message.Message):
+    __slots__ = ("name", "output", "kind", "values", "state", "dictionary", "size")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DICTIONARY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    output: bool
+    kind: Feature.Kind
+    values: bytes
+    state: bytes
+    dictionary: _containers.RepeatedScalarFieldContainer[str]
+    size: int
+    def __init__(self, name: _Optional[str] = ..., output: bool = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., values: _Optional[bytes] = ..., state: _Optional[bytes] = ..., dictionary: _Optional[_Iterable[str]] = ..., size: _Optional[int] = ...) -> None: ...
+
+class LearnedWindow(_message.Message):
+    __slots__ = ("window", "rows", "counts", "closed")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    rows: int
+    counts: bytes
+    closed: bool
+    def __init__(self, window: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., closed: bool = ...) -> None: ...
