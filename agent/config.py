@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import xxhash
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -138,12 +140,152 @@ class Settings(BaseSettings):
         return xxhash.xxh3_64_intdigest(repr((self.time, self.window_seconds, self.lateness_seconds, self.segments)).encode())
 
 
+OTLP_SIGNALS = ("", "traces_", "metrics_", "logs_")
+
+
 class Otel(BaseSettings):
-    """OpenTelemetry's standard variables: OTEL_ and the field's name in capitals. Prose and units: the specification."""
+    """OpenTelemetry's standard variables: OTEL_ and the field's name in capitals, with the specification's units.
+
+    What a signal leaves unset it takes from the general variable. `export/destination.py` puts the two together.
+    """
 
     model_config = SettingsConfigDict(env_prefix="OTEL_", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    sdk_disabled: bool = _option(False, "Export nothing.")
+    # Who is speaking.
+    sdk_disabled: bool = _option(False, "Export nothing over OTLP.")
+    service_name: str = _option(
+        "", "service.name of the resource. Unset: as in OTEL_RESOURCE_ATTRIBUTES, else sidelight-agent.")
+    resource_attributes: str = _option(
+        "", "Attributes of the resource: key=value[,key=value…], values percent-encoded.")
+
+    # Which signals go where.
+    traces_exporter: Literal["otlp", "console", "none"] = _option(
+        "otlp", "Where prediction spans go; console: JSON on stdout.")
+    metrics_exporter: Literal["otlp", "console", "none", "prometheus"] = _option(
+        "otlp", "Where metrics go; prometheus means none here: the local page serves them at /metrics in any case.")
+    logs_exporter: Literal["otlp", "console", "none"] = _option("otlp", "Where events (alerts, closed windows) go.")
+    metric_export_interval: int = _option(
+        60_000, "Time between two exports of all metrics.", "ms", ge=1_000, le=86_400_000)
+
+    # OTLP, for all signals.
+    exporter_otlp_endpoint: str = _option(
+        "", "The collector or backend: http://host:4317 (gRPC), http://host:4318 (HTTP; /v1/traces, /v1/metrics and "
+        "/v1/logs are added), https:// for TLS, unix:///path (gRPC). Unset: nothing is exported, and the status says so.")
+    exporter_otlp_protocol: Literal["", "grpc", "http/protobuf"] = _option(
+        "", "grpc or http/protobuf. Unset: grpc for port 4317, unix: and no scheme, else http/protobuf.")
+    exporter_otlp_headers: SecretStr = _option(
+        SecretStr(""), "Sent with every request: key=value[,key=value…], percent-encoded.")
+    exporter_otlp_timeout: float = _option(
+        10_000.0, "Longest wait for one answer; milliseconds, as the specification says.", "ms", gt=0)
+    exporter_otlp_compression: Literal["gzip", "none"] = _option("gzip", "How requests are compressed.")
+    exporter_otlp_insecure: bool = _option(False, "gRPC endpoints without a scheme: no TLS.")
+    exporter_otlp_certificate: str = _option(
+        "", "Authorities trusted to sign the backend's certificate, PEM. Unset: the system's.")
+    exporter_otlp_client_key: str = _option("", "Private key of the agent's own certificate (mTLS), PEM.")
+    exporter_otlp_client_certificate: str = _option("", "The agent's own certificate chain (mTLS), PEM.")
+
+    # OTLP, for one signal.
+    exporter_otlp_traces_endpoint: str = _option("", "For traces only; with HTTP used as it is, no path is added.")
+    exporter_otlp_traces_protocol: Literal["", "grpc", "http/protobuf"] = _option("", "For traces only.")
+    exporter_otlp_traces_headers: SecretStr = _option(SecretStr(""), "For traces only.")
+    exporter_otlp_traces_timeout: float | None = _option(None, "For traces only.", "ms", gt=0)
+    exporter_otlp_traces_compression: Literal["gzip", "none"] | None = _option(None, "For traces only.")
+    exporter_otlp_traces_insecure: bool | None = _option(None, "For traces only.")
+    exporter_otlp_traces_certificate: str = _option("", "For traces only.")
+    exporter_otlp_traces_client_key: str = _option("", "For traces only.")
+    exporter_otlp_traces_client_certificate: str = _option("", "For traces only.")
+
+    exporter_otlp_metrics_endpoint: str = _option("", "For metrics only; with HTTP used as it is, no path is added.")
+    exporter_otlp_metrics_protocol: Literal["", "grpc", "http/protobuf"] = _option("", "For metrics only.")
+    exporter_otlp_metrics_headers: SecretStr = _option(SecretStr(""), "For metrics only.")
+    exporter_otlp_metrics_timeout: float | None = _option(None, "For metrics only.", "ms", gt=0)
+    exporter_otlp_metrics_compression: Literal["gzip", "none"] | None = _option(None, "For metrics only.")
+    exporter_otlp_metrics_insecure: bool | None = _option(None, "For metrics only.")
+    exporter_otlp_metrics_certificate: str = _option("", "For metrics only.")
+    exporter_otlp_metrics_client_key: str = _option("", "For metrics only.")
+    exporter_otlp_metrics_client_certificate: str = _option("", "For metrics only.")
+
+    exporter_otlp_logs_endpoint: str = _option("", "For logs only; with HTTP used as it is, no path is added.")
+    exporter_otlp_logs_protocol: Literal["", "grpc", "http/protobuf"] = _option("", "For logs only.")
+    exporter_otlp_logs_headers: SecretStr = _option(SecretStr(""), "For logs only.")
+    exporter_otlp_logs_timeout: float | None = _option(None, "For logs only.", "ms", gt=0)
+    exporter_otlp_logs_compression: Literal["gzip", "none"] | None = _option(None, "For logs only.")
+    exporter_otlp_logs_insecure: bool | None = _option(None, "For logs only.")
+    exporter_otlp_logs_certificate: str = _option("", "For logs only.")
+    exporter_otlp_logs_client_key: str = _option("", "For logs only.")
+    exporter_otlp_logs_client_certificate: str = _option("", "For logs only.")
+
+    # What is said, and how.
+    traces_sampler: Literal[
+        "always_on", "always_off", "traceidratio",
+        "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+    ] = _option(
+        "parentbased_always_on",
+        "Which predictions become spans. Each has its caller's span as parent, so parentbased_* follow the caller.")
+    traces_sampler_arg: float = _option(1.0, "Share of traces kept by traceidratio.", "1", ge=0, le=1)
+    exporter_otlp_metrics_temporality_preference: Literal["cumulative", "delta", "lowmemory"] = _option(
+        "cumulative", "Only cumulative; a collector's cumulativetodelta processor serves backends that want delta.")
+    metrics_exemplar_filter: Literal["always_on", "always_off", "trace_based"] = _option(
+        "trace_based", "Accepted, without effect: no exemplars are exported yet.")
+    attribute_count_limit: int = _option(
+        128, "Attributes of one span or log record; further ones are only counted.", "{attribute}", ge=1)
+    attribute_value_length_limit: int = _option(
+        4_096, "Longest text in an attribute of a span or log record; cut above.", "{character}", ge=1)
+    propagators: str = _option(
+        "tracecontext,baggage", "Accepted, without effect: senders put the trace context into the record.")
+    log_level: str = _option("info", "Accepted, without effect: SIDELIGHT_LOG_LEVEL is the agent's own.")
+
+    @field_validator(
+        "traces_exporter", "metrics_exporter", "logs_exporter", "traces_sampler", "metrics_exemplar_filter",
+        "exporter_otlp_metrics_temporality_preference",
+        *(f"exporter_otlp_{signal}{name}" for signal in OTLP_SIGNALS for name in ("protocol", "compression")), mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("resource_attributes")
+    @classmethod
+    def _pairs(cls, value: str) -> str:
+        if any("=" not in pair for pair in value.split(",") if pair.strip()):
+            raise ValueError("key=value[,key=value…]")
+        return value
+
+    @field_validator(*(f"exporter_otlp_{signal}headers" for signal in OTLP_SIGNALS))
+    @classmethod
+    def _headers(cls, value: SecretStr) -> SecretStr:
+        for pair in value.get_secret_value().split(","):
+            key, equals, _ = pair.partition("=")
+            if pair.strip() and not (equals and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key.strip())):
+                raise ValueError("key=value[,key=value…], keys as HTTP allows them")
+        return value
+
+    @model_validator(mode="after")
+    def _usable(self) -> Otel:
+        name = "exporter_otlp_metrics_temporality_preference"
+        if getattr(self, name) != "cumulative":
+            raise ConfigurationError(f"OTEL_{name.upper()}", getattr(self, name), "cumulative (delta is not built yet)")
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name.startswith("exporter_otlp") and name.endswith("endpoint") and value:
+                _check_endpoint(f"OTEL_{name.upper()}", value)
+            if name.endswith(("certificate", "client_key")) and value and not os.access(value, os.R_OK):
+                raise ConfigurationError(f"OTEL_{name.upper()}", value, "a readable file")
+        return self
+
+
+def _check_endpoint(variable: str, value: str) -> None:
+    """Raises ConfigurationError for what no transport could reach; a password in the URL is not shown."""
+    shown = re.sub(r"^(\w+://)?[^/]*@", r"\1(hidden)@", value)
+    if value.startswith("unix:"):
+        return
+    try:
+        parts = urlsplit(value if "://" in value else f"//{value}")
+        good = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc:
+        expected = "http://host:port, https://host:port, host:port or unix:///path (secrets go into the headers)"
+        raise ConfigurationError(variable, shown, expected)
 
 
 @dataclass(frozen=True, slots=True)
