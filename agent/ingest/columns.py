@@ -255,28 +255,3 @@ def _scores(values: Floats) -> Numbers:
 
 def _length(where: str, found: int, expected: int) -> RefusedError:
     return RefusedError(wire.REASON_COLUMN_LENGTH, where, f"{found} entries for {expected}", expected)
-
-
-def select(batch: Batch, kept: np.ndarray) -> Batch:
-    """The batch with only the rows in `kept` (indices, rising)."""
-    def pick(column):  # type: ignore[no-untyped-def]
-        state = None if column.state is None else column.state[kept]
-        if isinstance(column, Texts):
-            return Texts(column.dictionary, column.codes[kept], state)
-        return type(column)(column.values[kept], state)
-
-    def each(columns):  # type: ignore[no-untyped-def]
-        return {name: pick(column) for name, column in columns.items()}
-
-    def part(array):  # type: ignore[no-untyped-def]
-        return None if array is None else array[kept]
-
-    chosen = set(kept.tolist())
-    return Batch(
-        model=batch.model, rows=len(kept), arrived_ns=batch.arrived_ns,
-        features=Columns(each(batch.features.numbers), each(batch.features.texts), each(batch.features.flags), each(batch.features.vectors)),
-        outputs=Columns(each(batch.outputs.numbers), each(batch.outputs.texts)),
-        time_ns=part(batch.time_ns), latency=part(batch.latency), errors=part(batch.errors), segments=each(batch.segments),
-        protected=each(batch.protected), measures=each(batch.measures), weights=part(batch.weights),
-        traces=tuple(t for t in batch.traces if t.row in chosen),
-    )

@@ -49,6 +49,7 @@ class Journal:
         self._file = -1
         self._sizes: dict[Path, int] = {}  # segments, oldest first
         self._dirty = False
+        self._rolled: list[int] = []  # older segments' files, to be synced and closed
         self._frames = self._failures = self._corrupt = 0
         self.offset = 0
 
@@ -113,14 +114,21 @@ class Journal:
 
     def sync(self) -> None:
         """Forces what was written to the disk itself. Blocking: call it from a thread."""
+        waiting, self._rolled = self._rolled, []
         if self._dirty and self._file >= 0:
             self._dirty = False
-            os.fdatasync(self._file)
+            waiting.append(os.dup(self._file))
+        for file in waiting:
+            try:
+                os.fdatasync(file)
+            finally:
+                os.close(file)
 
     def statistics(self) -> Statistics:
         return Statistics(sum(self._sizes.values()), self._frames, self._failures, self._corrupt)
 
     def close(self) -> None:
+        self.sync()
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -133,7 +141,7 @@ class Journal:
             log.error("journal_open_failed error=%s", error)
             return None
         if self._file >= 0:
-            os.close(self._file)
+            self._rolled.append(self._file)
         self._file = file
         self._sizes[path] = os.fstat(file).st_size
         return path

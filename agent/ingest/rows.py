@@ -77,6 +77,11 @@ class Field:
         self.ragged |= len(mapping) < len(names)
         return values
 
+    def lend(self, other: Field) -> None:
+        """Gives `other` the names known here."""
+        if not self.ragged:  # names that come and go are learned anew
+            other.names, other._getter = dict(self.names), self._getter
+
     def columns(self) -> list[tuple[str, Sequence[Any]]]:
         """Values by name, None where a row lacks it."""
         width = len(self.names)
@@ -111,6 +116,14 @@ class Gathering:
     weights: list[float] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     overlaps: bool = False  # some name stands in two typed maps, in whichever rows
+    sealed: bool = False  # taken by the counting: the door begins another
+
+    def next(self, arrived_ns: int) -> Gathering:
+        """An empty gathering that already knows this one's names."""
+        fresh = Gathering(self.model, arrived_ns, self.limits, overlaps=self.overlaps)
+        for where in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
+            getattr(self, where).lend(getattr(fresh, where))
+        return fresh
 
     @property
     def rows(self) -> int:

@@ -1,0 +1,415 @@
+"""One message through the door: decode, doubt, journal, answer. Synchronous and without waiting; the counting comes later.
+
+    bytes ── twin ── model, resend? ── rows | columns | labels | events ── journal ── queue ── answer
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from agent.clock import Clock
+from agent.errors import RefusedError
+from agent.ingest.clients import Clients
+from agent.ingest.columns import Reader
+from agent.ingest.journal import Journal
+from agent.ingest.limits import Limits, Refusals
+from agent.ingest.rows import Gathering, parse
+from agent.records import Batch, ModelKey, Role, select
+from agent.wire import labels_pb2, lifecycle_pb2, state_pb2, twin_pb2
+from agent.wire import recorder_pb2 as wire
+
+GATHER_ROWS = 512  # rows counted together; more saves nothing, fewer cost numpy calls
+STUBBORN = 64  # records beyond the future bound, in a row, after which they are believed
+log = logging.getLogger("sidelight.ingest")
+
+
+@dataclass(slots=True)
+class Accepted:
+    """One frame on its way to the counting. offset 0: not journalled (all refused). rows: predictions kept."""
+
+    offset: int
+    arrived_ns: int
+    model: ModelKey | None
+    kind: str  # "rows", "columns", "labels", "events", "tick"
+    rows: int = 0
+    content: Batch | Gathering | None = None
+    events: Sequence[lifecycle_pb2.Event] = ()
+    refused: Sequence[wire.Refusal] = ()
+    client_id: str = ""
+    report: bytes = b""
+    size: int = 0
+    durable: bool = True
+
+
+@dataclass(slots=True)
+class Queue:
+    """Frames waiting to be counted, bounded in bytes. `wake` is called when enough has gathered to be worth counting."""
+
+    bytes_max: int
+    wake: Callable[[], None] = lambda: None
+    items: deque[Accepted] = field(default_factory=deque)
+    bytes: int = 0
+    rows: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.bytes >= self.bytes_max
+
+    def put(self, item: Accepted) -> None:
+        self.items.append(item)
+        self.bytes += item.size
+        self.rows += item.rows
+        if self.rows >= GATHER_ROWS or item.kind == "tick":
+            self.wake()
+
+    def take(self) -> list[Accepted]:
+        """Everything that waits. Gatherings among it are sealed."""
+        taken = list(self.items)
+        self.items.clear()
+        self.rows = 0
+        for item in taken:
+            if isinstance(item.content, Gathering):
+                item.content.sealed = True
+        return taken
+
+    def done(self, item: Accepted) -> None:
+        self.bytes -= item.size
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """How far event time has come for one model, and how many records in a row lay beyond the bound."""
+
+    newest_ns: int = 0
+    stubborn: int = 0
+
+
+class Admission:
+    """Judges messages. One owner; never raises for what a sender did."""
+
+    def __init__(self, limits: Limits, clock: Clock, journal: Journal, clients: Clients, queue: Queue, *,
+                 models_max: int, event_time: bool, future_ns: int, window_ns: Callable[[ModelKey], int], config_hash: int = 0) -> None:
+        self._limits, self._clock, self._journal, self._clients, self._queue = limits, clock, journal, clients, queue
+        self._models_max, self._event_time, self._future_ns, self._window_ns = models_max, event_time, future_ns, window_ns
+        self._config_hash = config_hash
+        self._ahead: dict[ModelKey, _Ahead] = {}
+        self._gathering: dict[ModelKey, Gathering] = {}
+        self.models: set[ModelKey] = set()
+        self.refused_messages: Counter[int] = Counter()  # by reason: messages no model could be charged with
+        self.duplicates: Counter[ModelKey] = Counter()  # records in resent messages
+        self.dropped: Counter[ModelKey] = Counter()  # records turned away because the queue was full
+        self.skew_seconds = 0.0  # newest sender's clock less ours
+        self.durable = True
+
+    def handle(self, raw: bytes, permitted: Callable[[str], bool] | None = None) -> wire.RecordResponse:
+        """Takes one encoded RecordRequest. permitted: whether this identity may write a model of that name."""
+        arrived_ns = self._clock.now_ns()
+        try:
+            request, model = self._open(raw, permitted)
+        except RefusedError as error:
+            self.refused_messages[error.reason] += 1
+            return _refusal(error, 1)
+        client_id = request.client_id.decode(errors="replace")
+        if client_id and request.sequence:
+            answer = self._resent(client_id, request, model)
+            if answer is not None:
+                return answer
+        if self._queue.full:
+            return self._turn_away(request, model)
+        return self._take(raw, request, model, client_id, arrived_ns)
+
+    def tick(self, covered_ns: int) -> None:
+        """Journals that time has come to `covered_ns`, so that closing windows is replayed as it happened."""
+        head = state_pb2.FrameHead(
+            arrived_unix_nano=covered_ns, kind=state_pb2.FrameHead.KIND_TICK, covered_unix_nano=covered_ns, config_hash=self._config_hash
+        )
+        durable = self._journal.append(head, b"")
+        self._queue.put(Accepted(head.offset, covered_ns, None, "tick", durable=durable))
+
+    def restore(self, head: state_pb2.FrameHead, raw: bytes) -> Accepted | None:
+        """One journalled frame as it was accepted, judged by its own verdict. None for a frame that no longer reads."""
+        if head.kind == state_pb2.FrameHead.KIND_TICK:
+            return Accepted(head.offset, head.arrived_unix_nano, None, "tick")
+        try:
+            request, model = self._open(raw, None)
+            refusals = Refusals.none(count_of(request))
+            content = self._read(request, raw, model, head.arrived_unix_nano, refusals, head.verdict)
+        except RefusedError as error:
+            log.warning("journal_frame_unreadable offset=%d error=%s", head.offset, error)
+            return None
+        response = wire.RecordResponse.FromString(head.response)
+        if head.client_id:
+            self._clients.remember(head.client_id, head.sequence, head.response, head.arrived_unix_nano, model.name)
+        self.models.add(model)
+        return self._accepted(head.offset, head.arrived_unix_nano, model, request, content, response, len(raw), head.client_id, True)
+
+    # ── the steps, in order ──
+
+    def _open(self, raw: bytes, permitted: Callable[[str], bool] | None) -> tuple[twin_pb2.Request, ModelKey]:
+        limits = self._limits
+        if len(raw) > limits.message_bytes:
+            raise RefusedError(wire.REASON_MESSAGE_TOO_LARGE, "message", f"{len(raw)} bytes, limit {limits.message_bytes}", limits.message_bytes)
+        try:
+            request = twin_pb2.Request.FromString(raw)
+        except DecodeError:
+            raise RefusedError(wire.REASON_UNDECODABLE, "message", f"not a RecordRequest, {len(raw)} bytes") from None
+        m = request.model
+        name = limits.text(m.name, "model.name")
+        if not name:
+            raise RefusedError(wire.REASON_MODEL_MISSING, "model.name", "empty")
+        model = ModelKey(
+            name, limits.text(m.version, "model.version"), Role.SHADOW if m.role == wire.ROLE_SHADOW else Role.PRIMARY,
+            limits.text(m.deployment, "model.deployment"), limits.text(m.tenant, "model.tenant"),
+        )
+        limits.text(request.client_id, "client_id")
+        if permitted is not None and not permitted(name):
+            raise RefusedError(wire.REASON_NOT_PERMITTED, "model.name", "this identity may not write this model")
+        if request.WhichOneof("body") is None and not request.report:
+            raise RefusedError(wire.REASON_EMPTY, "body", "no rows, columns, labels or events")
+        if model not in self.models and len(self.models) >= self._models_max:
+            raise RefusedError(wire.REASON_TOO_MANY_MODELS, "model", f"limit {self._models_max}", self._models_max)
+        return request, model
+
+    def _resent(self, client_id: str, request: twin_pb2.Request, model: ModelKey) -> wire.RecordResponse | None:
+        packed = self._clients.answer(client_id, request.sequence)
+        if packed is None and not self._clients.too_old(client_id, request.sequence):
+            return None
+        self.duplicates[model] += predictions_of(request)
+        answer = wire.RecordResponse.FromString(packed or b"")
+        answer.duplicate = True
+        return answer
+
+    def _turn_away(self, request: twin_pb2.Request, model: ModelKey) -> wire.RecordResponse:
+        count = count_of(request)
+        self.dropped[model] += predictions_of(request)
+        answer = _refusal(RefusedError(wire.REASON_QUEUE_FULL, "queue", "the agent is behind", self._queue.bytes_max), count)
+        answer.hints.retry_after_seconds = 0.5
+        return answer
+
+    def _take(self, raw: bytes, request: twin_pb2.Request, model: ModelKey, client_id: str, arrived_ns: int) -> wire.RecordResponse:
+        count = count_of(request)
+        refusals = Refusals.none(count)
+        content = None
+        try:
+            if count > self._limits.rows:
+                limit, count = self._limits.rows, 0
+                raise RefusedError(wire.REASON_TOO_MANY_RECORDS, "body", f"{len(refusals.verdict)} records, limit {limit}", limit)
+            content = self._read(request, raw, model, arrived_ns, refusals, None)
+        except RefusedError as error:
+            refusals.all(error)
+        answer = wire.RecordResponse(accepted=len(refusals.verdict) - refusals.count, durable=True, refusals=list(refusals.groups.values()))
+        if request.sent_at_unix_nano:
+            self.skew_seconds = (request.sent_at_unix_nano - arrived_ns) / 1e9
+        self.models.add(model)
+        if not answer.accepted and count:
+            self._queue.put(self._accepted(0, arrived_ns, model, request, None, answer, 0, client_id, True))
+            return answer
+        head = state_pb2.FrameHead(
+            arrived_unix_nano=arrived_ns, kind=state_pb2.FrameHead.KIND_REQUEST, verdict=refusals.packed(), config_hash=self._config_hash,
+        )
+        stamped = bool(client_id and request.sequence)
+        if stamped:
+            head.client_id, head.sequence = client_id, request.sequence
+        head.response = packed = answer.SerializeToString()
+        self.durable = answer.durable = self._journal.append(head, raw)
+        if stamped:
+            self._clients.remember(client_id, request.sequence, packed, arrived_ns, model.name)
+        self._queue.put(self._accepted(head.offset, arrived_ns, model, request, content, answer, len(raw), client_id, answer.durable))
+        return answer
+
+    def _accepted(self, offset: int, arrived_ns: int, model: ModelKey, request: twin_pb2.Request, content: Batch | Gathering | Sequence[lifecycle_pb2.Event] | None,
+                  answer: wire.RecordResponse, size: int, client_id: str, durable: bool) -> Accepted:
+        kind = {"rows": "rows", "columns": "columns", "lifecycle": "events", None: "events"}.get(request.WhichOneof("body"), "labels")
+        return Accepted(
+            offset=offset, arrived_ns=arrived_ns, model=model, kind=kind, rows=answer.accepted,
+            content=content if isinstance(content, (Batch, Gathering)) else None,
+            events=content if isinstance(content, (list, tuple)) else (), refused=list(answer.refusals),
+            client_id=client_id, report=request.report, size=size, durable=durable,
+        )
+
+    # ── bodies ──
+
+    def _read(self, request: twin_pb2.Request, raw: bytes, model: ModelKey, arrived_ns: int, refusals: Refusals,
+              verdict: bytes | None) -> Batch | Gathering | list[lifecycle_pb2.Event] | None:
+        """The body's content. verdict: the journal's, where this was judged before."""
+        body = request.WhichOneof("body")
+        if body == "columns":
+            return self._columns(request.columns, raw, model, arrived_ns, refusals, verdict)
+        if body == "rows":
+            return self._rows(request.rows.items, model, arrived_ns, refusals, verdict)
+        if body == "lifecycle":
+            return self._events(request.lifecycle.items, refusals)
+        if body is not None:
+            self._labels(request, refusals)
+        return None
+
+    def _columns(self, columns: twin_pb2.Columns, raw: bytes, model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None) -> Batch:
+        try:
+            batch = Reader(columns, self._limits, refusals).batch(model, arrived_ns)
+        except RefusedError as error:
+            repacked = _repacked(raw) if error.reason == wire.REASON_COLUMN_LENGTH else None
+            if repacked is None:
+                raise
+            batch = Reader(repacked, self._limits, refusals).batch(model, arrived_ns)
+        if verdict is None:
+            if self._event_time and batch.time_ns is not None:
+                self._judge_future(model, batch.time_ns, refusals)
+            refused = refusals.verdict if refusals.count else b""
+        else:
+            refused = verdict
+        if refused:
+            batch = select(batch, np.flatnonzero(np.frombuffer(refused, dtype=np.uint8) == 0))
+        return batch
+
+    def _rows(self, items: Sequence[bytes], model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None) -> Gathering:
+        gathering = self._gathering_for(model, arrived_ns)
+        for i, raw in enumerate(items):
+            if verdict and verdict[i]:
+                continue
+            try:
+                row = parse(raw, self._limits)
+                if self._event_time and verdict is None and row.time_unix_nano:
+                    self._check_future(model, row.time_unix_nano)
+                gathering.add(row, raw, arrived_ns)
+            except RefusedError as error:
+                refusals.add(i, error)
+        return gathering
+
+    def _gathering_for(self, model: ModelKey, arrived_ns: int) -> Gathering:
+        """Where this frame's rows go. By event time every frame is counted alone, so that a replay counts alike."""
+        open_ = self._gathering.get(model)
+        if open_ is None:
+            open_ = Gathering(model, arrived_ns, self._limits)
+        elif open_.sealed or self._event_time or open_.rows >= GATHER_ROWS or self._other_window(open_, arrived_ns):
+            open_ = open_.next(arrived_ns)
+        self._gathering[model] = open_
+        return open_
+
+    def _other_window(self, gathering: Gathering, arrived_ns: int) -> bool:
+        window_ns = self._window_ns(gathering.model)
+        return gathering.arrived_ns // window_ns != arrived_ns // window_ns
+
+    def _events(self, items: Sequence[bytes], refusals: Refusals) -> list[lifecycle_pb2.Event]:
+        events = []
+        for i, raw in enumerate(items):
+            try:
+                events.append(lifecycle_pb2.Event.FromString(raw))
+            except DecodeError:
+                refusals.add(i, RefusedError(wire.REASON_UNDECODABLE, "lifecycle", f"not an Event, {len(raw)} bytes"))
+        return events
+
+    def _labels(self, request: twin_pb2.Request, refusals: Refusals) -> None:
+        if request.WhichOneof("body") == "label_columns":
+            check_label_columns(request.label_columns, refusals)
+            return
+        for i, raw in enumerate(request.labels.items):
+            try:
+                check_label(labels_pb2.Label.FromString(raw), self._limits)
+            except DecodeError:
+                refusals.add(i, RefusedError(wire.REASON_UNDECODABLE, "labels", f"not a Label, {len(raw)} bytes"))
+            except RefusedError as error:
+                refusals.add(i, error)
+
+    # ── event time ──
+
+    def _bound(self, model: ModelKey) -> tuple[_Ahead, int]:
+        ahead = self._ahead.setdefault(model, _Ahead())
+        return ahead, (ahead.newest_ns or self._clock.now_ns()) + self._future_ns
+
+    def _check_future(self, model: ModelKey, time_ns: int) -> None:
+        """Refuses a time too far ahead; a long run of such records is believed (a gap in the history, not a broken clock)."""
+        ahead, bound = self._bound(model)
+        if time_ns > bound and ahead.stubborn < STUBBORN:
+            ahead.stubborn += 1
+            limit = self._future_ns // 1_000_000_000
+            raise RefusedError(wire.REASON_FUTURE, "time_unix_nano", f"over {limit} s ahead of the newest record", limit)
+        ahead.newest_ns = max(ahead.newest_ns, time_ns) if time_ns <= bound else time_ns
+        ahead.stubborn = 0
+
+    def _judge_future(self, model: ModelKey, times: np.ndarray, refusals: Refusals) -> None:
+        _, bound = self._bound(model)
+        if times.max(initial=0) <= bound:
+            ahead = self._ahead[model]
+            ahead.newest_ns, ahead.stubborn = max(ahead.newest_ns, int(times.max(initial=0))), 0
+            return
+        for i, time_ns in enumerate(times.tolist()):
+            try:
+                self._check_future(model, time_ns)
+            except RefusedError as error:
+                refusals.add(i, error)
+
+
+def count_of(request: twin_pb2.Request) -> int:
+    """Records in the body, of whichever kind."""
+    body = request.WhichOneof("body")
+    if body == "columns":
+        return min(int(request.columns.rows), 1 << 20)
+    if body == "label_columns":
+        return label_rows(request.label_columns)
+    return 0 if body is None else len(getattr(request, body).items)
+
+
+def predictions_of(request: twin_pb2.Request) -> int:
+    return count_of(request) if request.WhichOneof("body") in ("rows", "columns") else 0
+
+
+def label_rows(raw: bytes) -> int:
+    try:
+        return min(int(labels_pb2.LabelColumns.FromString(raw).rows), 1 << 20)
+    except DecodeError:
+        return 1
+
+
+def check_label(label: labels_pb2.Label, limits: Limits) -> None:
+    """Raises RefusedError for a label that can belong to nothing or says nothing."""
+    if not (label.prediction_id or label.request_id or label.HasField("prediction")):
+        raise RefusedError(wire.REASON_ID_MISSING, "prediction_id", "a label needs a prediction id, a request id or its prediction")
+    if label.WhichOneof("truth") is None:
+        raise RefusedError(wire.REASON_LABEL_MISSING, "truth", "neither value nor label")
+    for name in ("prediction_id", "request_id", "item", "label", "output"):
+        if len(getattr(label, name).encode()) > limits.text_bytes:
+            raise RefusedError(wire.REASON_TEXT_TOO_LONG, name, f"limit {limits.text_bytes}", limits.text_bytes)
+
+
+def check_label_columns(raw: bytes, refusals: Refusals) -> None:
+    """Raises RefusedError where the columns do not fit together; refuses single labels without an id."""
+    try:
+        columns = labels_pb2.LabelColumns.FromString(raw)
+    except DecodeError:
+        raise RefusedError(wire.REASON_UNDECODABLE, "label_columns", f"not LabelColumns, {len(raw)} bytes") from None
+    rows = columns.rows
+    lengths = {
+        "ids": len(columns.ids), "id_numbers": len(columns.id_numbers), "request_ids": len(columns.request_ids),
+        "request_id_numbers": len(columns.request_id_numbers), "values": len(columns.values.values),
+        "labels": len(columns.labels.codes), "time_unix_nano": len(columns.time_unix_nano), "weights": len(columns.weights),
+    }
+    for where, found in lengths.items():
+        if found not in (0, rows):
+            raise RefusedError(wire.REASON_COLUMN_LENGTH, f"label_columns.{where}", f"{found} entries for {rows}", rows)
+    if rows and not any(lengths[w] for w in ("ids", "id_numbers", "request_ids", "request_id_numbers")):
+        raise RefusedError(wire.REASON_ID_MISSING, "label_columns.ids", "no ids")
+    if rows and not lengths["values"] and not lengths["labels"]:
+        raise RefusedError(wire.REASON_LABEL_MISSING, "label_columns", "neither values nor labels")
+    if lengths["ids"] and not lengths["request_ids"] and not lengths["request_id_numbers"]:
+        missing = [i for i, value in enumerate(columns.ids) if not value]
+        refusals.add_many(missing, RefusedError(wire.REASON_ID_MISSING, "label_columns.ids", "empty id"))
+
+
+def _repacked(raw: bytes) -> twin_pb2.Columns | None:
+    """The columns of a sender that does not pack its arrays, which the twin cannot see: read strictly, packed, read again."""
+    try:
+        return twin_pb2.Request.FromString(wire.RecordRequest.FromString(raw).SerializeToString()).columns
+    except DecodeError:
+        return None
+
+
+def _refusal(error: RefusedError, count: int) -> wire.RecordResponse:
+    return wire.RecordResponse(durable=True, refusals=[
+        wire.Refusal(reason=error.reason, field=error.field, limit=error.limit, detail=error.detail, count=count)  # type: ignore[arg-type]
+    ])

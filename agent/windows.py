@@ -1,0 +1,281 @@
+"""Batches to counts: per model version (a series), per window, per cell.
+
+A series is the one mutable thing here and has one owner, the pipeline. Windows close in order; a closed window is a few
+arrays that never change again, but for cells that a resolved alert asks to forget.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from agent.bins import Placed
+from agent.records import Batch, Cells, Floats, Ints, Kind, ModelKey, Numbers, Source, select
+from agent.reference.learn import Learner
+from agent.reference.profile import Reference
+from agent.sketches.quantiles import Quantiles
+
+HORIZON = 24  # closed windows kept
+LATENCY_SCALE = 2  # OTLP exponential histogram: base 2 ** (2 ** -2)
+LATENCY_OFFSET = -80  # bucket 0 ends at 2 ** ((LATENCY_OFFSET + 1) / 4) s: about a microsecond
+LATENCY_BUCKETS = 128  # up to 4,096 s
+SEGMENT_VALUES = 50  # values of one segment key that are counted apart
+SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
+
+
+@dataclass(slots=True)
+class Window:
+    """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (LATENCY_BUCKETS,)."""
+
+    index: int
+    counts: Ints | None
+    latency: Ints = field(default_factory=lambda: np.zeros(LATENCY_BUCKETS, dtype=np.int64))
+    rows: int = 0
+    errors: int = 0
+    latency_sum: float = 0.0
+    segments: dict[str, Ints] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Closed:
+    """One closed window, newest horizons are made of these. counts and latency: int32."""
+
+    index: int
+    counts: Cells
+    latency: Cells
+    rows: int
+    errors: int
+    segments: dict[str, Cells]
+
+
+@dataclass(slots=True)
+class RefusalNote:
+    """The newest refusal of one reason and field, for `sidelight status`."""
+
+    count: int
+    detail: str
+    last_ns: int
+
+
+class Series:
+    """Everything counted for one model version."""
+
+    def __init__(self, key: ModelKey, window_ns: int, reference: Reference | None, learner: Learner | None,
+                 segments: tuple[str, ...] = (), started_ns: int = 0) -> None:
+        self.key, self.window_ns = key, window_ns
+        self.reference, self.learner = reference, learner
+        self.reference_note = ""  # "borrowed from version 3"
+        self.segment_keys = segments
+        self.started_ns = started_ns
+        self.open: dict[int, Window] = {}
+        self.recent: deque[Closed] = deque(maxlen=HORIZON)
+        self.counters: Counter[str] = Counter()
+        self.refusals: dict[tuple[str, str], RefusalNote] = {}
+        self.newest_ns = 0  # event time's watermark
+        self.closed_below = 0  # windows below this index are closed: what still comes for them is late
+        self.last_seen_ns = 0
+        self.latency = np.zeros(LATENCY_BUCKETS, dtype=np.int64)  # since the series began
+        self.latency_sum = 0.0
+        self.sketches: dict[tuple[Source, str], Quantiles] = {}
+        self.quantiles: dict[tuple[Source, str], tuple[float, ...]] = {}  # p05, p50, p95 of the newest closed window
+        self.last_rows = 0
+        self.trained_at_ns = reference.trained_at_ns if reference else 0
+        self.positive_label = reference.positive_label if reference else ""
+        self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
+        self.revision = 0  # rises with every change: what a checkpoint has to write
+
+    # ── counting ──
+
+    def add(self, batch: Batch, event_time: bool) -> None:
+        """Counts one batch; rows of windows already closed are late."""
+        self.revision += 1
+        self.last_seen_ns = batch.arrived_ns
+        batch = self._named_score(batch)
+        if not event_time or batch.time_ns is None:
+            stamp = batch.arrived_ns
+            self._add_to(stamp // self.window_ns, batch, None)
+            self.newest_ns = max(self.newest_ns, stamp)
+            return
+        indices = batch.time_ns // self.window_ns
+        first = int(indices[0]) if batch.rows else 0
+        self.newest_ns = max(self.newest_ns, int(batch.time_ns.max(initial=0)))
+        if batch.rows and (indices == first).all():
+            self._add_to(first, batch, None)
+            return
+        for index in np.unique(indices):
+            self._add_to(int(index), batch, np.flatnonzero(indices == index))
+
+    def _add_to(self, index: int, batch: Batch, rows: Ints | None) -> None:
+        part = batch if rows is None else select(batch, rows)
+        if not part.rows:
+            return
+        if index < self.closed_below:
+            self.counters["late"] += part.rows
+            return
+        self.counters["kept"] += part.rows
+        window = self.open.get(index)
+        if window is None:
+            window = self.open[index] = Window(index, None if self.reference is None else np.zeros(self.reference.layout.cells, dtype=np.int64))
+        window.rows += part.rows
+        if part.errors is not None:
+            errors = int(np.count_nonzero(part.errors))
+            window.errors += errors
+            self.counters["errors"] += errors
+        if part.latency is not None:
+            self._add_latency(window, part.latency)
+        if self.reference is not None and window.counts is not None:
+            placed = self.reference.layout.place(part)
+            counts = placed.count(self.reference.layout.cells)
+            window.counts += counts
+            self.total += counts
+            if self.segment_keys:
+                self._add_segments(window, part, placed)
+            self._sketch(part)
+        if self.learner is not None:
+            self.learner.add(part, index)
+
+    def _add_latency(self, window: Window, seconds: Floats) -> None:
+        known = seconds[seconds >= 0]  # NaN compares false
+        if known.size:
+            counts = np.bincount(latency_bucket(known), minlength=LATENCY_BUCKETS)
+            window.latency += counts
+            self.latency += counts
+            total = float(known.sum())
+            window.latency_sum += total
+            self.latency_sum += total
+
+    def _add_segments(self, window: Window, batch: Batch, placed: Placed) -> None:
+        size = placed.cells.size
+        for key in self.segment_keys:
+            column = batch.segments.get(key)
+            if column is None or not size:
+                continue
+            for code in np.unique(column.codes):
+                rows = column.codes == code
+                if column.state is not None:
+                    rows &= column.state == 0
+                name = f"{key}={column.dictionary[code]}"
+                if name not in window.segments and sum(s.startswith(f"{key}=") for s in window.segments) >= SEGMENT_VALUES:
+                    self.counters["segments_refused"] += int(rows.sum())
+                    continue
+                counts = placed.count(self.total.size, rows)
+                window.segments[name] = window.segments[name] + counts if name in window.segments else counts
+
+    def _sketch(self, batch: Batch) -> None:
+        """Feeds the quantile sketches a sample: every row while traffic is low, every k-th when the last window was large."""
+        step = max(1, self.last_rows // SKETCHED_ROWS)
+        assert self.reference is not None  # noqa: S101 - the caller has looked
+        for feature in self.reference.layout.features:
+            if feature.kind is not Kind.NUMBER or feature.ignored or feature.source is Source.LATENCY:
+                continue
+            columns = batch.features if feature.source is Source.FEATURE else batch.outputs
+            found = columns.numbers.get(feature.name)
+            if found is None:
+                continue
+            key = (feature.source, feature.name)
+            sketch = self.sketches.get(key)
+            if sketch is None:
+                sketch = self.sketches[key] = Quantiles()
+            sketch.update((found.values if found.state is None else found.values[found.state == 0])[::step])
+
+    def _named_score(self, batch: Batch) -> Batch:
+        """Scores by class become the one score the reference knows, where it says which class is positive."""
+        if self.reference is None or not self.positive_label or "score" in batch.outputs.numbers:
+            return batch
+        own = batch.outputs.numbers.get(f"score:{self.positive_label}")
+        if own is not None:
+            numbers = dict(batch.outputs.numbers)
+            numbers["score"] = own
+            return _with_outputs(batch, numbers)
+        return batch
+
+    # ── closing ──
+
+    def due(self, upto_ns: int) -> Iterator[int]:
+        """Indices of open windows that end at or before `upto_ns`, oldest first."""
+        limit = upto_ns // self.window_ns
+        yield from sorted(index for index in self.open if index < limit)
+        self.closed_below = max(self.closed_below, limit)
+
+    def close(self, index: int) -> Closed:
+        """Closes one window and appends it to the recent ones."""
+        self.revision += 1
+        window = self.open.pop(index)
+        self.closed_below = max(self.closed_below, index + 1)
+        self.counters["windows"] += 1
+        cells = 0 if self.reference is None else self.reference.layout.cells
+        closed = Closed(
+            index, (np.zeros(cells, np.int64) if window.counts is None else window.counts).astype(np.int32), window.latency.astype(np.int32),
+            window.rows, window.errors, {name: counts.astype(np.int32) for name, counts in window.segments.items()},
+        )
+        self.recent.append(closed)
+        self.last_rows = window.rows
+        self.quantiles = {key: tuple(sketch.quantiles((0.05, 0.5, 0.95))) for key, sketch in self.sketches.items() if sketch.count}
+        self.sketches.clear()
+        if self.learner is not None:
+            self.learner.close(index)
+        return closed
+
+    def adopt(self, reference: Reference, note: str) -> None:
+        """Starts judging by `reference`: the horizons begin anew."""
+        self.revision += 1
+        self.reference, self.learner, self.reference_note = reference, None, note
+        self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
+        self.positive_label = reference.positive_label or self.positive_label
+        self.total = np.zeros(reference.layout.cells, dtype=np.int64)
+        self.started_ns = self.last_seen_ns
+        self.recent.clear()
+        self.sketches.clear()
+        for window in self.open.values():
+            window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
+
+    def forget(self, source: Source, name: str) -> None:
+        """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it again."""
+        if self.reference is None:
+            return
+        at = self.reference.layout.index.get((source, name))
+        if at is None:
+            return
+        self.revision += 1
+        cells = self.reference.layout.slice(at)
+        for closed in self.recent:
+            closed.counts[cells] = 0
+
+    def note_refusal(self, reason: str, field_name: str, count: int, detail: str, when_ns: int) -> None:
+        note = self.refusals.get((reason, field_name))
+        if note is None:
+            if len(self.refusals) >= 64:
+                self.refusals.pop(next(iter(self.refusals)))
+            note = self.refusals[(reason, field_name)] = RefusalNote(0, detail, when_ns)
+        note.count += count
+        note.detail, note.last_ns = detail, when_ns
+
+
+def latency_bucket(seconds: Floats) -> Ints:
+    """The bucket of each duration (not NaN, not negative): upper bounds belong to the bucket, as OTLP asks."""
+    with np.errstate(divide="ignore"):
+        found = np.ceil(np.log2(seconds) * (1 << LATENCY_SCALE)) - 1 - LATENCY_OFFSET
+    return np.clip(found, 0, LATENCY_BUCKETS - 1).astype(np.int64)
+
+
+def latency_quantiles(buckets: Ints | Cells, shares: tuple[float, ...] = (0.5, 0.95, 0.99)) -> tuple[float, ...] | None:
+    """Seconds at these shares, geometric inside a bucket (relative error at most 9 %); None without data."""
+    total = int(buckets.sum())
+    if not total:
+        return None
+    below = np.cumsum(buckets)
+    found = []
+    for share in shares:
+        bucket = int(np.searchsorted(below, share * total))
+        before = below[bucket - 1] if bucket else 0
+        inside = (share * total - before) / max(1, buckets[bucket])
+        found.append(float(2 ** ((bucket + LATENCY_OFFSET + inside) / (1 << LATENCY_SCALE))))
+    return tuple(found)
+
+
+def _with_outputs(batch: Batch, numbers: Mapping[str, Numbers]) -> Batch:
+    return replace(batch, outputs=replace(batch.outputs, numbers=numbers))
+
