@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from collectors import COLLECTORS, Collector, Host, Unavailable
+from collectors import COLLECTORS, Collector, Host, Unavailable, build
 
 
 def main(arguments: list[str]) -> int:
     """Prints a line a reading. 1: a collector asked for by name has nothing to read; 2: there is none of that name."""
-    built = {collector.name: collector for collector in (make(Host()) for make in COLLECTORS)}
-    unknown = set(arguments) - built.keys()
-    if unknown:
-        sys.stderr.write(f"no collector {', '.join(sorted(unknown))}; there are: {', '.join(built)}\n")
+    try:
+        collectors = build(arguments or COLLECTORS, Host())
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
-    silent = 0
-    for name in arguments or built:
-        silent += not table(built[name])
-    return int(bool(arguments) and silent > 0)
+    silent = [collector.name for collector in collectors if not table(collector)]
+    return int(bool(arguments and silent))
 
 
 def table(collector: Collector) -> bool:
