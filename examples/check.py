@@ -1,4 +1,4 @@
-"""Asks the agent of `run.sh` over HTTP: `check.py ready` waits for it; `check.py counted MODEL=RECORDS/LABELS …` compares.
+"""Asks the agent of `run.sh`: `check.py ready` waits for it; `check.py counted MODEL=RECORDS/LABELS …` compares.
 
 Exit status 0: as wanted; 1: not, and why on stderr.
 """

@@ -8,7 +8,7 @@ python="${PYTHON:-$PWD/.venv/bin/python}"
 work=$(mktemp -d)
 agent=
 finish() {
-  [ -z "$agent" ] || { kill "$agent" 2>/dev/null && wait "$agent" || true; }
+  [ -z "$agent" ] || { kill "$agent" && wait "$agent"; } 2>/dev/null || true
   rm -rf "$work"
 }
 trap finish EXIT
