@@ -1,0 +1,203 @@
+"""What survives a crash: series, clients and alerts as blobs of one transaction, under the offset they were counted to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+from google.protobuf.message import DecodeError
+
+from agent.errors import CorruptError
+from agent.records import Cells, Ints, ModelKey, Role, Source
+from agent.reference import file as reference_file
+from agent.reference.learn import Learner
+from agent.reference.profile import Reference
+from agent.sketches.quantiles import Quantiles
+from agent.state import delete, get, keys, put
+from agent.windows import LATENCY_BUCKETS, Closed, Series, Window
+from agent.wire import state_pb2 as state
+
+log = logging.getLogger("sidelight.checkpoint")
+FORMAT = 1
+Choose = Callable[[ModelKey], tuple[Reference | None, str]]
+
+
+@dataclass(slots=True)
+class Meta:
+    """Everything that is not per series. offset: frames up to this one are counted in the blobs."""
+
+    offset: int = 0
+    alerts: str = ""
+    events: list[dict[str, object]] = field(default_factory=list)
+    baselines: dict[str, str] = field(default_factory=dict)  # series id -> latency baseline, base64
+
+    def pack(self) -> bytes:
+        return json.dumps({"format": FORMAT, "offset": self.offset, "alerts": self.alerts, "events": self.events,
+                           "baselines": self.baselines}).encode()
+
+    @classmethod
+    def unpack(cls, blob: bytes) -> Meta:
+        try:
+            found = json.loads(blob)
+            if found["format"] != FORMAT:
+                raise CorruptError(f"checkpoint format {found['format']}, expected {FORMAT}")
+            return cls(found["offset"], found["alerts"], found["events"], found["baselines"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptError(f"checkpoint meta: {error}") from error
+
+
+def series_id(key: ModelKey) -> str:
+    """Sixteen hex digits, stable over restarts."""
+    return f"{xxhash.xxh3_64_intdigest(repr((key.name, key.version, int(key.role), key.deployment, key.tenant)).encode()):016x}"
+
+
+class Checkpoint:
+    """Turns what changed into blobs, and blobs back. Remembers what it wrote, so that only changes are written again."""
+
+    def __init__(self) -> None:
+        self._revisions: dict[str, int] = {}
+        self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
+        self._references: dict[str, int] = {}
+
+    def collect(self, series: Iterable[Series]) -> tuple[list[tuple[str, bytes]], list[str]]:
+        """Blobs to put and keys to delete. Cheap where nothing changed."""
+        puts: list[tuple[str, bytes]] = []
+        deletes: list[str] = []
+        for one in series:
+            name = series_id(one.key)
+            if self._revisions.get(name) == one.revision:
+                continue
+            self._revisions[name] = one.revision
+            puts.append((f"series/{name}", dump(one)))
+            if one.reference is not None and one.reference.origin == "learned from traffic" and self._references.get(name) != one.reference.hash:
+                self._references[name] = one.reference.hash
+                puts.append((f"reference/{name}", reference_file.encode(one.reference)))
+            written = self._closed.setdefault(name, {})
+            present = {}
+            for closed in one.recent:
+                digest = xxhash.xxh3_64_intdigest(closed.counts.tobytes())
+                present[closed.index] = digest
+                if written.get(closed.index) != digest:
+                    puts.append((f"closed/{name}/{closed.index:020d}", dump_closed(closed)))
+            deletes.extend(f"closed/{name}/{index:020d}" for index in written if index not in present)
+            self._closed[name] = present
+        return puts, deletes
+
+
+def load_series(db: sqlite3.Connection, choose: Choose, make: Callable[[ModelKey, Reference | None, str], Series]) -> tuple[list[Series], int]:
+    """All stored series, and how many blobs were corrupt and left out."""
+    found, corrupt = [], 0
+    for key in keys(db, "series/"):
+        name = key.removeprefix("series/")
+        try:
+            blob = get(db, key)
+            message = state.Series.FromString(blob or b"")
+            learned = get(db, f"reference/{name}")
+            found.append(_restore(db, name, message, learned, choose, make))
+        except (CorruptError, DecodeError, ValueError) as error:
+            corrupt += 1
+            log.warning("state_blob_set_aside key=%s error=%s", key, error)
+            for stale in (key, f"reference/{name}", *keys(db, f"closed/{name}/")):
+                db.execute("UPDATE OR REPLACE blob SET key = 'corrupt/' || key WHERE key = ?", (stale,))
+    return found, corrupt
+
+
+def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: bytes | None, choose: Choose,
+             make: Callable[[ModelKey, Reference | None, str], Series]) -> Series:
+    key = ModelKey(message.model, message.version, Role(message.role), message.deployment, message.tenant)
+    reference, note = (reference_file.decode(learned), "learned from traffic") if learned else choose(key)
+    one = make(key, reference, note)
+    one.counters = Counter({k: int(v) for k, v in message.counters.values.items()})
+    one.last_seen_ns, one.newest_ns = message.last_seen_unix_nano, one.counters.pop("newest_ns", 0)
+    one.closed_below, one.last_rows = one.counters.pop("closed_below", 0), one.counters.pop("last_rows", 0)
+    one.started_ns, one.trained_at_ns = one.counters.pop("started_ns", 0), one.counters.pop("trained_at_ns", one.trained_at_ns)
+    if reference is not None and reference.hash != message.reference_hash:
+        log.warning("reference_changed model=%s version=%s: windows counted by the old one are dropped", key.name, key.version)
+        return one
+    one.total = _ints(message.total, one.total.size)
+    one.latency_sum = one.counters.pop("latency_sum_us", 0) / 1e6
+    one.latency = _ints(message.recent[0].latency, LATENCY_BUCKETS) if message.recent else one.latency
+    for window in message.open:
+        one.open[window.index] = _window(window, None if reference is None else reference.layout.cells)
+    for closed_key in keys(db, f"closed/{name}/"):
+        blob = get(db, closed_key)
+        if blob is not None:
+            one.recent.append(_closed(state.Window.FromString(blob), one.total.size))
+    for sketch_key, blob in message.kll.items():
+        source, _, feature = sketch_key.partition("/")
+        one.sketches[(Source(int(source)), feature)] = Quantiles.from_bytes(blob)
+    if message.learner and reference is None:
+        one.learner = Learner.from_bytes(message.learner)
+    return one
+
+
+def dump(one: Series) -> bytes:
+    """A series without its closed windows, which are blobs of their own."""
+    counters = dict(one.counters)
+    counters |= {"newest_ns": one.newest_ns, "closed_below": max(0, one.closed_below), "last_rows": one.last_rows,
+                 "started_ns": one.started_ns, "trained_at_ns": one.trained_at_ns, "latency_sum_us": int(one.latency_sum * 1e6)}
+    return state.Series(
+        model=one.key.name, version=one.key.version, role=int(one.key.role), deployment=one.key.deployment, tenant=one.key.tenant,
+        reference_hash=one.reference.hash if one.reference else 0,
+        open=[_dump_window(w) for w in one.open.values()],
+        recent=[state.Window(index=0, latency=one.latency.astype("<i8").tobytes())],
+        counters=state.Counters(values=counters), learner=one.learner.to_bytes() if one.learner else b"",
+        last_seen_unix_nano=one.last_seen_ns, total=one.total.astype("<i8").tobytes(),
+        kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.sketches.items()},
+    ).SerializeToString()
+
+
+def _dump_window(window: Window) -> state.Window:
+    return state.Window(
+        index=window.index, rows=window.rows, counts=b"" if window.counts is None else window.counts.astype("<i8").tobytes(),
+        latency=window.latency.astype("<i8").tobytes(), errors=window.errors, latency_sum=window.latency_sum,
+        segments={name: counts.astype("<i8").tobytes() for name, counts in window.segments.items()},
+    )
+
+
+def dump_closed(closed: Closed) -> bytes:
+    return state.Window(
+        index=closed.index, rows=closed.rows, counts=closed.counts.astype("<i4").tobytes(), latency=closed.latency.astype("<i4").tobytes(),
+        errors=closed.errors, segments={name: counts.astype("<i4").tobytes() for name, counts in closed.segments.items()},
+    ).SerializeToString()
+
+
+def _window(message: state.Window, cells: int | None) -> Window:
+    return Window(
+        message.index, None if cells is None else _ints(message.counts, cells), _ints(message.latency, LATENCY_BUCKETS), message.rows,
+        message.errors, message.latency_sum, {name: _ints(data, cells or 0) for name, data in message.segments.items()},
+    )
+
+
+def _closed(message: state.Window, cells: int) -> Closed:
+    return Closed(
+        message.index, _cells(message.counts, cells), _cells(message.latency, LATENCY_BUCKETS), message.rows, message.errors,
+        {name: _cells(data, cells) for name, data in message.segments.items()},
+    )
+
+
+def _ints(data: bytes, size: int) -> Ints:
+    found = np.frombuffer(data, dtype="<i8").astype(np.int64)
+    if found.size != size:
+        raise CorruptError(f"{found.size} counts, expected {size}")
+    return found
+
+
+def _cells(data: bytes, size: int) -> Cells:
+    found = np.frombuffer(data, dtype="<i4").astype(np.int32)
+    if found.size != size:
+        raise CorruptError(f"{found.size} counts, expected {size}")
+    return found
+
+
+def write(db: sqlite3.Connection, puts: Iterable[tuple[str, bytes]], deletes: Iterable[str]) -> None:
+    for key, body in puts:
+        put(db, key, body)
+    for key in deletes:
+        delete(db, key)

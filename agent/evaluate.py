@@ -1,0 +1,38 @@
+"""For each closed window, every measure: a for loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from agent.drift import Drift
+from agent.ledger import Dial, Ledger
+from agent.quality import Quality
+from agent.records import Cells, Finding
+from agent.reference.profile import Reference
+
+log = logging.getLogger("sidelight.evaluate")
+
+
+class Measure(Protocol):
+    """Compares the newest windows with a reference; works in slices of at most 2 ms."""
+
+    def judge(self, recent: Sequence[Cells], newest_window: int) -> Iterator[list[Finding]]: ...
+
+
+class Judge:
+    """All measures of one reference, made ready: takes some 100 ms, so build it in a thread."""
+
+    def __init__(self, reference: Reference, dial: Dial, window_seconds: float) -> None:
+        self.reference = reference
+        self.ledger = Ledger.of(dial, reference.layout, window_seconds)
+        self.measures: tuple[Measure, ...] = (Drift(reference, self.ledger), Quality(reference, self.ledger))
+
+    def judge(self, recent: Sequence[Cells], newest_window: int) -> Iterator[list[Finding]]:
+        """Findings, slice by slice. A measure that fails is logged and the others go on."""
+        for measure in self.measures:
+            try:
+                yield from measure.judge(recent, newest_window)
+            except Exception:
+                log.exception("measure_failed measure=%s", type(measure).__name__)
