@@ -1,0 +1,136 @@
+"""`python -m examples.flights`: trains, starts agent and model server, replays half a year, says what was found.
+
+Exit code 0: every injected fault was found; 1: one was not, or something broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import sidelight
+from rich.console import Console
+
+from examples.flights import processes, train
+from examples.flights.faults import FAULTS
+from examples.flights.processes import DemoError
+from examples.flights.replay import HttpPredictor, RecordedLabels, play
+from examples.flights.report import report
+from examples.flights.screens import Show, shown
+from examples.flights.status import Status, Watch
+from examples.flights.summary import summarise
+from examples.flights.view import Frame
+
+DAY_SECONDS = 86_400
+SETTLE_SECONDS = 20.0
+
+AGENT_OPTIONS = {
+    "SIDELIGHT_TIME": "event",
+    "SIDELIGHT_WINDOW_SECONDS": str(DAY_SECONDS),
+    "SIDELIGHT_LATENESS_SECONDS": "3600",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything is kept")
+    parser.add_argument("--fresh", action="store_true", help="train again, even if a model is there")
+    parser.add_argument("--svg", type=Path, help="save a picture of the view here, taken at the last fault")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the other processes are stopped
+    console = Console()
+    try:
+        return demo(train.Files(options.folder.resolve()), options.fresh, console, options.svg)
+    except DemoError as error:
+        console.print(f"[bold red]the demo stopped:[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+
+
+def demo(files: train.Files, fresh: bool, console: Console, svg: Path | None) -> int:
+    """All of it, in order."""
+    prepare(files, fresh, console)
+    rows = pd.read_parquet(files.replay)
+    started = time.monotonic()
+    with processes.agent(files.folder, {**AGENT_OPTIONS, **agent_paths(files)}) as agent:
+        with processes.model_server(files.folder, agent.endpoint) as (server, port), Watch(agent.url) as watch:
+            children = (agent.child, server)
+            with shown(console, svg) as show:
+                replay(rows, port, agent.endpoint, watch, children, show)
+        # The server is gone and has flushed; now the agent has everything it will get.
+        end = settle(watch, len(rows))
+    summary = summarise(watch.alarms, FAULTS)
+    for line in report(summary, len(rows), time.monotonic() - started, end):
+        console.print(line)
+    return 0 if summary.complete else 1
+
+
+def prepare(files: train.Files, fresh: bool, console: Console) -> None:
+    """A trained model and its reference; what is already there is used again."""
+    files.folder.mkdir(parents=True, exist_ok=True)
+    if fresh or not files.trained:
+        with console.status("training on January to June (once)"):
+            trained = train.train(files)
+        console.print(f"trained on {trained.rows:,} flights; AUC {trained.auc:.3f} on months it had not seen")
+        files.reference.unlink(missing_ok=True)
+    if not files.reference.exists():
+        build_reference(files)
+        console.print(f"built the reference {files.reference.name} from the same rows")
+    shutil.rmtree(files.state, ignore_errors=True)  # every replay is a first one
+
+
+def build_reference(files: train.Files) -> None:
+    """`sidelight reference build`, as a person would call it."""
+    command = [
+        *processes.sidelight_command(), "reference", "build", str(files.training), "--output", str(files.reference),
+        "--model", train.MODEL, "--version", train.VERSION, "--window", "1d", "--time", "time",
+        "--prediction", "prediction", "--score", "score",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoError(f"`sidelight reference build` ended with {done.returncode}:\n{done.stderr[-2000:]}")
+
+
+def agent_paths(files: train.Files) -> dict[str, str]:
+    return {"SIDELIGHT_STATE_DIR": str(files.state), "SIDELIGHT_REFERENCE": str(files.reference)}
+
+
+def replay(
+    rows: pd.DataFrame, port: int, endpoint: str, watch: Watch, children: tuple[processes.Child, ...], show: Show
+) -> None:
+    """The half year, a picture after each hour of it. Raises DemoError when a process died on the way."""
+    predictor = HttpPredictor(port)
+    with sidelight.Recorder(train.MODEL, version=train.VERSION, endpoint=endpoint) as recorder:
+        try:
+            for progress in play(rows, predictor, RecordedLabels(recorder)):
+                show(Frame(progress, watch.now, watch.rate, watch.alarms))
+                for child in children:
+                    child.check()
+        except (ConnectionError, TimeoutError) as error:
+            for child in children:
+                child.check()
+            raise DemoError(f"the model server does not answer: {error}") from error
+        finally:
+            predictor.close()
+
+
+def settle(watch: Watch, sent: int) -> Status:
+    """Waits until the agent has counted all that was sent, or nothing more comes."""
+    until = time.monotonic() + SETTLE_SECONDS
+    before, now = Status(), watch.look()
+    while time.monotonic() < until and (now.received < sent or now != before):
+        time.sleep(0.5)
+        before, now = now, watch.look()
+    return now
+
+
+if __name__ == "__main__":
+    sys.exit(main())

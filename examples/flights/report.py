@@ -1,0 +1,69 @@
+"""The end of the demo, said plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from examples.flights.faults import Fault
+from examples.flights.status import Status
+from examples.flights.summary import Found, Other, Summary
+from examples.flights.timeline import ACCENT, ALARM, QUIET
+from examples.flights.view import day
+
+
+def report(summary: Summary, sent: int, seconds: float, end: Status) -> Iterator[Text]:
+    """Lines for people: each fault, then every other alarm, then what became of the records."""
+    yield Text()
+    yield Text("what was injected, and when it was found", style="bold")
+    for found in summary.found:
+        yield from _fault(found)
+    yield Text()
+    yield Text(_others_heading(len(summary.others)), style="bold")
+    for other in summary.others:
+        yield _other(other)
+    if summary.others:
+        yield Text("  Nothing was injected there: the data's own changes, or false alarms.", style=QUIET)
+    yield Text()
+    yield _records(sent, seconds, end)
+    if end.hint:
+        yield Text(end.hint, style=QUIET)
+
+
+def _fault(found: Found) -> Iterator[Text]:
+    fault, alarm = found.fault, found.alarm
+    yield Text.assemble(("  ✓ " if alarm else "  ✗ ", ACCENT if alarm else ALARM), (fault.name, "bold"),
+                        (f", {span(fault)}", QUIET))  # fmt: skip
+    if alarm is None:
+        yield Text(f"    not found: no alert named {fault.subject}", style=ALARM)
+        return
+    days = "1 day" if found.days == 1 else f"{found.days} days"
+    yield Text(f"    found after {days} by alert {alarm.alert} ({alarm.severity.lower()}): {alarm.body}")
+
+
+def _others_heading(count: int) -> str:
+    if not count:
+        return "no other alarm in 184 days"
+    return f"every other alarm: {count} in 184 days"
+
+
+def _other(other: Other) -> Text:
+    alarm = other.alarm
+    line = Text.assemble(("  △ ", QUIET), f"{day(alarm.day)}  {alarm.alert}: {alarm.body}")
+    if other.during is not None:
+        line.append(f"  (while {other.during.name})", style=QUIET)
+    return line
+
+
+def _records(sent: int, seconds: float, end: Status) -> Text:
+    """What the agent has of what was sent: the demo's own check that nothing is lost."""
+    lost = f", {end.lost:,} of them refused, late or dropped" if end.lost else ""
+    return Text(
+        f"{sent:,} predictions sent in {seconds:.0f} s, {end.kept:,} kept by the agent{lost}; "
+        f"{end.windows_closed} windows closed."
+    )
+
+
+def span(fault: Fault) -> str:
+    return f"{day(fault.first).strip()} to {day(fault.last).strip()}"

@@ -1,0 +1,157 @@
+"""What the agent says of itself at /status, polled while the replay runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+POLL_SECONDS = 0.5
+FIRING, UPDATED, RESOLVED = (f"sidelight.alert.{state}" for state in ("firing", "updated", "resolved"))
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One watched value in the newest window. effect: PSI less what noise alone would give."""
+
+    subject: str
+    effect: float
+    verdict: str
+
+    @property
+    def alarms(self) -> bool:
+        return self.verdict == "alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One moment at which the agent spoke. day: the first bad window; told: when it was said, in the replay's time."""
+
+    key: str
+    event: str
+    alert: str
+    severity: str
+    subjects: tuple[str, ...]
+    day: pd.Timestamp
+    told: pd.Timestamp
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One look at the agent. Seconds for latencies; NaN where it does not know yet."""
+
+    state: str = "starting"
+    received: int = 0
+    kept: int = 0
+    labels: int = 0
+    lost: int = 0
+    windows_closed: int = 0
+    p50: float = float("nan")
+    p99: float = float("nan")
+    drift: tuple[Drift, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    hint: str = ""
+
+
+def read(document: Mapping[str, Any]) -> Status:
+    """The document as values. Raises KeyError or ValueError when it is not what the agent promises."""
+    hint = str(document.get("hint") or "")
+    alarms = tuple(alarm(event) for event in document["events"] if event["name"].startswith("sidelight.alert."))
+    if not document["models"]:
+        return Status(alarms=alarms, hint=hint)
+    model = document["models"][0]
+    records, latency = model["records"], model["latency"] or {}
+    return Status(
+        state=model["state"],
+        received=records["received"],
+        kept=records["kept"],
+        labels=model["labels"],
+        lost=records["refused"] + records["late"] + records["dropped"],
+        windows_closed=model["windows_closed"],
+        p50=_number(latency.get("p50")),
+        p99=_number(latency.get("p99")),
+        drift=tuple(Drift(d["feature"], _number(d["effect"]), d["verdict"]) for d in model["drift"]),
+        alarms=alarms,
+        hint=hint,
+    )
+
+
+def alarm(event: Mapping[str, Any]) -> Alarm:
+    attributes = event["attributes"]
+    told = _time(event["time"])
+    subjects = attributes.get("sidelight.alert.subjects", ())
+    return Alarm(
+        key=event["key"],
+        event=event["name"],
+        alert=attributes["sidelight.alert.name"],
+        severity=attributes.get("sidelight.alert.severity", event["severity"]),
+        subjects=tuple(subjects.split(",") if isinstance(subjects, str) else subjects),
+        day=_time(attributes.get("sidelight.window.start", event["time"])),
+        told=told,
+        body=event["body"],
+    )
+
+
+def _time(text: str) -> pd.Timestamp:
+    """Naive, as the replay's own times are."""
+    return pd.Timestamp(text).tz_localize(None) if pd.Timestamp(text).tzinfo else pd.Timestamp(text)
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+@dataclass
+class Watch:
+    """Polls the agent in a thread of its own; `now` and `rate` are always whole. Keeps every alarm it ever saw."""
+
+    url: str
+    now: Status = field(default_factory=Status)
+    rate: float = 0.0
+    _alarms: dict[str, Alarm] = field(default_factory=dict)
+    _kept: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=8))
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Watch:
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """All of them, in the order they were told; the agent itself remembers the newest only."""
+        return tuple(self._alarms.copy().values())
+
+    def look(self) -> Status:
+        """Asks the agent now. Raises OSError when it does not answer."""
+        with urllib.request.urlopen(f"{self.url}/status", timeout=5) as answer:
+            found = read(json.load(answer))
+        for one in found.alarms:
+            self._alarms[one.key] = one
+        self._kept.append((time.monotonic(), found.kept))
+        (first, before), (last, after) = self._kept[0], self._kept[-1]
+        self.rate = (after - before) / (last - first) if last > first else 0.0
+        self.now = found
+        return found
+
+    def _run(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            try:
+                self.look()
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                continue  # the replay notices a dead agent by its process
