@@ -64,7 +64,7 @@ class Predictions:
     prediction: Sequence[Any]
     score: Sequence[Any]
     latency: Sequence[Any]
-    about: dict[str, Sequence[Any]]
+    about: Mapping[str, Sequence[Any]]
     ratio: float = 1.0
 
     def select(self, chosen: Sequence[bool]) -> Predictions:
@@ -95,7 +95,7 @@ class Predictions:
         return own if self.ids is None else [given or ours for given, ours in zip(self.ids, own)]
 
     def write(self, request: recorder_pb2.RecordRequest) -> None:
-        """Fills the request's body. Raises whatever a value that cannot be encoded raises, and `Ragged`."""
+        """Fills the request's body. Raises whatever a value that cannot be encoded raises, and `RaggedError`."""
         columns = request.columns
         columns.rows = self.rows
         if self.ids is None:
@@ -154,7 +154,8 @@ class Predictions:
             ("error_type", columns.error_types), ("tracestate", columns.trace_states), ("batch_id", columns.batch_ids),
         ):  # fmt: skip
             if key in about:
-                write_texts(texts, ["" if one is None else str(one) for one in about[key]], absents=bitmap(not one for one in about[key]))
+                values = ["" if one is None else str(one) for one in about[key]]
+                write_texts(texts, values, absents=bitmap(not one for one in values))
         if "traceparent" in about:
             contexts = [_trace(one) for one in about["traceparent"]]
             columns.trace_ids = b"".join([one[0] for one in contexts])

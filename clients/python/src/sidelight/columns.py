@@ -1,4 +1,4 @@
-"""Lists of cells to typed wire columns. Arrays are written as packed bytes: protobuf's own lists cost five times more."""
+"""Lists of cells to typed wire columns. Arrays go as packed bytes: protobuf's own lists cost five times more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sidelight.values import ABSENT, FLAG, NULL, NUMBER, TEXT, VECTOR, Vector, c
 from sidelight.wire import columns_pb2 as wire
 
 
-class Ragged(Exception):
+class RaggedError(Exception):
     """Vectors of several sizes, which one column cannot hold. `rows` is true where the first size stands."""
 
     def __init__(self, rows: list[bool]) -> None:
@@ -30,7 +30,8 @@ def fill(message: Any, field: str, data: bytes) -> None:
     if data:
         tag, size = message.DESCRIPTOR.fields_by_name[field].number << 3 | 2, len(data)
         head = bytearray()
-        for rest in (tag, size):
+        for varint in (tag, size):
+            rest = varint
             while rest > 127:
                 head.append(rest & 127 | 128)
                 rest >>= 7
@@ -93,7 +94,7 @@ Part = tuple[int, Sequence[Any], bytes, bytes]
 def parts(values: Sequence[Any]) -> list[Part]:
     """Splits a column by kind: (kind, cells, nulls, absents), one part for almost every column there is.
 
-    A null belongs to the first kind the column has, to numbers where it has none. Raises `Ragged`.
+    A null belongs to the first kind the column has, to numbers where it has none. Raises `RaggedError`.
     """
     kinds = {kind_of(kind) for kind in set(map(type, values))}
     if len(kinds) == 1:
@@ -108,7 +109,7 @@ def parts(values: Sequence[Any]) -> list[Part]:
         sizes = [len(value) if kind == VECTOR else -1 for kind, value in cells]
         first = next(size for size in sizes if size >= 0)
         if any(size >= 0 and size != first for size in sizes):
-            raise Ragged([size in (-1, first) for size in sizes])
+            raise RaggedError([size in (-1, first) for size in sizes])
     blanks: dict[int, Any] = {NUMBER: 0.0, TEXT: "", FLAG: False, VECTOR: Vector()}
     found: list[Part] = []
     for kind in present:

@@ -50,9 +50,11 @@ class Lane:
 class Block(Protocol):
     """Many records in arrays."""
 
-    rows: int
+    @property
+    def rows(self) -> int: ...
 
-    def slice(self, start: int, stop: int) -> Any: ...
+    def slice(self, start: int, stop: int) -> Any:
+        """The rows from `start` to before `stop`, as a batch to encode."""
 
 
 class BlockLane:
@@ -64,6 +66,7 @@ class BlockLane:
         self.waiting = 0
         self.taken = 0
         self.dropped = 0
+        self.broken = 0
         self._start = 0  # rows of the first block that are gone already
         self._lock = Lock()
 
@@ -76,15 +79,21 @@ class BlockLane:
             while self.waiting > self.limit:
                 self._advance(self.waiting - self.limit)
 
-    def take(self, most: int) -> Any:
-        """The next rows of the oldest block, at most `most`; None when nothing waits."""
+    def put_broken(self, rows: int) -> None:
+        """Counts a block that could not be kept."""
+        with self._lock:
+            self.taken += rows
+            self.broken += rows
+
+    def take(self, most: int) -> tuple[Block, int, int] | None:
+        """The next rows of the oldest block, at most `most`: (block, start, stop); None when nothing waits."""
         with self._lock:
             if not self.items:
                 return None
             block, start = self.items[0], self._start
             rows = self._advance(most)
             self.taken += rows
-        return block.slice(start, start + rows)
+        return block, start, start + rows
 
     def _advance(self, most: int) -> int:
         block = self.items[0]

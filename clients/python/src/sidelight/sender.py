@@ -1,4 +1,4 @@
-"""The one background thread: takes what waits, encodes it, and delivers each message until the agent has answered it."""
+"""The one background thread: takes what waits, encodes it, delivers each message until the agent has answered it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
 import grpc
 
-from sidelight.columns import Ragged
+from sidelight.columns import RaggedError
 from sidelight.endpoint import Endpoint
+from sidelight.gather import gather_predictions, gather_truths
 from sidelight.queues import BlockLane, Lane
 from sidelight.wire import lifecycle_pb2, recorder_pb2
 
@@ -23,6 +24,7 @@ _METHOD = "/sidelight.v1.Recorder/Record"
 _MESSAGE_BYTES_MAX = 3_500_000  # gRPC servers take 4 MiB unless told otherwise
 _CALL_SECONDS = 10.0
 _BACKOFF_SECONDS = (0.1, 5.0)
+_STRIKES_MAX = 8
 # A resend cannot help: the agent, or gRPC on its side, has judged the message or its sender.
 _PERMANENT = {
     grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
@@ -70,10 +72,9 @@ class Sender:
     recognises it by client id and sequence.
     """
 
-    def __init__(
-        self, model: recorder_pb2.Model, schema: str, endpoint: Endpoint, limits: Limits, batch: Callable[..., Any]
-    ) -> None:
-        self._model, self._schema, self._endpoint, self._limits, self._batch = model, schema, endpoint, limits, batch
+    def __init__(self, model: recorder_pb2.Model, schema: str, endpoint: Endpoint, limits: Limits) -> None:
+        self._model, self._schema, self._endpoint, self._limits = model, schema, endpoint, limits
+        self.prefix = secrets.token_hex(8) + "-"  # of this process's prediction ids
         self.predictions = Lane(limits.queue_records)
         self.labels = Lane(limits.queue_records)
         self.events = Lane(1000)
@@ -86,6 +87,8 @@ class Sender:
         self._closing = threading.Event()
         self._settled = threading.Condition()
         self._asked = self._done = 0
+        self._ended = self._gave_up = False
+        self._strikes = 0
         self._starting = threading.Lock()
         self._rows_max = limits.batch_rows
         self._ratio = 1.0
@@ -117,9 +120,8 @@ class Sender:
             asked = self._asked
         self.kick()
         with self._settled:
-            return self._settled.wait_for(lambda: self._done >= asked or self._closing.is_set(), timeout) and not len(
-                self.predictions if self._closing.is_set() else ()
-            )
+            self._settled.wait_for(lambda: self._done >= asked or self._ended, timeout)
+            return self._done >= asked
 
     def close(self, timeout: float) -> None:
         """Sends what waits, once, for at most `timeout` seconds; the rest counts as dropped_failed."""
@@ -129,9 +131,15 @@ class Sender:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
+        self._gave_up = True
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()  # cancels a call that outlived the timeout
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether nothing has been recorded yet in this process."""
+        return self._thread is None
 
     def begin_close(self) -> None:
         """Tells the thread to finish, without waiting for it."""
@@ -140,7 +148,7 @@ class Sender:
 
     def stats(self) -> Stats:
         """A snapshot; cheap, never waits."""
-        waiting, invalid, failed = self._waiting(), self._invalid, self._failed
+        waiting, invalid, failed = self._waiting(), self._invalid + self.blocks.broken, self._failed
         queued = waiting + self._in_flight
         lanes = (self.predictions, self.labels, self.events, self.blocks)
         full = sum(lane.dropped for lane in lanes)
@@ -154,7 +162,7 @@ class Sender:
         )  # fmt: skip
 
     def abandon(self) -> Any:
-        """What a forked child must keep alive but never touch: closing the parent's channel would disturb the parent."""
+        """What a forked child must keep alive and never touch: the parent's channel is not the child's to close."""
         return self._channel
 
     def _waiting(self) -> int:
@@ -172,7 +180,7 @@ class Sender:
                 self._invalid += self._in_flight
                 self._in_flight = 0
             with self._settled:
-                self._done = asked
+                self._done, self._ended = asked, closing
                 self._settled.notify_all()
             if closing:
                 return
@@ -181,24 +189,29 @@ class Sender:
         """Everything that waits now, and no more: what arrives meanwhile is the next round's."""
         if len(self.events):
             self._send_events(self.events.take(len(self.events)))
-        for lane, batch in ((self.blocks, None), (self.predictions, self._batch), (self.labels, self._batch)):
-            left = len(lane)
-            while left > 0:
-                most = min(left, self._rows_max)
-                if batch is None:
-                    taken = self.blocks.take(most)
-                    batches = [] if taken is None else [taken]
-                    rows = 0 if taken is None else taken.rows
-                else:
-                    items = lane.take(most)
-                    rows = len(items)
-                    self._in_flight = rows
-                    batches, invalid = batch(items, lane is self.labels)
-                    self._count_invalid(invalid)
-                left -= rows or left
-                self._in_flight = sum(one.rows for one in batches)
-                for one in batches:
-                    self._send(one)
+        left = len(self.blocks)
+        while left > 0 and (taken := self.blocks.take(min(left, self._rows_max))):
+            block, start, stop = taken
+            left -= stop - start
+            self._in_flight = stop - start
+            self._send(block.slice(start, stop))
+        for records in self._valid(self.predictions):
+            for predictions in gather_predictions(records, self.prefix):
+                self._send(predictions)
+        for labels in self._valid(self.labels):
+            for truths in gather_truths(labels):
+                self._send(truths)
+
+    def _valid(self, lane: Lane) -> Iterator[list[Any]]:
+        """A lane's items, a message's worth at a time. None stands for one that the caller's thread could not keep."""
+        left = len(lane)
+        while left > 0:
+            items = lane.take(min(left, self._rows_max))
+            left -= len(items) or left
+            self._in_flight = len(items)
+            valid = [item for item in items if item is not None]
+            self._count_invalid(len(items) - len(valid))
+            yield valid
 
     def _send(self, batch: Any) -> None:
         if not 0.0 < self._ratio < 1.0:
@@ -225,7 +238,7 @@ class Sender:
                 yield body, batch.rows
                 return
             raise ValueError(f"message of {len(body)} bytes")
-        except Ragged as ragged:
+        except RaggedError as ragged:
             chosen = ragged.rows
         except Exception as error:  # whatever a caller's value raises when it is read
             if batch.rows == 1:
@@ -249,7 +262,7 @@ class Sender:
     def _deliver(self, body: bytes, rows: int) -> None:
         """Sends one message until it is answered, refused for good, or the client closes."""
         message, attempt = self._stamp(body), 0
-        while True:
+        while not self._gave_up:
             if self._retry_after and not self._closing.is_set():
                 self._closing.wait(self._retry_after)
             self._retry_after = 0.0
@@ -264,8 +277,10 @@ class Sender:
                 message = self._stamp(body)
                 self._retry_after = self._retry_after or _BACKOFF_SECONDS[0]
             elif answer:
+                self._strikes = 0
                 break
             if final:
+                self._gave_up = True
                 break
             low, high = _BACKOFF_SECONDS
             self._retry_after = self._retry_after or random.uniform(0.5, 1.0) * min(high, low * 2**attempt)  # noqa: S311
@@ -309,7 +324,7 @@ class Sender:
             return False
         if not self._connected:
             _log.info("agent connected: %s", self._endpoint.target)
-        self._connected, self._last_error = True, ""
+        self._connected, self._last_error, self._strikes = True, "", 0
         return answer
 
     def _failed_call(self, error: Any) -> bool:
@@ -324,7 +339,9 @@ class Sender:
         if code in _PERMANENT:
             self._retry_after = self._retry_after or _BACKOFF_SECONDS[1]  # the next message will hardly fare better
             return True
-        return False
+        # An agent that fails over one message again and again is not away: the next message may fare better.
+        self._strikes = self._strikes + 1 if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN) else 0
+        return self._strikes >= _STRIKES_MAX
 
     def _lost(self, reason: str) -> None:
         if self._connected or not self._last_error:

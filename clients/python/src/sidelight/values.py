@@ -61,6 +61,8 @@ def keep(value: Any) -> Any:
         if len(value) > VECTOR_ENTRIES_MAX:
             raise ValueError(f"vector: {len(value)} entries, at most {VECTOR_ENTRIES_MAX}")
         return tuple(map(keep, value))
+    if isinstance(value, Mapping):
+        return {key: keep(one) for key, one in value.items()}
     if hasattr(value, "tolist"):  # array.array, tensors, pandas arrays
         return keep(value.tolist())
     return str(value)
@@ -132,8 +134,10 @@ def number(value: Any) -> float:
         return float(value)
     except OverflowError:
         return float("inf") if value > 0 else float("-inf")
-    except ValueError:  # Decimal("sNaN")
-        return float("nan")
+    except ValueError:
+        if isinstance(value, Decimal):  # a signalling NaN
+            return float("nan")
+        raise
 
 
 def text(value: Any) -> str:
