@@ -20,7 +20,7 @@ from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
-from agent.windows import LATENCY_BUCKETS, Closed, Series, Window
+from agent.windows import LATENCY_BUCKETS, Closed, RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
 
 log = logging.getLogger("sidelight.checkpoint")
@@ -114,15 +114,16 @@ def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: 
     reference, note = (reference_file.decode(learned), "learned from traffic") if learned else choose(key)
     one = make(key, reference, note)
     one.counters = Counter({k: int(v) for k, v in message.counters.values.items()})
-    one.last_seen_ns, one.newest_ns = message.last_seen_unix_nano, one.counters.pop("newest_ns", 0)
-    one.closed_below, one.last_rows = one.counters.pop("closed_below", 0), one.counters.pop("last_rows", 0)
-    one.started_ns, one.trained_at_ns = one.counters.pop("started_ns", 0), one.counters.pop("trained_at_ns", one.trained_at_ns)
+    one.last_seen_ns, one.newest_ns = message.last_seen_unix_nano, message.newest_unix_nano
+    one.closed_below, one.last_rows = message.closed_below, message.last_rows
+    one.started_ns = message.started_unix_nano
+    one.trained_at_ns = message.trained_at_unix_nano or one.trained_at_ns
+    one.latency, one.latency_sum = _ints(message.latency, LATENCY_BUCKETS), message.latency_sum
+    one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
     if reference is not None and reference.hash != message.reference_hash:
         log.warning("reference_changed model=%s version=%s: windows counted by the old one are dropped", key.name, key.version)
         return one
     one.total = _ints(message.total, one.total.size)
-    one.latency_sum = one.counters.pop("latency_sum_us", 0) / 1e6
-    one.latency = _ints(message.recent[0].latency, LATENCY_BUCKETS) if message.recent else one.latency
     for window in message.open:
         one.open[window.index] = _window(window, None if reference is None else reference.layout.cells)
     for closed_key in keys(db, f"closed/{name}/"):
@@ -139,16 +140,17 @@ def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: 
 
 def dump(one: Series) -> bytes:
     """A series without its closed windows, which are blobs of their own."""
-    counters = dict(one.counters)
-    counters |= {"newest_ns": one.newest_ns, "closed_below": max(0, one.closed_below), "last_rows": one.last_rows,
-                 "started_ns": one.started_ns, "trained_at_ns": one.trained_at_ns, "latency_sum_us": int(one.latency_sum * 1e6)}
     return state.Series(
         model=one.key.name, version=one.key.version, role=int(one.key.role), deployment=one.key.deployment, tenant=one.key.tenant,
         reference_hash=one.reference.hash if one.reference else 0,
         open=[_dump_window(w) for w in one.open.values()],
-        recent=[state.Window(index=0, latency=one.latency.astype("<i8").tobytes())],
-        counters=state.Counters(values=counters), learner=one.learner.to_bytes() if one.learner else b"",
-        last_seen_unix_nano=one.last_seen_ns, total=one.total.astype("<i8").tobytes(),
+        counters=state.Counters(values=dict(one.counters)), learner=one.learner.to_bytes() if one.learner else b"",
+        last_seen_unix_nano=one.last_seen_ns, newest_unix_nano=one.newest_ns, closed_below=one.closed_below, last_rows=one.last_rows,
+        started_unix_nano=one.started_ns, trained_at_unix_nano=one.trained_at_ns, latency=one.latency.astype("<i8").tobytes(),
+        latency_sum=one.latency_sum, refusals=[
+            state.Refusal(reason=reason, field=name, count=note.count, detail=note.detail, last_unix_nano=note.last_ns)
+            for (reason, name), note in one.refusals.items()
+        ], total=one.total.astype("<i8").tobytes(),
         kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.sketches.items()},
     ).SerializeToString()
 

@@ -37,7 +37,7 @@ class FrameHead(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., arrived_unix_nano: _Optional[int] = ..., kind: _Optional[_Union[FrameHead.Kind, str]] = ..., verdict: _Optional[bytes] = ..., config_hash: _Optional[int] = ..., client_id: _Optional[str] = ..., sequence: _Optional[int] = ..., covered_unix_nano: _Optional[int] = ..., response: _Optional[bytes] = ...) -> None: ...
 
 class Series(_message.Message):
-    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "recent", "counters", "learner", "last_seen_unix_nano", "total", "kll", "reference")
+    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals")
     class KllEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,13 +52,19 @@ class Series(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_HASH_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
-    RECENT_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     LEARNER_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     KLL_FIELD_NUMBER: _ClassVar[int]
-    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_BELOW_FIELD_NUMBER: _ClassVar[int]
+    LAST_ROWS_FIELD_NUMBER: _ClassVar[int]
+    STARTED_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    TRAINED_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_SUM_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     role: int
@@ -66,14 +72,34 @@ class Series(_message.Message):
     tenant: str
     reference_hash: int
     open: _containers.RepeatedCompositeFieldContainer[Window]
-    recent: _containers.RepeatedCompositeFieldContainer[Window]
     counters: Counters
     learner: bytes
     last_seen_unix_nano: int
     total: bytes
     kll: _containers.ScalarMap[str, bytes]
-    reference: bytes
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., recent: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., reference: _Optional[bytes] = ...) -> None: ...
+    newest_unix_nano: int
+    closed_below: int
+    last_rows: int
+    started_unix_nano: int
+    trained_at_unix_nano: int
+    latency: bytes
+    latency_sum: float
+    refusals: _containers.RepeatedCompositeFieldContainer[Refusal]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("reason", "field", "count", "detail", "last_unix_nano")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    LAST_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    field: str
+    count: int
+    detail: str
+    last_unix_nano: int
+    def __init__(self, reason: _Optional[str] = ..., field: _Optional[str] = ..., count: _Optional[int] = ..., detail: _Optional[str] = ..., last_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum")
@@ -130,18 +156,3 @@ class Client(_message.Message):
     report: bytes
     model: str
     def __init__(self, id: _Optional[str] = ..., sequences: _Optional[_Iterable[int]] = ..., responses: _Optional[_Iterable[bytes]] = ..., last_seen_unix_nano: _Optional[int] = ..., report: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
-
-class Learner(_message.Message):
-    __slots__ = ("frames",)
-    class Frame(_message.Message):
-        __slots__ = ("arrived_unix_nano", "verdict", "request")
-        ARRIVED_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
-        VERDICT_FIELD_NUMBER: _ClassVar[int]
-        REQUEST_FIELD_NUMBER: _ClassVar[int]
-        arrived_unix_nano: int
-        verdict: bytes
-        request: bytes
-        def __init__(self, arrived_unix_nano: _Optional[int] = ..., verdict: _Optional[bytes] = ..., request: _Optional[bytes] = ...) -> None: ...
-    FRAMES_FIELD_NUMBER: _ClassVar[int]
-    frames: _containers.RepeatedCompositeFieldContainer[Learner.Frame]
-    def __init__(self, frames: _Optional[_Iterable[_Union[Learner.Frame, _Mapping]]] = ...) -> None: ...
