@@ -55,11 +55,11 @@ class Reference:
     @cached_property
     def pooled(self) -> Ints:
         """int64 (cells,): the counts of all blocks together."""
-        return self.blocks.sum(axis=0, dtype=np.int64)
+        return np.asarray(self.blocks.sum(axis=0, dtype=np.int64))
 
     @cached_property
     def share(self) -> Floats:
-        """float64 (cells,): each cell's share of its feature's values (specials: of all its rows). Empty features: 0."""
+        """float64 (cells,): each cell's share of its feature's values (specials: of all its rows). Empty: 0."""
         found = np.zeros(self.layout.cells)
         for i, feature in enumerate(self.layout.features):
             cells = self.pooled[self.layout.slice(i)].astype(np.float64)

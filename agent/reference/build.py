@@ -1,0 +1,286 @@
+"""A reference from training data of any size: one pass finds the bins, one counts exactly, window by window.
+
+Counting is `Layout.place`, the same code the agent runs, so reference and traffic can only differ by their data.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.bins import Feature, Layout
+from agent.clock import Clock, SystemClock
+from agent.errors import UnusableReferenceError
+from agent.records import Batch, Bools, Columns, Flags, Ints, Kind, ModelKey, Numbers, Source, Texts, Vectors, select
+from agent.reference.convert import Column, column, times_ns
+from agent.reference.features import make_feature
+from agent.reference.plan import Plan, Request, Watch, make_plan
+from agent.reference.profile import Reference
+from agent.reference.schema import FeatureSchema, Schema
+from agent.reference.survey import Name, Survey
+from agent.reference.table import Progress, Table, open_table
+from agent.reference.task import find_task
+
+CELLS_MAX = 8 << 20  # of all blocks together: 32 MiB, which the agent has to hold
+WINDOWS_MAX = 1_000_000  # looked at while building
+ROW_BLOCKS = 60  # blocks by row order, where there is no time
+ROW_BLOCK_ROWS = 100  # the least rows such a block has
+
+Found = dict[Name, tuple[Column, Texts | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The reference, the schema it was built with (for a person to edit), and what that person should be told."""
+
+    reference: Reference
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Which window is which block. indices: int64, rising, the windows that are kept; None: blocks by row order."""
+
+    seconds: float
+    indices: Ints | None
+    blocks: int
+    rows: int
+
+    def positions(self, window: Ints, first_row: int) -> Ints:
+        """The block of each row, negative where its window is not kept."""
+        if self.indices is None:
+            rows = np.arange(first_row, first_row + len(window), dtype=np.int64)
+            return rows * self.blocks // self.rows
+        return np.where(window >= self.indices[0], np.searchsorted(self.indices, window), -1).astype(np.int64)
+
+    def starts_ns(self) -> Ints:
+        indices = np.arange(self.blocks, dtype=np.int64) if self.indices is None else self.indices
+        return indices * _window_ns(self.seconds)
+
+
+def build(request: Request, progress: Progress = lambda _words, _share: None, clock: Clock | None = None) -> Built:
+    """Reads the data two times (CSV three) and holds none of it; the same data give the same hash, CSV or Parquet.
+
+    Raises UnusableReferenceError, naming file, column or option.
+    """
+    table = open_table(request.data)
+    plan = make_plan(request, table, progress)
+    survey, label, seen, lost = _survey(request, table, plan, progress)
+    features = tuple(_feature(watch, survey) for watch in plan.watches)
+    layout = Layout(features, plan.window_seconds)
+    notes = [*plan.notes, *_text_notes(survey), *_mismatch_notes(survey)]
+    if lost:
+        notes.append(f"{lost} rows have a time in {request.time!r} that cannot be read: left out")
+    windows = _choose_windows(request, plan, layout, survey.rows, seen, notes)
+    blocks, rows = _count(request, table, plan, layout, windows, progress)
+    classes, task, positive = find_task(request, plan, survey, label, notes)
+    reference = Reference(
+        model=request.model,
+        version=request.version,
+        layout=layout,
+        blocks=blocks,
+        starts_ns=windows.starts_ns(),
+        rows=rows,
+        task=task,
+        positive_label=positive,
+        trained_at_ns=request.trained_at_ns,
+        segments=plan.segments,
+        protected=plan.protected,
+        classes=classes,
+        quantiles={name: n.sketch.to_bytes() for name, n in survey.numbers.items() if n.sketch.count},
+        made_by=made_by(),
+        made_at_ns=(clock or SystemClock()).now_ns(),
+        origin=", ".join(path.name for path in table.paths[:3]) + (", …" if len(table.paths) > 3 else ""),
+    )
+    schema = Schema(
+        features={w.name: _said_back(w, f) for w, f in zip(plan.watches, features, strict=True)},
+        task=task,
+        positive_label=positive,
+        window_seconds=plan.window_seconds,
+        segments=plan.segments,
+        protected=plan.protected,
+    )
+    return Built(reference, schema, tuple(notes))
+
+
+def made_by() -> str:
+    """Name and version of this program, as it stands in a reference."""
+    try:
+        return f"sidelight-agent {importlib.metadata.version('sidelight-agent')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "sidelight-agent"
+
+
+def _feature(watch: Watch, survey: Survey) -> Feature:
+    name = watch.name
+    if name in survey.numbers:
+        return make_feature(name, Kind.NUMBER, watch.said, survey.numbers[name], survey.sample.values(name))
+    return make_feature(name, watch.kind, watch.said, survey.texts.get(name), np.empty(0), survey.sizes.get(name, 0))
+
+
+def _said_back(watch: Watch, feature: Feature) -> FeatureSchema:
+    return FeatureSchema(
+        kind=feature.kind,
+        public=feature.public,
+        critical=feature.critical,
+        ignored=feature.ignored,
+        integral=feature.integral if feature.kind is Kind.NUMBER else None,
+        edges=watch.said.edges,
+        categories=watch.said.categories,
+    )
+
+
+def _stream(request: Request, table: Table, plan: Plan, words: str, progress: Progress,
+            extra: tuple[Watch, ...] = ()) -> Iterator[tuple[int, Ints, Found, int]]:  # fmt: skip
+    """Batches as (rows, window of each row, columns, rows lost because their time could not be read)."""
+    watches = (*plan.watches, *extra)
+    needed = list(dict.fromkeys([*(w.column for w in watches), *([request.time] if request.time else [])]))
+    window_ns = _window_ns(plan.window_seconds)
+    for whole in table.batches(needed, lambda share: progress(words, share)):
+        batch = whole
+        window, lost = np.zeros(batch.num_rows, dtype=np.int64), 0
+        if request.time:
+            times, valid = times_ns(batch.column(request.time))
+            window = times // window_ns
+            if not valid.all():
+                lost = int(np.count_nonzero(~valid))
+                batch, window = _filtered(whole, valid), window[valid]
+        found = {watch.name: _converted(watch, batch.column(watch.column)) for watch in watches}
+        yield batch.num_rows, window, found, lost
+
+
+def _filtered(batch: Any, kept: Bools) -> Any:
+    import pyarrow as pa
+
+    return batch.filter(pa.array(kept))
+
+
+def _converted(watch: Watch, array: object) -> tuple[Column, Texts | None]:
+    try:
+        found, beside = column(array, watch.kind)
+    except ValueError as error:
+        raise UnusableReferenceError(f"column {watch.column!r}: {error}") from error
+    if isinstance(found, Flags) and watch.name[0] is not Source.FEATURE:
+        return Numbers(found.values.astype(np.float64), found.state), beside  # on the wire an output is number or label
+    return found, beside
+
+
+def _survey(
+    request: Request, table: Table, plan: Plan, progress: Progress
+) -> tuple[Survey, Survey, dict[int, int], int]:
+    """What the columns hold, what the label holds, rows per window, and rows lost."""
+    survey = _empty_survey(plan.watches)
+    labels = (plan.label,) if plan.label is not None else ()
+    label = _empty_survey(labels)
+    seen: dict[int, int] = {}
+    lost_rows = 0
+    for rows, window, found, lost in _stream(request, table, plan, "bins", progress, labels):
+        lost_rows += lost
+        beside = {watch.name: found.pop(watch.name) for watch in labels}
+        try:
+            survey.add(rows, found)
+            label.add(rows, beside)
+        except ValueError as error:
+            raise UnusableReferenceError(str(error)) from error
+        for index, count in zip(*np.unique(window, return_counts=True), strict=True):
+            seen[int(index)] = seen.get(int(index), 0) + int(count)
+        if len(seen) > WINDOWS_MAX:
+            raise UnusableReferenceError(f"--window {plan.window_seconds:g}: more than {WINDOWS_MAX} windows")
+    if not survey.rows:
+        said = f"no rows with a time in {request.time!r} that can be read" if lost_rows else "no rows"
+        raise UnusableReferenceError(f"{table.paths[0]}: {said}")
+    return survey, label, seen, lost_rows
+
+
+def _empty_survey(watches: tuple[Watch, ...]) -> Survey:
+    flagged = [w.name for w in watches if w.kind is Kind.FLAG and w.name[0] is not Source.FEATURE]
+    return Survey(
+        numbers=[w.name for w in watches if w.kind is Kind.NUMBER] + flagged,
+        texts=[w.name for w in watches if w.kind is Kind.TEXT],
+        vectors=[w.name for w in watches if w.kind is Kind.VECTOR],
+    )
+
+
+def _choose_windows(request: Request, plan: Plan, layout: Layout, rows: int, seen: dict[int, int],
+                    notes: list[str]) -> _Windows:  # fmt: skip
+    most = max(1, CELLS_MAX // max(1, layout.cells))
+    if not request.time:
+        blocks = min(most, ROW_BLOCKS, max(1, rows // ROW_BLOCK_ROWS))
+        notes.append(f"no --time column: {blocks} blocks in the order of the rows, so how windows differ is not known")
+        return _Windows(plan.window_seconds, None, blocks, rows)
+    ordered = sorted(seen)
+    kept = ordered[-most:]
+    if len(kept) < len(ordered):
+        left = sum(seen[index] for index in ordered[: len(ordered) - most])
+        notes.append(f"only the newest {len(kept)} of {len(ordered)} windows are kept, {left} rows left out (--window)")
+    return _Windows(plan.window_seconds, np.array(kept, dtype=np.int64), len(kept), rows)
+
+
+def _count(request: Request, table: Table, plan: Plan, layout: Layout, windows: _Windows,
+           progress: Progress) -> tuple[np.ndarray, Ints]:  # fmt: skip
+    """Exact counts: int32 (blocks, cells), and rows per block."""
+    blocks = np.zeros((windows.blocks, layout.cells), dtype=np.int32)
+    per_block = np.zeros(windows.blocks, dtype=np.int64)
+    model = ModelKey(request.model, request.version)
+    done = 0
+    for rows, window, found, _ in _stream(request, table, plan, "counts", progress):
+        position = windows.positions(window, done)
+        done += rows
+        batch = _batch(model, rows, found)
+        if (position < 0).any():
+            kept = np.flatnonzero(position >= 0)
+            batch, position = select(batch, kept), position[kept]
+        add_counts(layout, batch, position, blocks)
+        per_block += np.bincount(position, minlength=windows.blocks)
+    return blocks, per_block
+
+
+def add_counts(layout: Layout, batch: Batch, position: Ints, blocks: np.ndarray) -> None:
+    """Counts each row into its block (position: int64 (rows,), the row of `blocks`)."""
+    placed = layout.place(batch)
+    if placed.extra is None:
+        flat = position[np.newaxis, :] * layout.cells + placed.cells
+        np.add.at(blocks.reshape(-1), flat.ravel(), 1)
+        return
+    for block in np.unique(position):  # fractional numbers are counted a batch at a time, so each block is a batch
+        part = select(batch, np.flatnonzero(position == block))
+        blocks[block] += layout.place(part).count(layout.cells).astype(blocks.dtype)
+
+
+def _batch(model: ModelKey, rows: int, found: Found) -> Batch:
+    parts: dict[bool, tuple[dict[str, Numbers], dict[str, Texts], dict[str, Flags], dict[str, Vectors]]] = {
+        True: ({}, {}, {}, {}), False: ({}, {}, {}, {}),
+    }  # fmt: skip
+    for (source, name), pair in found.items():
+        numbers, texts, flags, vectors = parts[source is Source.FEATURE]
+        for part in pair:
+            if isinstance(part, Numbers):
+                numbers[name] = part
+            elif isinstance(part, Texts):
+                texts[name] = part
+            elif isinstance(part, Flags):
+                flags[name] = part
+            elif part is not None:
+                vectors[name] = part
+    return Batch(model, rows, 0, Columns(*parts[True]), Columns(*parts[False]))
+
+
+def _text_notes(survey: Survey) -> list[str]:
+    return [
+        f"{name!r} has more than {texts.capacity} different texts: an id? (--ignore {name})"
+        for (_, name), texts in survey.texts.items()
+        if len(texts.counts) > texts.capacity or not texts.exact
+    ]
+
+
+def _mismatch_notes(survey: Survey) -> list[str]:
+    return [f"{name!r}: {count} values are not of its type" for (_, name), count in survey.mismatches.items() if count]
+
+
+def _window_ns(seconds: float) -> int:
+    return max(1, round(seconds * 1e9))

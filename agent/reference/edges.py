@@ -1,0 +1,72 @@
+"""Where bins begin and end: from a sample of numbers, or from counted texts.
+
+Edges only have to be sensible, not exact: whatever they are, the counts between them are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.bins import OTHER_SEEN_MAX, text_hash
+from agent.records import Floats
+from agent.sketches.frequent import LONG_TEXT, FrequentTexts
+
+BINS = 20  # statistics.md, point 1
+DISTINCT_MAX = 20  # numbers with at most so many different values get a bin for each
+CATEGORIES_MAX = 50
+CATEGORY_SHARE_MIN = 0.001  # a smaller category has too few rows in a window of 1,000 to be judged by itself
+
+
+def number_edges(sample: Floats, distinct: Floats | None, low: float, high: float) -> tuple[float, ...]:
+    """Edges of about 20 bins with equal shares, each edge a value that occurred; outer edges `low` and `high`.
+
+    sample: finite values, any order. distinct: all different values, if there are at most 20: a bin for each of them.
+    Nothing finite was ever seen (low is not finite): one bin from 0 to 1, which says nothing and judges nothing.
+    """
+    if not math.isfinite(low):
+        return (0.0, 1.0)
+    if distinct is not None and len(distinct):
+        return _edges_of_values(np.unique(distinct))
+    inner = np.quantile(sample, np.arange(1, BINS) / BINS, method="inverted_cdf") if len(sample) else np.empty(0)
+    found = np.unique(np.concatenate(([low], inner, [high])))
+    return tuple(found.tolist()) if len(found) > 1 else _edges_of_values(found)
+
+
+def _edges_of_values(values: Floats) -> tuple[float, ...]:
+    """[v, next v) each, and half the smallest gap for the last: what lies higher is new, and counted as above."""
+    last = float(values[-1])
+    gap = float(np.diff(values).min()) if len(values) > 1 else _own_width(last)
+    end = last + gap / 2
+    if not end > last:
+        end = float(np.nextafter(last, np.inf))
+    if not math.isfinite(end):  # the largest double there is: the bin reaches down instead
+        return (*values[:-1].tolist(), float(np.nextafter(last, -np.inf)), last)
+    return (*values.tolist(), end)
+
+
+def _own_width(value: float) -> float:
+    # A constant: its bin is narrow, so that any other value is below or above it.
+    return 1.0 if value.is_integer() and abs(value) < 2**52 else abs(value) * 1e-9
+
+
+def categories(texts: FrequentTexts) -> tuple[tuple[str, ...], frozenset[int]]:
+    """The texts with a bin of their own, most frequent first, and the hashes of others that were seen (≤ 65,536)."""
+    enough = max(CATEGORY_SHARE_MIN * texts.total, 1.0)
+    ranked = texts.top(CATEGORIES_MAX + OTHER_SEEN_MAX)
+    own = tuple(key for key, count in ranked[:CATEGORIES_MAX] if isinstance(key, str) and count >= enough)
+    return own, other_seen([key for key, _ in ranked], own)
+
+
+def other_seen(ranked: Sequence[str | int], own: Sequence[str]) -> frozenset[int]:
+    """Hashes of the most frequent texts that are not among `own`."""
+    taken = set(own)
+    rest = [key if isinstance(key, int) else text_hash(key) for key in ranked if key not in taken]
+    return frozenset(rest[:OTHER_SEEN_MAX])
+
+
+def text_key(text: str) -> str | int:
+    """What a text is counted under: itself, or its hash where it is too long to be anyone's category."""
+    return text if len(text) <= LONG_TEXT else text_hash(text)

@@ -1,0 +1,260 @@
+"""The reference file (`*.sidelight`): a Reference to bytes and back. The bytes: proto/sidelight/v1/reference.proto."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import xxhash
+from google.protobuf.message import DecodeError, Message
+
+from agent.bins import Feature, Layout
+from agent.errors import CorruptError, UnusableReferenceError
+from agent.records import Ints, Kind, Source
+from agent.reference.profile import Reference
+from agent.wire import reference_pb2 as pb
+
+FORMAT = 1
+SUFFIX = ".sidelight"
+MODE = 0o644  # counts and category names of training data: as readable as the model beside it
+LIMIT_BYTES = 256 << 20  # a larger file is not read
+KNOWN = ("layout", "blocks", "quantiles", "origin")
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(reference: Reference) -> bytes:
+    """The same reference gives the same bytes. Sections of a newer version go back in as they came."""
+    file = pb.ReferenceFile(format=FORMAT)
+    for key, message in (
+        ("layout", layout_message(reference)),
+        ("blocks", _blocks_message(reference)),
+        ("quantiles", _quantiles_message(reference)),
+        ("origin", _origin_message(reference)),
+    ):
+        _add(file, key, message.SerializeToString(deterministic=True))
+    for key, body in reference.unknown:
+        _add(file, key, body)
+    file.checksum = _file_checksum(file)
+    return file.SerializeToString(deterministic=True)
+
+
+def decode(data: bytes, name: str = "reference") -> Reference:
+    """The reference in `data`; `name` stands in messages.
+
+    Raises CorruptError, with the section's name, for bytes that `encode` did not write; UnusableReferenceError for a
+    whole file that needs a newer agent.
+    """
+    sections = _sections(data, name)
+    head = _parse(pb.Layout(), sections, "layout", name)
+    blocks = _parse(pb.Blocks(), sections, "blocks", name)
+    quantiles = _parse(pb.Quantiles(), sections, "quantiles", name)
+    origin = _parse(pb.Origin(), sections, "origin", name)
+    layout = layout_of(head, name)
+    starts = np.array(blocks.start_unix_nano, dtype=np.uint64).astype(np.int64)
+    rows = np.array(blocks.rows, dtype=np.int64)
+    expected = len(starts) * layout.cells * 4
+    if len(rows) != len(starts) or len(blocks.counts) != expected:
+        raise CorruptError(f"{name}: section blocks: {len(blocks.counts)} bytes of counts, expected {expected}")
+    counts = np.frombuffer(blocks.counts, dtype="<i4").astype(np.int32).reshape(len(starts), layout.cells)
+    if counts.size and counts.min() < 0:
+        raise CorruptError(f"{name}: section blocks: a negative count")
+    return Reference(
+        model=head.model,
+        version=head.version,
+        layout=layout,
+        blocks=counts,
+        starts_ns=starts,
+        rows=rows,
+        task=int(head.task),
+        positive_label=head.positive_label,
+        trained_at_ns=head.trained_at_unix_nano,
+        segments=tuple(head.segments),
+        protected=tuple(head.protected),
+        classes=tuple(head.classes),
+        quantiles=_quantiles_of(quantiles, name),
+        made_by=origin.made_by,
+        made_at_ns=origin.made_at_unix_nano,
+        origin=origin.source,
+        unknown=tuple((key, body) for key, body in sections if key not in KNOWN),
+    )
+
+
+def write(reference: Reference, path: str | Path) -> None:
+    """Writes the file whole or not at all: beside it, synced, then renamed over. Raises OSError."""
+    write_whole(Path(path), encode(reference))
+
+
+def export(reference: Reference, path: str | Path) -> None:
+    """Writes a reference that was learned from traffic, so that other replicas need not learn it again."""
+    write(reference, path)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A reader sees the old bytes or the new ones, never a part, whenever the machine dies."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            os.fchmod(out.fileno(), MODE)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def layout_message(reference: Reference) -> pb.Layout:
+    """Everything of a reference but its counts."""
+    return pb.Layout(
+        model=reference.model,
+        version=reference.version,
+        features=[feature_message(f) for f in reference.layout.features],
+        window_seconds=reference.layout.window_seconds,
+        task=reference.task,  # type: ignore[arg-type]  # open enumerations: any number is kept
+        positive_label=reference.positive_label,
+        trained_at_unix_nano=reference.trained_at_ns,
+        segments=reference.segments,
+        protected=reference.protected,
+        classes=reference.classes,
+    )
+
+
+def feature_message(feature: Feature) -> pb.Feature:
+    return pb.Feature(
+        name=feature.name,
+        source=int(feature.source),  # type: ignore[arg-type]
+        kind=int(feature.kind),  # type: ignore[arg-type]
+        edges=feature.edges,
+        categories=feature.categories,
+        public=feature.public,
+        critical=feature.critical,
+        ignored=feature.ignored,
+        integral=feature.integral,
+        size=feature.size,
+        seen=np.array(sorted(feature.seen), dtype="<u8").tobytes(),
+    )
+
+
+def layout_of(message: pb.Layout, name: str = "reference") -> Layout:
+    """The layout of a message. Raises CorruptError for impossible bins, UnusableReferenceError for a newer kind."""
+    if not message.window_seconds > 0:
+        raise CorruptError(f"{name}: section layout: window of {message.window_seconds} seconds")
+    return Layout(tuple(_feature_of(f, name) for f in message.features), message.window_seconds)
+
+
+def _feature_of(message: pb.Feature, name: str) -> Feature:
+    try:
+        source, kind = Source(message.source), Kind(message.kind)
+    except ValueError as error:
+        raise UnusableReferenceError(f"{name}: feature {message.name}: {error}: written by a newer version") from None
+    edges = np.array(message.edges, dtype=np.float64)
+    if kind is Kind.NUMBER and (len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any()):
+        raise CorruptError(f"{name}: section layout: feature {message.name}: edges do not rise")
+    if len(message.seen) % 8:
+        raise CorruptError(f"{name}: section layout: feature {message.name}: seen categories are cut short")
+    return Feature(
+        name=message.name,
+        source=source,
+        kind=kind,
+        edges=tuple(edges.tolist()),
+        categories=tuple(message.categories),
+        seen=frozenset(np.frombuffer(message.seen, dtype="<u8").tolist()),
+        public=message.public,
+        critical=message.critical,
+        ignored=message.ignored,
+        integral=message.integral,
+        size=message.size,
+    )
+
+
+def _sections(data: bytes, name: str) -> list[tuple[str, bytes]]:
+    """Key and body of each section, every checksum verified."""
+    try:
+        file = pb.ReferenceFile.FromString(data)
+    except DecodeError as error:
+        raise CorruptError(f"{name}: not a reference file, or cut short") from error
+    if not file.sections:
+        raise CorruptError(f"{name}: not a reference file, or cut short")
+    for section in file.sections:
+        if section.checksum != _checksum(section.key, section.body):
+            raise CorruptError(f"{name}: section {section.key[:40]!r}: the checksum does not match")
+    if file.checksum != _file_checksum(file):
+        raise CorruptError(f"{name}: the sections are not those that were written")
+    if file.format != FORMAT:
+        raise UnusableReferenceError(f"{name}: format {file.format}, this version reads format {FORMAT}")
+    return [(section.key, section.body) for section in file.sections]
+
+
+def _parse(message: M, sections: Iterable[tuple[str, bytes]], key: str, name: str) -> M:
+    for found, body in sections:
+        if found == key:
+            try:
+                message.ParseFromString(body)
+            except DecodeError as error:
+                raise CorruptError(f"{name}: section {key}: {error}") from error
+            return message
+    if key in ("layout", "blocks"):
+        raise CorruptError(f"{name}: section {key} is missing")
+    return message
+
+
+def _quantiles_of(message: pb.Quantiles, name: str) -> dict[tuple[Source, str], bytes]:
+    found = {}
+    for key, blob in message.kll.items():
+        number, slash, feature = key.partition("/")
+        if not slash or number not in ("1", "2", "3", "4"):
+            raise CorruptError(f"{name}: section quantiles: key {key[:40]!r}")
+        found[Source(int(number)), feature] = blob
+    return found
+
+
+def _blocks_message(reference: Reference) -> pb.Blocks:
+    return pb.Blocks(
+        start_unix_nano=_unsigned(reference.starts_ns),
+        rows=reference.rows.tolist(),
+        counts=np.ascontiguousarray(reference.blocks, dtype="<i4").tobytes(),
+    )
+
+
+def _unsigned(times: Ints) -> list[int]:
+    return [int(time) for time in np.asarray(times, dtype=np.int64).astype(np.uint64)]
+
+
+def _quantiles_message(reference: Reference) -> pb.Quantiles:
+    return pb.Quantiles(kll={f"{int(source)}/{name}": blob for (source, name), blob in reference.quantiles.items()})
+
+
+def _origin_message(reference: Reference) -> pb.Origin:
+    return pb.Origin(
+        made_by=reference.made_by,
+        made_at_unix_nano=reference.made_at_ns,
+        source=reference.origin,
+        rows=int(reference.rows.sum()),
+    )
+
+
+def _add(file: pb.ReferenceFile, key: str, body: bytes) -> None:
+    file.sections.add(key=key, checksum=_checksum(key, body), body=body)
+
+
+def _checksum(key: str, body: bytes) -> int:
+    state = xxhash.xxh3_64(key.encode() + b"\0")
+    state.update(body)
+    return state.intdigest()
+
+
+def _file_checksum(file: pb.ReferenceFile) -> int:
+    parts = [file.format, *(section.checksum for section in file.sections)]
+    return xxhash.xxh3_64(b"".join(part.to_bytes(8, "little") for part in parts)).intdigest()

@@ -1,0 +1,225 @@
+"""The schema file: what a person knows of the features and the data cannot say. TOML, written by the first build."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from agent.errors import UnusableReferenceError
+from agent.records import Kind, Source
+
+TASKS = {"binary": 1, "multiclass": 2, "regression": 3, "ranking": 4, "other": 5}  # as in reference.proto
+TYPES = {"number": Kind.NUMBER, "text": Kind.TEXT, "flag": Kind.FLAG, "vector": Kind.VECTOR}
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+OUTPUTS = {"prediction": Source.PREDICTION, "score": Source.SCORE}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSchema:
+    """What is said of one feature; None: the data decides."""
+
+    kind: Kind | None = None
+    public: bool = False
+    critical: bool = False
+    ignored: bool = False
+    integral: bool | None = None
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What is said of a model. `features` by (source, name); window_seconds 0, task 0, "" or (): nothing is said."""
+
+    features: Mapping[tuple[Source, str], FeatureSchema] = field(default_factory=dict)
+    task: int = 0
+    positive_label: str = ""
+    window_seconds: float = 0.0
+    segments: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    file: str = ""
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+
+    def of(self, source: Source, name: str) -> FeatureSchema:
+        return self.features.get((source, name), FeatureSchema())
+
+    def where(self, *path: str) -> str:
+        """`file:line` of a key or table, or of the nearest one around it."""
+        return _where(self.file, self.lines, path)
+
+
+def duration_seconds(text: str) -> float:
+    """Seconds of `3600`, `90s`, `15m`, `1h`, `1d`. Raises ValueError for anything else, zero and less included."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text)
+    seconds = float(match[1]) * UNITS[match[2] or "s"] if match else 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{text!r}: expected a duration such as 3600, 15m, 1h or 1d")
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """The shortest form that `duration_seconds` reads back."""
+    for unit, size in reversed(UNITS.items()):
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds!r}s"
+
+
+def load(path: str | Path) -> Schema:
+    """Reads a schema file. Raises UnusableReferenceError with file, line, field and what was expected."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnusableReferenceError(f"{path}: {getattr(error, 'strerror', None) or 'expected UTF-8 text'}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str = "schema") -> Schema:
+    """The schema in a TOML text; `file` stands in messages."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UnusableReferenceError(f"{file}: {error}") from error
+    reader = _Reader(file, _lines(text))
+    reader.only((), document, {"task", "positive_label", "window", "segments", "protected", "features", *OUTPUTS})
+    features: dict[tuple[Source, str], FeatureSchema] = {}
+    for name, source in OUTPUTS.items():
+        if name in document:
+            features[source, name] = reader.feature((name,), document[name])
+    named = document.get("features", {})
+    if not isinstance(named, dict):
+        raise reader.error(("features",), "tables such as [features.age]", named)
+    for name, table in named.items():
+        features[Source.FEATURE, name] = reader.feature(("features", name), table)
+    return Schema(
+        features=features,
+        task=TASKS.get(reader.choice(("task",), document.get("task", ""), TASKS), 0),
+        positive_label=reader.text(("positive_label",), document.get("positive_label", "")),
+        window_seconds=reader.duration(("window",), document.get("window", "")),
+        segments=reader.texts(("segments",), document.get("segments", [])),
+        protected=reader.texts(("protected",), document.get("protected", [])),
+        file=file,
+        lines=reader.lines,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Checks one value at a time; every complaint says where."""
+
+    file: str
+    lines: Mapping[tuple[str, ...], int]
+
+    def error(self, path: tuple[str, ...], expected: str, found: object) -> UnusableReferenceError:
+        shown = json.dumps(found, default=str)[:60]
+        return UnusableReferenceError(
+            f"{_where(self.file, self.lines, path)}: {'.'.join(path)}: expected {expected}, found {shown}"
+        )
+
+    def only(self, path: tuple[str, ...], table: Mapping[str, Any], known: set[str]) -> None:
+        for key in table:
+            if key not in known:
+                place = _where(self.file, self.lines, (*path, key))
+                raise UnusableReferenceError(
+                    f"{place}: {'.'.join((*path, key))}: no such field, expected one of {', '.join(sorted(known))}"
+                )
+
+    def feature(self, path: tuple[str, ...], table: Any) -> FeatureSchema:
+        if not isinstance(table, dict):
+            raise self.error(path, 'a table, such as {type = "number"}', table)
+        self.only(path, table, {"type", "public", "critical", "ignored", "integral", "edges", "categories"})
+        kind = TYPES.get(self.choice((*path, "type"), table.get("type", ""), TYPES))
+        edges = self.edges((*path, "edges"), table.get("edges", []))
+        categories = self.texts((*path, "categories"), table.get("categories", []))
+        if edges and kind not in (None, Kind.NUMBER):
+            raise self.error((*path, "edges"), "edges only where type is number", table["type"])
+        if categories and kind not in (None, Kind.TEXT):
+            raise self.error((*path, "categories"), "categories only where type is text", table["type"])
+        return FeatureSchema(
+            kind=kind or (Kind.NUMBER if edges else Kind.TEXT if categories else None),
+            public=self.flag((*path, "public"), table.get("public", False)),
+            critical=self.flag((*path, "critical"), table.get("critical", False)),
+            ignored=self.flag((*path, "ignored"), table.get("ignored", False)),
+            integral=self.flag((*path, "integral"), table["integral"]) if "integral" in table else None,
+            edges=edges,
+            categories=categories,
+        )
+
+    def flag(self, path: tuple[str, ...], value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.error(path, "true or false", value)
+        return value
+
+    def text(self, path: tuple[str, ...], value: Any) -> str:
+        if not isinstance(value, str):
+            raise self.error(path, "a text in quotes", value)
+        return value
+
+    def choice(self, path: tuple[str, ...], value: Any, choices: Mapping[str, Any]) -> str:
+        if value != "" and (not isinstance(value, str) or value not in choices):
+            raise self.error(path, f"one of {', '.join(choices)}", value)
+        return str(value)
+
+    def duration(self, path: tuple[str, ...], value: Any) -> float:
+        if value == "":
+            return 0.0
+        try:
+            return duration_seconds("" if isinstance(value, bool) else str(value))
+        except ValueError:
+            raise self.error(path, "a duration such as 3600, 15m, 1h or 1d", value) from None
+
+    def texts(self, path: tuple[str, ...], value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(path, "a list of texts", value)
+        if len(set(value)) != len(value):
+            raise self.error(path, "each text once", value)
+        return tuple(value)
+
+    def edges(self, path: tuple[str, ...], value: Any) -> tuple[float, ...]:
+        if value == []:
+            return ()
+        numeric = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        found = tuple(float(v) for v in value) if numeric else ()
+        rising = all(a < b for a, b in pairwise(found))
+        if len(found) < 2 or not rising or not all(abs(v) < float("inf") for v in found):
+            raise self.error(path, "at least two finite numbers that rise", value)
+        return found
+
+
+def _where(file: str, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return f"{file}:{lines[path[:length]]}"
+    return file
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line of each table and key, as far as a line by itself tells: the parser keeps none."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.strip()
+        if content.startswith("["):
+            table = _key_path(content) or table
+            found.setdefault(table, number)
+        elif match := re.match(r'("(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_.-]+|[^=\[\]{}]+?)\s*=', content):
+            found.setdefault((*table, *_key_path(f"[{match[1]}]")), number)
+    return found
+
+
+def _key_path(header: str) -> tuple[str, ...]:
+    try:
+        document: Any = tomllib.loads(header)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path = []
+    while isinstance(document, dict) and document:
+        path.append(next(iter(document)))
+        document = document[path[-1]]
+    return tuple(path)
