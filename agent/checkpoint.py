@@ -30,16 +30,16 @@ Choose = Callable[[ModelKey], tuple[Reference | None, str]]
 
 @dataclass(slots=True)
 class Meta:
-    """Everything that is not per series. offset: frames up to this one are counted in the blobs."""
+    """Everything that is not per series. offset: frames up to this one are counted in the blobs.
+
+    baselines: series id -> latency baseline, base64.
+    """
 
     offset: int = 0
-    alerts: str = ""
-    events: list[dict[str, object]] = field(default_factory=list)
-    baselines: dict[str, str] = field(default_factory=dict)  # series id -> latency baseline, base64
+    baselines: dict[str, str] = field(default_factory=dict)
 
     def pack(self) -> bytes:
-        return json.dumps({"format": FORMAT, "offset": self.offset, "alerts": self.alerts, "events": self.events,
-                           "baselines": self.baselines}).encode()
+        return json.dumps({"format": FORMAT, "offset": self.offset, "baselines": self.baselines}).encode()
 
     @classmethod
     def unpack(cls, blob: bytes) -> Meta:
@@ -47,7 +47,7 @@ class Meta:
             found = json.loads(blob)
             if found["format"] != FORMAT:
                 raise CorruptError(f"checkpoint format {found['format']}, expected {FORMAT}")
-            return cls(found["offset"], found["alerts"], found["events"], found["baselines"])
+            return cls(found["offset"], found["baselines"])
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"checkpoint meta: {error}") from error
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +33,7 @@ from agent.ingest.rows import Gathering
 from agent.ingest.server import reason_name
 from agent.ledger import Dial
 from agent.performance.latency import LatencyBaseline, judge_latency
-from agent.records import Batch, Event, Finding, ModelKey, Source, Trace
+from agent.records import Batch, Event, Finding, ModelKey, Trace
 from agent.reference import locate
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
@@ -84,6 +85,7 @@ class Pipeline:
         self._event_time = settings.time == "event"
         self._spans: deque[float] = deque()
         self._wake = asyncio.Event()
+        self._said = False  # alerts or events changed since the checkpoint
         self._stopping = False
         queue.wake = self._wake.set
 
@@ -257,7 +259,9 @@ class Pipeline:
             reference_hash=series.reference.hash_text if series.reference else "", offset=item.offset,
             public=frozenset(f.name for f in series.reference.layout.features if f.public) if series.reference else frozenset(),
         )
-        self.alerts, changes = alerting.advance(self.alerts, findings, context)
+        before = self.alerts
+        self.alerts, changes = alerting.advance(before, findings, context)
+        self._said |= bool(changes) or self.alerts != before
         self._say(changes, series, f"{item.offset}/{checkpoint.series_id(series.key)}/{index}")
         if changes or series.learner is not None:
             self.checkpoint_at = 0.0  # an alert does not wait for the next checkpoint
@@ -367,13 +371,15 @@ class Pipeline:
             await asyncio.sleep(0)
         offset, outbox = self.applied, list(self.outbox)
         meta = checkpoint.Meta(
-            offset, self.alerts.to_json(), list(self.events),
-            {checkpoint.series_id(k): base64.b64encode(w.baseline.to_bytes()).decode() for k, w in self.watches.items() if w.baseline},
+            offset, {checkpoint.series_id(k): base64.b64encode(w.baseline.to_bytes()).decode() for k, w in self.watches.items() if w.baseline},
         )
+        if self._said:
+            puts += [("alerts", self.alerts.to_json().encode()), ("events", json.dumps(list(self.events)).encode())]
         clients = [(f"client/{c.id}", Clients.dump(c)) for c in self._clients if c.dirty]
         if not (puts or clients or outbox or deletes) and self.durable:
             self.checkpoint_at = self._clock.monotonic()
             return
+        self._said = False
         for client in self._clients:
             client.dirty = False
         gone = [f"client/{name}" for name in self._clients.forgotten]
@@ -388,6 +394,7 @@ class Pipeline:
             if self.durable:
                 log.error("checkpoint_failed error=%s", error)
             self.durable = False
+            self._said = True
             self._checkpoint = checkpoint.Checkpoint()  # everything is written again next time
             for client in self._clients:
                 client.dirty = True
@@ -415,18 +422,11 @@ class Pipeline:
             except (CorruptError, ValueError) as error:
                 self.corrupt += 1
                 log.warning("state_blob_set_aside key=%s error=%s", key, error)
-        self.alerts = alerting.AlertBook.from_json(meta.alerts) if meta.alerts else alerting.AlertBook()
-        self.events.extend(meta.events)
+        alerts, events = get(db, "alerts"), get(db, "events")
+        self.alerts = alerting.AlertBook.from_json(alerts.decode()) if alerts else alerting.AlertBook()
+        self.events.extend(json.loads(events) if events else [])
         return meta
 
 
 def _set_all_aside(db: Any) -> None:
     db.execute("UPDATE OR REPLACE blob SET key = 'corrupt/' || key WHERE key NOT LIKE 'corrupt/%'")
-
-
-def silent(watches: Iterator[Watch], now_ns: int, seconds: float) -> list[Watch]:
-    """Watches whose series has been silent for longer than `seconds`."""
-    return [w for w in watches if w.series.last_seen_ns and now_ns - w.series.last_seen_ns > seconds * 1e9]
-
-
-__all__ = ["Pipeline", "Source", "Watch"]

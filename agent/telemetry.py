@@ -211,3 +211,14 @@ _define(
     "sidelight.gpu.process.memory.usage", Shape.GAUGE, "By",
     "GPU memory by process; the pid is the host's.", *_GPU, "process.pid",
 )
+FEATURE_QUANTILE = _define(
+    "sidelight.feature.quantile", Shape.GAUGE, "{value}", "Quantiles of the newest window, from a KLL sketch (rank error 1.3 %).",
+    "sidelight.feature.name", "sidelight.feature.source", "sidelight.quantile",
+)
+# The agent itself.
+MESSAGES_REFUSED = _define(
+    "sidelight.messages.refused", Shape.COUNTER, "{message}", "Messages refused whole, before any model could be charged.", "sidelight.reason",
+)
+JOURNAL_SIZE = _define("sidelight.journal.size", Shape.GAUGE, "By", "The journal's size on disk.")
+QUEUE_SIZE = _define("sidelight.queue.size", Shape.GAUGE, "By", "Accepted records waiting to be counted.")
+CHECKPOINT_AGE = _define("sidelight.checkpoint.age", Shape.GAUGE, "s", "Time since the newest checkpoint.")

@@ -1,0 +1,244 @@
+"""What the agent shows of its state: metric points for export, and the status people read. Reads, never writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from agent import telemetry
+from agent.clock import Clock
+from agent.config import Settings
+from agent.ingest.admission import Admission, Queue
+from agent.ingest.clients import Clients
+from agent.ingest.journal import Journal
+from agent.ingest.server import reason_name
+from agent.pipeline import Pipeline, Watch
+from agent.records import Finding, Source, Verdict
+from agent.telemetry import Exponential, Point
+from agent.windows import LATENCY_OFFSET, LATENCY_SCALE, Series, latency_quantiles
+from agent.wire import recorder_pb2 as wire
+
+OUTCOMES = ("kept", "refused", "late")
+STATES = ("watching", "learning", "no_reference", "reference_too_short", "no_data", "not_durable")
+DRIFT_SHOWN = 50
+
+
+class Reporting:
+    """Reads the stations for export and for people."""
+
+    def __init__(self, settings: Settings, clock: Clock, pipeline: Pipeline, admission: Admission, queue: Queue, journal: Journal,
+                 clients: Clients) -> None:
+        self._settings, self._clock, self._pipeline, self._admission = settings, clock, pipeline, admission
+        self._queue, self._journal, self._clients = queue, journal, clients
+        self._rates: dict[str, tuple[float, int, float]] = {}
+
+    # ── metrics ──
+
+    def points(self) -> Iterator[Point]:
+        """Every metric of every series. Cumulative values restart only where they are not derived from the journal."""
+        for watch in self._pipeline.watches.values():
+            yield from self._series_points(watch)
+        yield Point(telemetry.JOURNAL_SIZE, self._journal.statistics().bytes, {})
+        yield Point(telemetry.QUEUE_SIZE, self._queue.bytes, {})
+        yield Point(telemetry.CHECKPOINT_AGE, max(0.0, self._clock.monotonic() - self._pipeline.checkpoint_at), {})
+        for reason, count in self._admission.refused_messages.items():
+            yield Point(telemetry.MESSAGES_REFUSED, count, {"sidelight.reason": reason_name(reason)})
+
+    def _series_points(self, watch: Watch) -> Iterator[Point]:
+        series = watch.series
+        own = series.key.attributes()
+        count, since = series.counters, series.started_ns
+        for outcome in OUTCOMES:
+            yield Point(telemetry.RECORDS, count[outcome], own | {"sidelight.outcome": outcome}, since)
+        yield Point(telemetry.RECORDS, self._admission.duplicates[series.key], own | {"sidelight.outcome": "duplicate"})
+        yield Point(telemetry.RECORDS, self._admission.dropped[series.key], own | {"sidelight.outcome": "dropped"})
+        yield Point(telemetry.PREDICTIONS, count["kept"], own, since)
+        yield Point(telemetry.PREDICTION_ERRORS, count["errors"], own, since)
+        yield Point(telemetry.LABELS, count["labels"], own, since)
+        yield Point(telemetry.WINDOWS, count["windows"], own, since)
+        for name, value in count.items():
+            kind, _, detail = name.partition(":")
+            if kind == "client":
+                yield Point(telemetry.CLIENT_DROPPED, value, own | {"sidelight.reason": detail}, since)
+            elif kind == "lifecycle":
+                yield Point(telemetry.LIFECYCLE, value, own | {"sidelight.lifecycle.event": detail}, since)
+        if series.latency.any():
+            yield Point(telemetry.LATENCY, exponential(series), own, since)
+        state, _ = state_of(watch, self._pipeline.durable)
+        for name in STATES:
+            yield Point(telemetry.STATE, int(name == state), own | {"sidelight.state": name})
+        if series.reference is not None:
+            reference = {"sidelight.reference.hash": series.reference.hash_text}
+            yield Point(telemetry.REFERENCE_ROWS, int(series.reference.rows.sum()), own | reference)
+            yield from self._bin_points(series, own | reference)
+        for finding in watch.findings:
+            yield from _finding_points(finding, own)
+        for (source, name), values in series.quantiles.items():
+            for share, value in zip(("0.05", "0.5", "0.95"), values, strict=True):
+                yield Point(telemetry.FEATURE_QUANTILE, value, own | _of(source, name) | {"sidelight.quantile": share})
+
+    def _bin_points(self, series: Series, own: Mapping[str, Any]) -> Iterator[Point]:
+        """Counters per bin, empty bins as zeros: a counter's first point has no predecessor."""
+        assert series.reference is not None  # noqa: S101 - the caller has looked
+        layout = series.reference.layout
+        order = sorted(range(len(layout.features)), key=lambda i: (layout.features[i].source is Source.FEATURE, i))
+        for i in order[: self._settings.bin_features]:
+            feature, start = layout.features[i], int(layout.starts[i])
+            if feature.ignored:
+                continue
+            attributes = {**own, **_of(feature.source, feature.name)}
+            for cell in range(feature.cells - 1):
+                labelled = attributes | {"sidelight.bin": cell}
+                yield Point(telemetry.BIN_COUNT, int(series.total[start + cell]), labelled, series.started_ns)
+                yield Point(telemetry.BIN_REFERENCE, float(series.reference.share[start + cell]), labelled)
+
+    # ── status ──
+
+    def models(self) -> list[dict[str, Any]]:
+        """One entry a series, as `sidelight status` and the page show it."""
+        return [self._model(watch) for watch in self._pipeline.watches.values()]
+
+    def _model(self, watch: Watch) -> dict[str, Any]:
+        series = watch.series
+        state, reason = state_of(watch, self._pipeline.durable)
+        quantiles = latency_quantiles(series.recent[-1].latency) if series.recent else None
+        quantiles = quantiles or latency_quantiles(series.latency)
+        newest = series.recent[-1] if series.recent else None
+        count = series.counters
+        duplicate, dropped = self._admission.duplicates[series.key], self._admission.dropped[series.key]
+        reference = series.reference
+        return {
+            "name": series.key.name, "version": series.key.version, "role": series.key.role.name.lower(),
+            "state": state, "state_reason": reason,
+            "reference": None if reference is None else {
+                "hash": reference.hash_text, "rows": int(reference.rows.sum()), "blocks": len(reference.blocks),
+                "origin": reference.origin, "note": series.reference_note,
+            },
+            "records": {
+                "received": count["received"] + duplicate + dropped, "kept": count["kept"], "refused": count["refused"],
+                "duplicate": duplicate, "late": count["late"], "dropped": dropped,
+            },
+            "refusals": [
+                {"reason": reason_text, "field": field, "count": note.count, "detail": note.detail, "last_at": _iso(note.last_ns)}
+                for (reason_text, field), note in series.refusals.items()
+            ],
+            "window": None if newest is None else {
+                "index": newest.index, "start": _iso(newest.index * series.window_ns), "end": _iso((newest.index + 1) * series.window_ns),
+                "rows": newest.rows,
+            },
+            "open_rows": sum(w.rows for w in series.open.values()),
+            "windows_closed": count["windows"], "window_seconds": series.window_ns / 1e9,
+            "rate_per_second": self._rate(series), "last_seen": _iso(series.last_seen_ns),
+            "latency": None if quantiles is None else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
+            "drift": _ranked(f for f in watch.findings if f.check == "drift"),
+            "quality": [_finding(f) for f in watch.findings if f.check not in ("drift", "latency", "latency_objective")],
+            "service": [_finding(f) for f in watch.findings if f.check in ("latency", "latency_objective")],
+            "labels": count["labels"], "clients": sum(c.model == series.key.name for c in self._clients),
+            "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
+            "trained_at": _iso(series.trained_at_ns),
+        }
+
+    def _rate(self, series: Series) -> float:
+        """Predictions a second, over the time between two looks at least a second apart."""
+        now, kept, name = self._clock.monotonic(), series.counters["kept"], str(series.key)
+        then, before, rate = self._rates.get(name, (now, kept, 0.0))
+        if name not in self._rates or now - then >= 1.0:
+            rate = (kept - before) / (now - then) if now > then else rate
+            self._rates[name] = (now, kept, rate)
+        return rate
+
+    def clients(self) -> list[dict[str, Any]]:
+        """Senders that stamp their messages."""
+        now, found = self._clock.now_ns(), []
+        for client in self._clients:
+            report = wire.ClientReport.FromString(client.report)
+            found.append({
+                "id": client.id, "model": client.model, "language": report.language, "version": report.client_version,
+                "last_seen_seconds": max(0.0, (now - client.last_seen_ns) / 1e9), "recorded": report.recorded,
+                "dropped": report.dropped_full + report.dropped_failed + report.dropped_invalid,
+            })
+        return found[-100:]
+
+    def hint(self) -> str:
+        """Why nothing arrives, or what to look at."""
+        if self._pipeline.watches:
+            return ""
+        refused = self._admission.refused_messages
+        if refused:
+            worst = refused.most_common(1)[0]
+            return f"Messages arrive, but all are refused: {worst[1]} × {reason_name(worst[0])}."
+        return ("Nothing has arrived yet. Senders find this socket by SIDELIGHT_ENDPOINT; it must be the same file in both containers, "
+                "and the sender's user or group must be allowed to open it.")
+
+
+def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
+    """The state a series is in, and why; blind states are never shown as healthy."""
+    series = watch.series
+    if not durable:
+        return "not_durable", "the disk cannot be written: what is counted now is lost if the agent dies"
+    if series.learner is not None:
+        words = series.learner.words
+        return "learning", f"{words} ({series.reference_note})" if "unusable" in series.reference_note else words
+    if watch.judge is None:
+        return "no_reference", series.reference_note
+    drift = [f for f in watch.findings if f.check == "drift"]
+    if not drift:
+        return "no_data", "no window has closed yet"
+    verdicts = {f.verdict for f in drift}
+    if verdicts == {Verdict.REFERENCE_TOO_SHORT}:
+        return "reference_too_short", drift[0].reason
+    if verdicts <= {Verdict.NO_DATA, Verdict.NOT_ENOUGH_ROWS}:
+        return "no_data", drift[0].reason or "the newest window has too few rows"
+    return "watching", series.reference_note
+
+
+def exponential(series: Series) -> Exponential:
+    """The latency buckets as OTLP has them, empty ends cut off."""
+    filled = series.latency.nonzero()[0]
+    first, last = int(filled[0]), int(filled[-1])
+    return Exponential(
+        count=int(series.latency.sum()), sum=series.latency_sum, scale=LATENCY_SCALE, zero_count=0, offset=LATENCY_OFFSET + first,
+        buckets=[int(v) for v in series.latency[first : last + 1]],
+    )
+
+
+def _finding_points(finding: Finding, own: Mapping[str, Any]) -> Iterator[Point]:
+    about = {**own, **_of(finding.source, finding.subject)}
+    if finding.check == "drift":
+        yield Point(telemetry.DRIFT, finding.distances.get("newest_effect", finding.effect), about)
+        if finding.p_value > 0 and finding.alpha > 0:
+            yield Point(telemetry.DRIFT_SIGNIFICANCE, math.log10(finding.alpha / finding.p_value), about)
+        yield Point(telemetry.DRIFT_PHI, finding.phi, about)
+        for name, value in finding.distances.items():
+            if not name.startswith("newest_"):
+                yield Point(telemetry.DRIFT_DISTANCE, value, about | {"sidelight.distance": name})
+    elif not math.isnan(finding.current) and finding.check not in ("latency", "latency_objective"):
+        yield Point(telemetry.QUALITY, finding.current, about | {"sidelight.check": finding.check})
+
+
+def _of(source: Source, name: str) -> dict[str, str]:
+    return {"sidelight.feature.name": name, "sidelight.feature.source": source.name.lower()}
+
+
+def _ranked(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    ordered = sorted(findings, key=lambda f: (not f.alarms, f.source is Source.FEATURE and not f.alarms, -_number(f.effect)))
+    return [_finding(f) for f in ordered[:DRIFT_SHOWN]]
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {
+        "check": f.check, "feature": f.subject, "source": f.source.name.lower(), "verdict": f.verdict.value, "effect": f.effect,
+        "p": f.p_value, "alpha": f.alpha, "horizon": f.horizon, "n": f.n, "n_reference": f.n_reference, "phi": f.phi,
+        "current": f.current, "expected": f.expected, "reason": f.reason, "distances": dict(f.distances),
+        "changes": [{"label": c.label, "reference": c.reference, "current": c.current} for c in f.changes],
+    }
+
+
+def _number(value: float) -> float:
+    return value if value == value else -math.inf
+
+
+def _iso(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat() if time_ns > 0 else ""
