@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import xxhash
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -170,7 +170,7 @@ class Otel(BaseSettings):
     # OTLP, for all signals.
     exporter_otlp_endpoint: str = _option(
         "", "The collector or backend: http://host:4317 (gRPC), http://host:4318 (HTTP; /v1/traces, /v1/metrics and "
-        "/v1/logs are added), https:// for TLS, unix:///path (gRPC). Unset: nothing is exported, and the status says so.")
+        "/v1/logs are added), https:// for TLS, unix:///path (gRPC). Unset: nothing is exported, the status says so.")
     exporter_otlp_protocol: Literal["", "grpc", "http/protobuf"] = _option(
         "", "grpc or http/protobuf. Unset: grpc for port 4317, unix: and no scheme, else http/protobuf.")
     exporter_otlp_headers: SecretStr = _option(
@@ -238,7 +238,8 @@ class Otel(BaseSettings):
     @field_validator(
         "traces_exporter", "metrics_exporter", "logs_exporter", "traces_sampler", "metrics_exemplar_filter",
         "exporter_otlp_metrics_temporality_preference",
-        *(f"exporter_otlp_{signal}{name}" for signal in OTLP_SIGNALS for name in ("protocol", "compression")), mode="before")
+        *(f"exporter_otlp_{signal}{name}" for signal in OTLP_SIGNALS for name in ("protocol", "compression")),
+        mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
@@ -254,9 +255,10 @@ class Otel(BaseSettings):
     @classmethod
     def _headers(cls, value: SecretStr) -> SecretStr:
         for pair in value.get_secret_value().split(","):
-            key, equals, _ = pair.partition("=")
-            if pair.strip() and not (equals and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key.strip())):
-                raise ValueError("key=value[,key=value…], keys as HTTP allows them")
+            key, equals, text = pair.partition("=")
+            good = equals and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key.strip())
+            if pair.strip() and not (good and re.fullmatch(r"[\t\x20-\x7e]*", unquote(text))):
+                raise ValueError("key=value[,key=value…], in characters that HTTP allows")
         return value
 
     @model_validator(mode="after")

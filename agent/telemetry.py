@@ -222,3 +222,17 @@ MESSAGES_REFUSED = _define(
 JOURNAL_SIZE = _define("sidelight.journal.size", Shape.GAUGE, "By", "The journal's size on disk.")
 QUEUE_SIZE = _define("sidelight.queue.size", Shape.GAUGE, "By", "Accepted records waiting to be counted.")
 CHECKPOINT_AGE = _define("sidelight.checkpoint.age", Shape.GAUGE, "s", "Time since the newest checkpoint.")
+
+# What leaves.
+EXPORT_ITEMS = _define(
+    "sidelight.export.items", Shape.COUNTER, "{item}",
+    "Points, spans, log records and alerts, by what became of them: delivered, rejected by the backend, dropped.",
+    "sidelight.signal", "sidelight.outcome", "sidelight.reason",
+)
+SPOOL_ITEMS = _define(
+    "sidelight.spool.items", Shape.GAUGE, "{item}", "Items that wait for the backend.", "sidelight.signal",
+)
+SPOOL_SIZE = _define(
+    "sidelight.spool.size", Shape.GAUGE, "By", "Compressed size of what waits for the backend.", "sidelight.signal",
+)
+SPOOL_LIMIT = _define("sidelight.spool.limit", Shape.GAUGE, "By", "The spool's size at which telemetry is let go.")

@@ -1,0 +1,139 @@
+"""The books of every signal: produced = delivered + rejected + dropped + queued, at every moment.
+
+All transactions of the exporter on the spool go through here, one at a time, each beginning with a census of rows it has
+not seen: whoever stored a row, in whatever transaction, it is counted as produced once, and before it can leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
+
+from agent.export import spool
+from agent.export.spool import Amount, Dropped, Stored
+from agent.state import Store, Work
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """One signal, in items (points, spans, records) since the agent's start. What lay in the spool counts as produced.
+
+    rejected: what the backend refused, in part or whole; dropped: what the agent let go, by reason.
+    """
+
+    endpoint: str
+    produced: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    queued: int = 0
+    queued_bytes: int = 0
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The open page of one signal."""
+
+    endpoint: str
+    produced: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    queued: Amount = field(default_factory=Amount)
+    last_error: str = ""
+
+    def found(self, amount: Amount) -> None:
+        """New rows lie in the spool."""
+        self.produced += amount.items
+        self.queued += amount
+
+    def settled(self, amount: Amount, rejected: int) -> None:
+        """A row left the spool with the backend's answer."""
+        refused = min(max(rejected, 0), amount.items)
+        self.rejected += refused
+        self.delivered += amount.items - refused
+        self.queued -= amount
+
+    def let_go(self, amount: Amount, reason: str) -> None:
+        """A row left the spool without having been delivered."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + amount.items
+        self.queued -= amount
+
+    def lost(self, items: int, reason: str) -> None:
+        """Items never reached the spool."""
+        self.produced += items
+        self.dropped[reason] = self.dropped.get(reason, 0) + items
+
+    def statistics(self) -> Statistics:
+        return Statistics(
+            self.endpoint, self.produced, self.delivered, self.rejected, MappingProxyType(dict(self.dropped)),
+            self.queued.items, self.queued.size, self.last_error,
+        )
+
+
+class Accounts:
+    """Owns the tallies and every transaction of the exporter. Each method raises RetryableError as Store.run does."""
+
+    def __init__(self, store: Store, endpoints: Mapping[str, str]) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._seen = 0
+        self.tallies = {signal: Tally(endpoint) for signal, endpoint in endpoints.items()}
+
+    async def count(self) -> None:
+        """Counts rows that came since the last transaction."""
+        await self._run(lambda _: None, lambda _: None)
+
+    async def put(self, rows: list[spool.SpoolRow]) -> None:
+        """Stores rows in a transaction of their own; the next one counts them."""
+        await self._run(lambda db: spool.add(db, rows), lambda _: None)
+
+    async def next(self, signal: str, packed: bool) -> Stored | None:
+        """The signal's oldest readable row; corrupt ones before it are dropped."""
+        dropped: list[Dropped] = []
+
+        def read(db: sqlite3.Connection) -> Stored | None:
+            while True:
+                rows, corrupt = spool.oldest(db, signal, 1, packed)
+                dropped.extend(corrupt)
+                if rows or not corrupt:
+                    return rows[0] if rows else None
+
+        return await self._run(read, lambda _: self._drop(dropped))
+
+    async def settle(self, signal: str, row: Stored, rejected: int) -> None:
+        """Deletes a row that has its answer. One that a trim took meanwhile stays counted as dropped."""
+        tally = self.tallies[signal]
+        await self._run(lambda db: spool.done(db, [row.id]), lambda amount: tally.settled(amount, rejected))
+
+    async def expire(self, older_than_ns: int) -> None:
+        await self._run(lambda db: spool.expire(db, older_than_ns), self._drop)
+
+    async def shrink(self, bytes_max: int) -> None:
+        """Costs nothing while the books say that the spool is small enough."""
+        if sum(tally.queued.size for tally in self.tallies.values()) > bytes_max:
+            await self._run(lambda db: spool.shrink(db, bytes_max), self._drop)
+
+    def _drop(self, dropped: Iterable[Dropped]) -> None:
+        for each in dropped:
+            self.tallies[each.signal].let_go(each.amount, each.reason)
+
+    async def _run(self, work: Work[T], book: Callable[[T], None]) -> T:
+        # Shielded: a transaction that was begun ends in the store's thread, so it must end in the books too.
+        return await asyncio.shield(asyncio.ensure_future(self._booked(work, book)))
+
+    async def _booked(self, work: Work[T], book: Callable[[T], None]) -> T:
+        async with self._lock:
+            seen = self._seen
+            (new, self._seen), found = await self._store.run(lambda db: (spool.census(db, seen), work(db)))
+            for signal, amount in new.items():
+                self.tallies[signal].found(amount)
+            book(found)
+        return found

@@ -1,0 +1,94 @@
+"""One signal's way from the spool to the backend, oldest first, one request at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from agent.errors import PermanentError, RetryableError
+from agent.export.accounts import Accounts
+from agent.export.policy import Answer, Transport, pause_seconds
+from agent.export.spool import Stored
+
+log = logging.getLogger("sidelight.export")
+
+Sleep = Callable[[float], Awaitable[None]]
+Chance = Callable[[], float]
+
+
+class Delivery:
+    """Sends while there is something to send; waits by the policy after a failure, for `wake` when there is nothing.
+
+    A row leaves the spool only with the backend's answer; a crash between the two sends it again.
+    """
+
+    def __init__(self, signal: str, transport: Transport, accounts: Accounts, sleep: Sleep, chance: Chance) -> None:
+        self._signal, self._transport, self._accounts = signal, transport, accounts
+        self._sleep, self._chance = sleep, chance
+        self._tally = accounts.tallies[signal]
+        self._woken = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._answered: tuple[Stored, Answer] | None = None
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        failures = 0
+        while True:
+            self._woken.clear()
+            try:
+                more = await self._send_oldest()
+            except RetryableError as error:
+                failures += 1
+                self._say(str(error))
+                await self._sleep(pause_seconds(failures, error.retry_after_seconds, self._chance()))
+                continue
+            failures = 0
+            if not more:
+                await self._woken.wait()
+
+    async def flush(self) -> None:
+        """Sends what is there until nothing is left or something fails. No waiting."""
+        try:
+            while await self._send_oldest():
+                pass
+        except RetryableError as error:
+            self._say(str(error))
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def _send_oldest(self) -> bool:
+        """False when the spool holds nothing of this signal. The row is read anew each time: a trim may have come."""
+        async with self._sending:
+            await self._settle()
+            row = await self._accounts.next(self._signal, self._transport.packed)
+            if row is None:
+                return False
+            try:
+                answer = await self._transport.send(row.payload)
+            except PermanentError as error:
+                answer = Answer(row.items, str(error))
+            self._answered = row, answer
+            await self._settle()
+            return True
+
+    async def _settle(self) -> None:
+        """Enters the answer into the books; tried again before anything else is sent if the store cannot be written."""
+        if self._answered is None:
+            return
+        row, answer = self._answered
+        await self._accounts.settle(self._signal, row, answer.rejected)
+        self._answered = None
+        self._say(answer.message)
+
+    def _say(self, error: str) -> None:
+        """One line when the state changes, nothing per request."""
+        before, self._tally.last_error = self._tally.last_error, error
+        if error and error != before:
+            log.warning("delivery_failed signal=%s endpoint=%s error=%s", self._signal, self._tally.endpoint, error)
+        elif before and not error:
+            log.info("delivery_recovered signal=%s endpoint=%s", self._signal, self._tally.endpoint)

@@ -1,0 +1,236 @@
+"""The station: what the agent has to say, encoded, spooled and delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import random
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from agent import telemetry
+from agent.clock import Clock
+from agent.config import Otel, Settings
+from agent.errors import RetryableError
+from agent.export import logs, metrics, spool, traces
+from agent.export.accounts import Accounts, Statistics
+from agent.export.attributes import Limits
+from agent.export.console import ConsoleTransport
+from agent.export.delivery import Chance, Delivery, Sleep
+from agent.export.destination import Destination, Nowhere, resolve
+from agent.export.otlp_grpc import GrpcTransport
+from agent.export.otlp_http import HttpTransport
+from agent.export.policy import Transport
+from agent.export.spool import SpoolRow
+from agent.records import Event, ModelKey, Trace
+from agent.state import Store
+from agent.telemetry import Point
+
+log = logging.getLogger("sidelight.export")
+
+ALERT_EVENTS = "sidelight.alert"
+"""Events of this name or below it also go to the webhook."""
+SLICE = 256
+"""Points encoded before the loop gets its turn: about 1.5 ms."""
+HOUSEKEEPING_SECONDS = 30.0
+
+
+class Exporter:
+    """Rows for the caller's transactions, and the tasks that deliver them.
+
+    Call `wake` after a transaction that stored rows. To stop: cancel `run`, then `stop`. Raises ConfigurationError when
+    certificates cannot be read.
+    """
+
+    def __init__(
+        self, settings: Settings, otel: Otel, store: Store, clock: Clock, resource: Resource, *,
+        sleep: Sleep = asyncio.sleep, chance: Chance = random.random,
+    ) -> None:
+        self._settings, self._otel, self._clock, self._resource = settings, otel, clock, resource
+        self._sleep = sleep
+        self._started_ns = clock.now_ns()
+        self._exports = 0
+        self._limits = Limits(otel.attribute_count_limit, otel.attribute_value_length_limit)
+        self._sampler = traces.Sampler(otel.traces_sampler, otel.traces_sampler_arg)
+        self._ways = {signal: resolve(signal, settings, otel) for signal in spool.SIGNALS}
+        self._accounts = Accounts(store, {signal: _endpoint(way) for signal, way in self._ways.items()})
+        self._deliveries = [
+            Delivery(signal, transport(way), self._accounts, sleep, chance)
+            for signal, way in self._ways.items() if isinstance(way, Destination)
+        ]
+        self._woken = asyncio.Event()
+
+    def wants(self, signal: str) -> bool:
+        """Whether anything of this signal (spool.SIGNALS) is exported; without a destination nothing is spooled."""
+        return isinstance(self._ways[signal], Destination)
+
+    def rows_for_events(self, events: Sequence[Event]) -> list[SpoolRow]:
+        """A row per event for the logs, one more per alert for the webhook; the event's key makes them idempotent."""
+        now_ns, rows = self._clock.now_ns(), []
+        for event in events:
+            if self.wants(spool.LOGS):
+                payload, items = logs.encode([event], self._resource, now_ns, self._limits)
+                rows.append(SpoolRow(event.key, spool.LOGS, items, now_ns, payload))
+            if self.wants(spool.WEBHOOK) and (event.name == ALERT_EVENTS or event.name.startswith(f"{ALERT_EVENTS}.")):
+                rows.append(SpoolRow(f"{event.key}/webhook", spool.WEBHOOK, 1, now_ns, webhook(event)))
+        return rows
+
+    def rows_for_traces(self, batch: Sequence[Trace], model: ModelKey, key: str) -> list[SpoolRow]:
+        """The batch's spans, in as many rows as the limit on requests asks for. key: the batch's journal offset."""
+        if not self.wants(spool.TRACES):
+            return []
+        payload, items = traces.encode(batch, model, self._resource, self._sampler, self._limits)
+        if len(payload) > metrics.REQUEST_BYTES_MAX and len(batch) > 1:
+            half = len(batch) // 2
+            parts = (batch[:half], f"{key}/0"), (batch[half:], f"{key}/1")
+            return [row for part, its_key in parts for row in self.rows_for_traces(part, model, its_key)]
+        return [SpoolRow(f"{key}/traces", spool.TRACES, items, self._clock.now_ns(), payload)] if items else []
+
+    async def put_metrics(self, points: Sequence[Point]) -> None:
+        """Spools one export of all points, all of one time. Yields to the loop every `SLICE` points.
+
+        A store that cannot be written costs this export (counted as dropped): the next one carries the same counters.
+        """
+        if not self.wants(spool.METRICS):
+            return
+        now_ns = self._clock.now_ns()
+        requests = metrics.Requests(self._resource, now_ns, self._started_ns)
+        full = []
+        for number, point in enumerate(points, 1):
+            full.append(requests.add(point))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        full.append(requests.finish())
+        self._exports += 1
+        rows = [
+            SpoolRow(f"metrics/{now_ns}/{self._exports}/{number}", spool.METRICS, request[1], now_ns, request[0])
+            for number, request in enumerate(full) if request is not None
+        ]
+        try:
+            await self._accounts.put(rows)
+        except RetryableError as error:
+            tally = self._accounts.tallies[spool.METRICS]
+            tally.lost(sum(row.items for row in rows), "store")
+            tally.last_error = str(error)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something was stored."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Delivers until cancelled; one signal's trouble never delays another."""
+        for signal, way in self._ways.items():
+            log.info("export_started signal=%s endpoint=%s", signal, _endpoint(way))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_house())
+            for delivery in self._deliveries:
+                group.create_task(delivery.run())
+
+    async def stop(self, deadline_seconds: float) -> None:
+        """Sends what can be sent within the deadline, then closes; the rest waits in the spool for the next start."""
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                await asyncio.gather(*(delivery.flush() for delivery in self._deliveries))
+                await self._accounts.count()
+        except (TimeoutError, RetryableError) as error:
+            log.warning("flush_incomplete queued=%s error=%s", self._queued(), str(error) or "deadline")
+        await asyncio.gather(*(delivery.close() for delivery in self._deliveries))
+
+    def statistics(self) -> dict[str, Statistics]:
+        """By signal; produced = delivered + rejected + sum(dropped) + queued."""
+        return {signal: tally.statistics() for signal, tally in self._accounts.tallies.items()}
+
+    def status(self) -> dict[str, Any]:
+        """For the status page."""
+        signals = {
+            signal: {
+                "endpoint": s.endpoint, "produced": s.produced, "delivered": s.delivered, "rejected": s.rejected,
+                "dropped": dict(s.dropped), "queued": s.queued, "last_error": s.last_error,
+            }
+            for signal, s in self.statistics().items()
+        }
+        otlp = [way for signal, way in self._ways.items() if signal != spool.WEBHOOK]
+        shown = next((way.shown for way in otlp if isinstance(way, Destination)), _endpoint(otlp[0]))
+        return {"endpoint": self._otel.exporter_otlp_endpoint or shown, "signals": signals}
+
+    def points(self) -> list[Point]:
+        """The exporter's own health."""
+        found = []
+        for signal, s in self.statistics().items():
+            if not self.wants(signal) and not s.produced:
+                continue
+            of = {"sidelight.signal": signal}
+            dropped = {**of, "sidelight.outcome": "dropped"}
+            found += [
+                Point(telemetry.EXPORT_ITEMS, s.delivered, {**of, "sidelight.outcome": "delivered"}),
+                Point(telemetry.EXPORT_ITEMS, s.rejected, {**of, "sidelight.outcome": "rejected"}),
+                *(
+                    Point(telemetry.EXPORT_ITEMS, count, {**dropped, "sidelight.reason": reason})
+                    for reason, count in s.dropped.items()
+                ),
+                Point(telemetry.SPOOL_ITEMS, s.queued, of),
+                Point(telemetry.SPOOL_SIZE, s.queued_bytes, of),
+            ]
+        return [*found, Point(telemetry.SPOOL_LIMIT, self._settings.spool_bytes_max, {})]
+
+    async def _keep_house(self) -> None:
+        """Counts what was stored, holds the spool within its bounds, wakes the deliveries."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._accounts.expire(self._clock.now_ns() - int(self._settings.spool_age_seconds * 1e9))
+                await self._accounts.shrink(self._settings.spool_bytes_max)
+            except RetryableError as error:
+                log.warning("spool_unreadable error=%s", error)
+                await self._sleep(1.0)
+            for delivery in self._deliveries:
+                delivery.wake()
+            try:
+                await asyncio.wait_for(self._woken.wait(), HOUSEKEEPING_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _queued(self) -> int:
+        return sum(tally.queued.items for tally in self._accounts.tallies.values())
+
+
+def transport(way: Destination) -> Transport:
+    """The way's means."""
+    if way.kind == "grpc":
+        return GrpcTransport(way)
+    return ConsoleTransport(way.signal) if way.kind == "console" else HttpTransport(way)
+
+
+def webhook(event: Event) -> bytes:
+    """An alert as the webhook gets it: one JSON object."""
+    time = datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    return json.dumps({
+        "key": event.key, "name": event.name, "time": time, "severity": event.severity, "body": event.body,
+        "attributes": _plain(event.attributes),
+    }).encode()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say: NaN and the infinities become null, numpy's numbers plain ones, the rest text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _endpoint(way: Destination | Nowhere) -> str:
+    return way.shown if isinstance(way, Destination) else way.reason
+
+
