@@ -38,8 +38,12 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._servers: list[grpc.aio.Server] = []
 
+    def claim(self) -> None:
+        """Takes the socket's lock, before any state is touched: one agent a socket."""
+        self._take_lock()
+
     async def start(self) -> None:
-        self._take_socket()
+        """Listens. Call `claim` first."""
         unix = self._build(open_=True)
         before = os.umask(0o777 & ~self._settings.socket_mode)
         try:
@@ -129,7 +133,7 @@ class Server:
             raise AssertionError("abort raises")
         return lambda model: any(fnmatch.fnmatchcase(model, pattern) for pattern in patterns)
 
-    def _take_socket(self) -> None:
+    def _take_lock(self) -> None:
         """Holds the path's lock for as long as the agent lives: a second server on a path silently takes it over."""
         folder = self.path.parent
         try:

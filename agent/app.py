@@ -1,0 +1,195 @@
+"""The wiring. The one file that knows every station, in the order a record passes them.
+
+    server ─> admission ─> journal ─> queue ─> pipeline (windows, evaluate, alerting) ─> outbox ─> spool ─> export
+    collectors ───────────────────────────────────────────────────────────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import collectors
+from agent import alerting
+from agent.clock import Clock, SystemClock
+from agent.collecting import Collecting
+from agent.config import Otel, Settings, state_path
+from agent.errors import ConfigurationError
+from agent.export.exporter import Exporter
+from agent.ingest.admission import Admission, Queue
+from agent.ingest.clients import Clients
+from agent.ingest.journal import Journal
+from agent.ingest.limits import Limits
+from agent.ingest.server import Server, reason_name
+from agent.pipeline import Pipeline
+from agent.reporting import Reporting
+from agent.state import Store
+from agent.version import VERSION
+from agent.web.pages import routes
+from agent.web.server import WebServer
+
+GRACE_SECONDS = 2.0  # for running calls at the end
+FLUSH_SECONDS = 3.0  # for the backend at the end; what stays is spooled and goes out after the next start
+log = logging.getLogger("sidelight")
+
+
+class App:
+    """Builds the stations and runs them until told to stop."""
+
+    def __init__(self, settings: Settings, otel: Otel, clock: Clock | None = None) -> None:
+        self.settings, self.clock = settings, clock or SystemClock()
+        self.folder = state_path(settings)
+        self.started_ns, self._began = self.clock.now_ns(), self.clock.monotonic()
+        self.ready = (False, "starting")
+        self._stop = asyncio.Event()
+        self.store = Store(self.folder / "state.db")
+        self.journal = Journal(self.folder / "journal", settings.journal_bytes_max)
+        self.queue = Queue(settings.queue_bytes_max)
+        self.clients = Clients(settings.clients_max)
+        self.exporter = Exporter(settings, otel, self.store, self.clock)
+        self.pipeline = Pipeline(
+            settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter.rows_for_events, self.exporter.rows_for_traces
+        )
+        self.admission = Admission(
+            Limits.of(settings), self.clock, self.journal, self.clients, self.queue, models_max=settings.models_max,
+            event_time=settings.time == "event", future_ns=int(settings.future_seconds * 1e9), window_ns=self.pipeline.window_ns,
+            config_hash=settings.counting_hash,
+        )
+        self.server = Server(settings, self.admission)
+        self.collecting = Collecting(_collectors(settings), self.clock, settings.collect_seconds)
+        self.reporting = Reporting(settings, self.clock, self.pipeline, self.admission, self.queue, self.journal, self.clients)
+        self.web = self._web()
+        self._metric_seconds = otel.metric_export_interval / 1000
+
+    async def run(self) -> None:
+        """Starts everything, serves until SIGTERM or SIGINT, and leaves nothing uncounted behind."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._make_folder()
+        if self.store.open():
+            self.pipeline.corrupt += 1
+        if self.web is not None:
+            await self.web.start()
+        self.server.claim()
+        replayed = await self.pipeline.recover(self.admission)
+        await self.server.start()
+        self.ready = (True, "")
+        log.info("started version=%s endpoint=unix:%s state=%s replayed_frames=%d", VERSION, self.server.path, self.folder, replayed)
+        counting = asyncio.create_task(self.pipeline.run(), name="pipeline")
+        around = [asyncio.create_task(self._keep(name, work), name=name) for name, work in (
+            ("export", self.exporter.run), ("collect", self.collecting.run), ("metrics", self._send_metrics), ("ticks", self._ticks),
+            ("sync", self._sync),
+        )]
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({counting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await self._end(counting, around)
+
+    async def _end(self, counting: asyncio.Task[None], around: list[asyncio.Task[None]]) -> None:
+        self.ready = (False, "stopping")
+        await self.server.set_serving(False)
+        await self.server.stop(GRACE_SECONDS)
+        self.pipeline.stop()
+        try:
+            await counting  # raises what ended it, if it was not us
+        finally:
+            with contextlib.suppress(Exception):
+                await self.exporter.put_metrics(self._points())
+            for task in around:
+                task.cancel()
+            await asyncio.gather(*around, return_exceptions=True)
+            await self.exporter.stop(FLUSH_SECONDS)
+            if self.web is not None:
+                await self.web.stop()
+            self.journal.close()
+            self.store.close()
+            log.info("stopped")
+
+    # ── work beside the data's way ──
+
+    async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Supervises: what fails is logged and begun again a little later; it never takes the agent down."""
+        while True:
+            try:
+                await work()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("task_failed name=%s", name)
+                await asyncio.sleep(1.0)
+
+    async def _send_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(self._metric_seconds)
+            await self.exporter.put_metrics(self._points())
+
+    def _points(self) -> list[Any]:
+        return [
+            *self.reporting.points(), *alerting.points(self.pipeline.alerts), *self.collecting.points(), *self.exporter.points(),
+        ]
+
+    async def _ticks(self) -> None:
+        """Journals that time has passed a window's end, so that windows close without traffic too."""
+        if self.settings.time == "event":
+            await asyncio.Event().wait()
+        ticked: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(0.5)
+            now = self.clock.now_ns()
+            lengths = {watch.series.window_ns for watch in self.pipeline.watches.values()}
+            passed = [ns for ns in lengths if ticked.get(ns, now // ns) != now // ns]
+            ticked |= {ns: now // ns for ns in lengths}
+            if passed:
+                self.admission.tick(now)
+
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(self.journal.sync)
+
+    # ── what people see ──
+
+    def status(self) -> dict[str, Any]:
+        """The whole status; its shape is the local page's and `sidelight status`'s contract."""
+        statistics = self.journal.statistics()
+        return {
+            "agent": {
+                "version": VERSION, "started_at": self.started_ns / 1e9, "uptime_seconds": self.clock.monotonic() - self._began,
+                "endpoint": f"unix:{self.server.path}", "tcp": self.settings.tcp, "durable": self.pipeline.durable and self.admission.durable,
+                "state_folder": str(self.folder), "journal_bytes": statistics.bytes, "journal_failures": statistics.failures,
+                "corrupt_set_aside": self.pipeline.corrupt + statistics.corrupt_segments, "queue_bytes": self.queue.bytes,
+                "checkpoint_seconds": self.pipeline.checkpoint_seconds, "clock_skew_seconds": self.admission.skew_seconds,
+                "offset": self.pipeline.applied, "pid": os.getpid(),
+            },
+            "models": self.reporting.models(), "clients": self.reporting.clients(), "alerts": alerting.shown(self.pipeline.alerts),
+            "events": list(self.pipeline.events), "export": self.exporter.status(), "collectors": self.collecting.status(),
+            "messages": {reason_name(reason): count for reason, count in self.admission.refused_messages.items()},
+            "hint": self.reporting.hint(),
+        }
+
+    def _web(self) -> WebServer | None:
+        if not self.settings.http:
+            return None
+        host, _, port = self.settings.http.rpartition(":")
+        return WebServer(host.strip("[]"), int(port), routes(self.status, lambda: self.ready))
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError("not writable")
+        except OSError as error:
+            raise ConfigurationError("SIDELIGHT_STATE_DIR", str(self.folder), f"a folder that can be written ({error})") from None
+
+
+def _collectors(settings: Settings) -> tuple[collectors.Collector, ...]:
+    try:
+        return collectors.build(settings.collectors, collectors.Host(watched=settings.watch_processes))
+    except ValueError as error:
+        raise ConfigurationError("SIDELIGHT_COLLECTORS", ",".join(settings.collectors), str(error)) from None
+

@@ -1,0 +1,128 @@
+"""The command: run, status, config, reference."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import json
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent import config
+from agent.errors import ConfigurationError, SidelightError
+from agent.version import VERSION
+
+WRONG_CONFIGURATION = 2
+UNREACHABLE = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0 fine, 1 nothing there, 2 wrong configuration or input."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        return int(chosen.run(chosen) or 0)
+    except SidelightError as error:
+        print(f"sidelight: {error}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from agent.reference import command
+
+    parser = argparse.ArgumentParser(prog="sidelight", description="Watches a machine-learning model in production, from beside it.")
+    parser.add_argument("--version", action="version", version=f"sidelight {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the agent (options: environment variables, see `sidelight config`)")
+    run.set_defaults(run=_run)
+    status = commands.add_parser("status", help="what arrives, what is learned, what is refused and why")
+    status.add_argument("--json", action="store_true", help="the status as JSON")
+    status.add_argument("--check", action="store_true", help="only say whether the agent is ready; exit code 0 or 1")
+    status.set_defaults(run=_status)
+    options = commands.add_parser("config", help="every option with value, default, unit and origin")
+    options.add_argument("--markdown", action="store_true", help="as docs/configuration.md")
+    options.set_defaults(run=_config)
+    command.add_arguments(commands)
+    return parser
+
+
+def _run(_: argparse.Namespace) -> int:
+    settings, otel = config.load()
+    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for variable, resembles in config.unknown(os.environ):
+        logging.getLogger("sidelight.config").warning("unknown_variable name=%s resembles=%s", variable, resembles or "nothing known")
+    from agent.app import App
+
+    async def serve() -> None:
+        await App(settings, otel).run()
+
+    asyncio.run(serve())
+    return 0
+
+
+def _config(chosen: argparse.Namespace) -> int:
+    settings, otel = config.load()
+    rows = config.options(settings, otel)
+    if chosen.markdown:
+        from agent.documentation import configuration
+
+        print(configuration(rows), end="")
+        return 0
+    width = max(len(row.variable) for row in rows)
+    for row in rows:
+        unit = f" {row.unit}" if row.unit else ""
+        default = "" if row.origin == "default" else f", default {row.default or 'unset'}"
+        print(f"{row.variable:<{width}}  {row.value or '(unset)'}{unit}  [{row.origin}{default}]")
+        print(f"{'':<{width}}    {row.about}")
+    return 0
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    settings, _ = config.load()
+    if not settings.http:
+        raise ConfigurationError("SIDELIGHT_HTTP", "none", "an address: status is read over HTTP")
+    path = "/readyz" if chosen.check else "/status"
+    try:
+        code, body = _get(settings.http, path)
+    except OSError as error:
+        print(f"sidelight: no agent answers at http://{settings.http} ({error}). Is it running, with the same SIDELIGHT_HTTP?", file=sys.stderr)
+        return UNREACHABLE
+    if chosen.check:
+        print(body.strip())
+        return 0 if code == 200 else UNREACHABLE
+    if chosen.json:
+        print(body)
+        return 0
+    from agent.web.terminal import render_status
+
+    print(render_status(json.loads(body), shutil.get_terminal_size((100, 24)).columns))
+    return 0
+
+
+def _get(address: str, path: str) -> tuple[int, str]:
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]")), int(port), timeout=5)  # noqa: S104
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def export_reference(model: str, version: str, target: Path) -> Any:
+    """Reads a learned reference from the state folder and writes it as a file."""
+    from agent.export_reference import export
+
+    return export(config.state_path(config.load()[0]), model, version, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

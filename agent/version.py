@@ -1,0 +1,3 @@
+"""The version of the agent."""
+
+VERSION = "0.1.0"
