@@ -1,0 +1,174 @@
+"""Which cells are judged together: pooled until the reference expects five or more in each.
+
+All tested features lie one after another in flat arrays, and a sum over a feature or over a pooled cell is one `reduceat`:
+200 features of 22 bins and one of 1,000 categories cost what their cells cost, with no padding.
+
+How far to pool depends on the rows, so it is worked out beforehand for levels of rows, each twice the one before, from the
+reference alone: what is judged never chooses how it is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from agent.bins import Feature, Layout
+from agent.drift.scores import Scores, legendre
+from agent.records import Bools, Floats, Ints, Kind, Source
+
+EXPECTED_MIN = 5.0  # per pooled cell: Cochran's rule; Cressie-Read keeps its chi-square tail from there on
+ROWS_MIN = 50  # fewer rows than this are never tested
+LEVELS_MAX = 16
+STATISTICS = 4  # location, scale, skew, and what they leave
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The value cells of the tested features, in the order in which they are pooled.
+
+    Numbers and flags in their own order; texts by rising share, so that rare categories lie together.
+    """
+
+    features: tuple[int, ...]  # their numbers in the layout
+    take: Ints  # (cells,): where each lies in a layout's array
+    starts: Ints  # (features,): each feature's first
+    owner: Ints  # (cells,): the feature each belongs to
+    share: Floats  # (cells,): in the reference; 0 where it has no values of the feature
+    numeric: Bools  # (features,)
+
+    @classmethod
+    def of(cls, layout: Layout, share: Floats) -> Cells:
+        tested = tuple(i for i, f in enumerate(layout.features) if is_tested(f))
+        take = []
+        for i in tested:
+            feature, first = layout.features[i], int(layout.starts[i])
+            own = np.arange(first, first + feature.bins)
+            take.append(own[np.argsort(share[own], kind="stable")] if feature.kind is Kind.TEXT else own)
+        sizes = np.array([len(t) for t in take], dtype=np.int64)
+        flat = np.concatenate(take) if take else np.empty(0, np.int64)
+        return cls(
+            features=tested,
+            take=flat,
+            starts=np.cumsum(sizes) - sizes,
+            owner=np.repeat(np.arange(len(tested)), sizes),
+            share=share[flat],
+            numeric=np.array([layout.features[i].kind is Kind.NUMBER for i in tested], dtype=bool),
+        )
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums over each feature's cells, along the last axis."""
+        found: Floats = np.add.reduceat(values, self.starts, axis=-1)
+        return found
+
+
+def is_tested(feature: Feature) -> bool:
+    """Features, predictions and scores that have bins and are not ignored. Latency has a check of its own."""
+    return feature.bins > 0 and not feature.ignored and feature.source is not Source.LATENCY
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One way to pool, for every feature the level that its rows allow.
+
+    starts: (pooled,) first cell of each pooled cell; first: (features,) each feature's first pooled cell; owner: (pooled,).
+    bins: (features,) pooled cells a feature; df: (features,) degrees of freedom the scores leave; rare: (cells,) those
+    whose mass is tested by the exact test.
+    """
+
+    starts: Ints
+    first: Ints
+    owner: Ints
+    bins: Ints
+    df: Ints
+    scores: Scores
+    rare: Bools
+
+
+class Levels:
+    """Every level's pooling, made once; `at` puts a mixture of levels together in about 0.2 ms for 200 features."""
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        begins: list[Bools] = []
+        for level in range(LEVELS_MAX):
+            begins.append(_pool(cells, _threshold(level)))
+            if not ((cells.share > 0) & (cells.share < _threshold(level))).any():
+                break  # as fine as the reference itself
+        self._begins = np.array(begins)
+        bins = [cells.sums(b.astype(np.float64)).astype(np.int64) for b in begins]
+        single = [b == 1 for b in bins]
+        for begin, alone in zip(self._begins, single, strict=True):
+            _split_off_main(cells, begin, alone)
+        self._bins = np.array([cells.sums(b.astype(np.float64)).astype(np.int64) for b in self._begins])
+        self._single = np.array(single)
+        made = [legendre(cells, b, s) for b, s in zip(self._begins, single, strict=True)]
+        self._vectors = np.array([m.vectors for m in made], dtype=np.float32)
+        self._skewness = np.array([m.skewness for m in made])
+        # The exact test of rare mass: texts and flags always, numbers only where nothing else can be tested.
+        may = (~cells.numeric | self._single)[:, cells.owner]
+        self._rare = may & (cells.share < np.array([[_threshold(i)] for i in range(len(begins))]))
+        self._position = np.arange(cells.take.size)
+
+    @cached_property
+    def count(self) -> int:
+        return len(self._begins)
+
+    def level(self, rows: Floats) -> Ints:
+        """The finest level that so many rows carry; 0 also for fewer than ROWS_MIN."""
+        with np.errstate(divide="ignore"):
+            found = np.floor(np.log2(np.maximum(rows, 1.0) / ROWS_MIN) + 1e-9)
+        return np.clip(found, 0, self.count - 1).astype(np.int64)
+
+    def at(self, level: Ints) -> Pooled:
+        """level: int (features,)."""
+        cells, features = self.cells, np.arange(len(self.cells.features))
+        of_cell = level[cells.owner]
+        begins = self._begins[of_cell, self._position]
+        starts = np.flatnonzero(begins)
+        bins = self._bins[level, features]
+        single = self._single[level, features]
+        return Pooled(
+            starts=starts,
+            first=np.cumsum(bins) - bins,
+            owner=cells.owner[starts],
+            bins=bins,
+            df=np.where((bins >= 5) & ~single, bins - 4, 0),
+            scores=Scores(
+                self._vectors[of_cell, :, self._position].T, self._skewness[level, :, features].T
+            ),
+            rare=self._rare[of_cell, self._position],
+        )
+
+
+def _threshold(level: int) -> float:
+    return EXPECTED_MIN / float(ROWS_MIN * 2**level)
+
+
+def _pool(cells: Cells, threshold: float) -> Bools:
+    """(cells,): where a pooled cell begins. Greedy, along each feature's order; a light remainder joins the one before."""
+    begins = np.zeros(cells.take.size, dtype=bool)
+    ends: Sequence[int] = [*cells.starts[1:].tolist(), cells.take.size]
+    share = cells.share.tolist()
+    for start, end in zip(cells.starts.tolist(), ends, strict=True):
+        mass, last = threshold, start
+        for i in range(start, end):
+            if mass >= threshold:
+                begins[i], mass, last = True, 0.0, i
+            mass += share[i]
+        if mass < threshold and last > start:
+            begins[last] = False
+    return begins
+
+
+def _split_off_main(cells: Cells, begins: Bools, alone: Bools) -> None:
+    """Where everything was pooled into one cell, the heaviest stands apart: its loss is what the exact test looks for."""
+    for feature in np.flatnonzero(alone):
+        start = int(cells.starts[feature])
+        own = cells.owner == feature
+        main = start + int(np.argmax(cells.share[own]))
+        begins[start] = begins[main] = True
+        if main + 1 < start + int(own.sum()):
+            begins[main + 1] = True

@@ -1,0 +1,205 @@
+"""The one dial, split: how significant a single test must be, so that all together keep the promised rate of false alarms.
+
+Every check owns a fixed share of the dial, whether it runs or not, and so does every check still to come: adding one never
+changes what the others got. A share is divided over all tests that the check makes in a day (features x windows x
+horizons), which bounds the expected number of false alarms whatever the tests have to do with each other (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from agent.bins import Feature, Layout
+from agent.records import Kind, Source
+
+DAY_SECONDS = 86_400.0
+# Within drift: the model's own output is the best single channel (Rabanser et al. 2019), so it gets half.
+OUTPUT_SHARE = 0.5
+CRITICAL_WEIGHT = 4.0  # a critical feature's test may be so many times less significant than another's
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A kind of check. share: of the dial; horizons: whether it tests every horizon; per_feature: or once a model."""
+
+    name: str
+    share: float
+    horizons: bool = True
+    per_feature: bool = True
+
+
+# The shares add up to 1. Rates of faults and latency are judged on the newest window alone.
+CHECKS: tuple[Check, ...] = (
+    Check("drift", 0.40),
+    Check("type_mismatch", 0.04, horizons=False),
+    Check("missing", 0.06, horizons=False),
+    Check("out_of_range", 0.05, horizons=False),
+    Check("new_category", 0.05, horizons=False),
+    Check("not_finite", 0.03, horizons=False),
+    Check("latency", 0.04, horizons=False),
+    Check("performance", 0.15, per_feature=False),
+    Check("concept_drift", 0.05, per_feature=False),
+    Check("fairness", 0.04, per_feature=False),
+    Check("volume", 0.03, horizons=False, per_feature=False),
+    Check("segments", 0.06),  # drift within segments, over all of them
+)
+
+
+HORIZONS = (1, 2, 4, 8, 16, 24)
+RUNNING = ("drift", "type_mismatch", "missing", "out_of_range", "new_category", "not_finite", "latency")
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """What is promised: false alarms a day for one model name, over all its replicas and versions. segments: how many."""
+
+    false_alarms_per_day: float = 0.05
+    replicas: int = 1
+    versions: int = 1
+    segments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the split. share: of the dial; alpha: of one test; tests_per_day: 0 where the share lies idle."""
+
+    check: str
+    group: str
+    share: float
+    alpha: float
+    tests_per_day: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Made once for a layout.
+
+    >>> from agent.bins import Feature, Layout
+    >>> age = Feature("age", Source.FEATURE, Kind.NUMBER, edges=(0.0, 50.0, 99.0))
+    >>> said = Feature("score", Source.SCORE, Kind.NUMBER, edges=(0.0, 0.5, 1.0))
+    >>> ledger = Ledger.of(Dial(0.05), Layout((age, said)), 3600.0, (1, 2, 4, 8, 16, 24), ("drift", "missing"))
+    >>> f"{ledger.alpha('drift', 0):.3g}", f"{ledger.alpha('missing', 0):.3g}"
+    ('6.94e-05', '6.25e-05')
+    >>> sum(row.alpha * row.tests_per_day for row in ledger.rows()) <= 0.05
+    True
+    """
+
+    dial: Dial
+    layout: Layout
+    window_seconds: float
+    horizons: tuple[int, ...]
+    checks: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        dial: Dial,
+        layout: Layout,
+        window_seconds: float,
+        horizons: Sequence[int] = HORIZONS,
+        checks: Collection[str] = RUNNING,
+    ) -> Ledger:
+        """checks: those that run, of CHECKS; the others' shares stay reserved. Unknown names raise ValueError.
+
+        window_seconds is in the windows' own time: a replay of history counts by the days it replays.
+        """
+        unknown = set(checks) - {check.name for check in CHECKS}
+        if unknown:
+            raise ValueError(f"no share is set aside for {', '.join(sorted(unknown))}")
+        return cls(dial, layout, window_seconds, tuple(horizons), frozenset(checks))
+
+    def alpha(self, check: str, feature_index: int) -> float:
+        """The significance one test may use: one feature, one window, one horizon. 0 where there is to be no test.
+
+        Checks of the whole model have one figure; any feature_index gives it. Unknown checks raise KeyError.
+        """
+        return self._alphas[check][feature_index]
+
+    def budget(self, check: str) -> float:
+        """False alarms a day that one version on one replica may spend on this check."""
+        return self._check(check).share * self.dial.false_alarms_per_day / (self.dial.replicas * self.dial.versions)
+
+    @property
+    def windows_per_day(self) -> float:
+        return DAY_SECONDS / self.window_seconds
+
+    def rows(self) -> tuple[Row, ...]:
+        """The whole split, reserved shares too; share x dial = alpha x tests_per_day for each, over replicas and versions."""
+        found = []
+        for check in CHECKS:
+            if check.name not in self.checks:
+                found.append(Row(check.name, "reserved", check.share, 0.0, 0.0))
+                continue
+            groups = self._groups(check)
+            found += [
+                Row(check.name, name, check.share * part, self._alpha(check, part, len(members)), self._tests(check, len(members)))
+                for name, part, members in groups
+            ]
+            if not groups:
+                found.append(Row(check.name, "no such features", check.share, 0.0, 0.0))
+        return tuple(found)
+
+    @cached_property
+    def _alphas(self) -> dict[str, tuple[float, ...]]:
+        return {check.name: self._of_check(check) for check in CHECKS}
+
+    def _of_check(self, check: Check) -> tuple[float, ...]:
+        count = max(len(self.layout.features), 1)
+        if check.name not in self.checks:
+            return (0.0,) * count
+        if not check.per_feature:
+            return (self._alpha(check, 1.0, 1),) * count
+        found = [0.0] * count
+        for _, part, members in self._groups(check):
+            for i in members:
+                found[i] = self._alpha(check, part, len(members))
+        return tuple(found)
+
+    def _groups(self, check: Check) -> list[tuple[str, float, list[int]]]:
+        """(name, part of the check's share, features); parts add up to 1."""
+        if not check.per_feature:
+            return [("model", 1.0, [0])]
+        tested = [i for i, f in enumerate(self.layout.features) if _applies(check.name, f)]
+        if check.name not in ("drift", "segments"):
+            return [("every feature", 1.0, tested)] if tested else []
+        features = self.layout.features
+        outputs = [i for i in tested if features[i].source is not Source.FEATURE]
+        critical = [i for i in tested if features[i].source is Source.FEATURE and features[i].critical]
+        rest = [i for i in tested if features[i].source is Source.FEATURE and not features[i].critical]
+        weight = CRITICAL_WEIGHT * len(critical) + len(rest)
+        left = (1.0 - OUTPUT_SHARE if outputs else 1.0) if weight else 0.0
+        named = [
+            ("prediction and score", 1.0 - left, outputs),
+            ("critical features", left * CRITICAL_WEIGHT * len(critical) / max(weight, 1.0), critical),
+            ("other features", left * len(rest) / max(weight, 1.0), rest),
+        ]
+        return [group for group in named if group[2]]
+
+    def _tests(self, check: Check, members: int) -> float:
+        """Tests a day of so many features."""
+        horizons = len(self.horizons) if check.horizons else 1
+        segments = self.dial.segments if check.name == "segments" else 1
+        return members * self.windows_per_day * horizons * segments
+
+    def _alpha(self, check: Check, part: float, members: int) -> float:
+        tests = self._tests(check, members)
+        # Few tests a day must not be granted a significance that means nothing.
+        return min(self.budget(check.name) * part / tests, 0.01) if tests else 0.0
+
+    @staticmethod
+    def _check(name: str) -> Check:
+        return next(check for check in CHECKS if check.name == name)
+
+
+def _applies(check: str, feature: Feature) -> bool:
+    if feature.ignored:
+        return False
+    if feature.source is Source.LATENCY or check == "latency":
+        return check == "latency" and feature.source is Source.LATENCY
+    if check in ("drift", "segments"):
+        return feature.bins > 0
+    if check in ("out_of_range", "not_finite"):
+        return feature.kind is Kind.NUMBER
+    return check != "new_category" or feature.kind is Kind.TEXT
