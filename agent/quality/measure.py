@@ -1,0 +1,68 @@
+"""What a measure is: which cells of a feature are at fault, out of which, and how to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from agent.bins import Feature
+from agent.records import Ints
+
+
+class Of(Enum):
+    """What a fault's share is a share of."""
+
+    ROWS = "rows"
+    VALUES = "values"  # rows with a finite value of the right type
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One feature under one measure. now, then: int64 (feature.cells,), this window and the whole reference.
+
+    faulty of n now; expected: the reference's share of faults.
+    """
+
+    feature: Feature
+    now: Ints
+    then: Ints
+    faulty: int
+    n: int
+    expected: float
+
+    @property
+    def share(self) -> float:
+        return self.faulty / self.n
+
+
+def no_detail(look: Look) -> Mapping[str, float]:
+    return {}
+
+
+def no_credit(feature: Feature, then: Ints) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One kind of fault.
+
+    cells: the feature's faulty cells, counted from its first; empty where the measure does not apply.
+    describe: one sentence about a fault, without values. detail: further figures for `Finding.distances`.
+    credit: faults the reference is credited with at least, where bins made from it cannot show any.
+    """
+
+    check: str
+    of: Of
+    cells: Callable[[Feature], tuple[int, ...]]
+    describe: Callable[[Look], str]
+    detail: Callable[[Look], Mapping[str, float]] = no_detail
+    credit: Callable[[Feature, Ints], int] = no_credit
+
+
+def percent(share: float) -> str:
+    """A share for people: "0.42 %", "12.0 %", "100 %"."""
+    if share >= 0.9995:
+        return "100 %"
+    return f"{share * 100:.1f} %" if share >= 0.0995 or share == 0.0 else f"{share * 100:.2g} %"

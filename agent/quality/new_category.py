@@ -1,0 +1,39 @@
+"""Texts the reference never held: a new product line, a changed spelling, an encoding gone wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.bins import Feature
+from agent.quality.inside import inside_change
+from agent.quality.measure import Look, Measure, Of, percent
+from agent.records import Ints, Kind
+
+
+def _cells(feature: Feature) -> tuple[int, ...]:
+    return (feature.bins - 1,) if feature.kind is Kind.TEXT else ()
+
+
+def _credit(feature: Feature, then: Ints) -> int:
+    """A bound on the categories the reference saw once.
+
+    A reference has no category it never saw, but the next row is one with probability f₁ / N, f₁ the categories seen
+    once (Good 1953, from Turing). The counts keep no singletons apart, so: every category without a bin of its own
+    (never more than the rows in "other"), and every bin with one row.
+    """
+    own = then[: len(feature.categories)]
+    other = int(then[len(feature.categories)])
+    return min(len(feature.seen), other) + int((own == 1).sum())
+
+
+def _describe(look: Look) -> str:
+    said = f"{percent(look.share)} of {look.n} values are categories the reference never held"
+    return f"{said} (expected {percent(look.expected)})"
+
+
+def _detail(look: Look) -> Mapping[str, float]:
+    known = slice(0, look.feature.bins - 1)
+    return {"inside_change": inside_change(look.now[known], look.then[known])}
+
+
+NEW_CATEGORY = Measure("new_category", Of.VALUES, _cells, _describe, _detail, _credit)

@@ -1,0 +1,21 @@
+"""NaN and infinite numbers: a division by zero, a broken join, a model that diverged."""
+
+from __future__ import annotations
+
+from agent.bins import INF_CELL, NAN_CELL, NEGATIVE_INF_CELL, Feature
+from agent.quality.measure import Look, Measure, Of, percent
+from agent.records import Kind
+
+
+def _cells(feature: Feature) -> tuple[int, ...]:
+    if feature.kind is not Kind.NUMBER:
+        return ()
+    return tuple(feature.bins + cell for cell in (NAN_CELL, INF_CELL, NEGATIVE_INF_CELL))
+
+
+def _describe(look: Look) -> str:
+    what = "NaN" if look.now[look.feature.bins + NAN_CELL] == look.faulty else "NaN or infinite"
+    return f"{what} in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
+
+
+NOT_FINITE = Measure("not_finite", Of.ROWS, _cells, _describe)

@@ -1,0 +1,232 @@
+"""Faults that must be found, and stationary traffic on which nothing may be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from agent.bins import Feature, Layout
+from agent.quality.judge import FLOOR, MEASURES, Quality
+from agent.records import (
+    ABSENT,
+    NULL,
+    PRESENT,
+    Batch,
+    Cells,
+    Columns,
+    Finding,
+    Kind,
+    ModelKey,
+    Numbers,
+    Source,
+    Texts,
+    Verdict,
+)
+from agent.reference.profile import Reference
+
+AGE = Feature("age", Source.FEATURE, Kind.NUMBER, edges=tuple(float(x) for x in np.linspace(-3.0, 3.0, 21)))
+TOPIC = Feature("topic", Source.FEATURE, Kind.TEXT, categories=("a", "b", "c"))
+LAYOUT = Layout((AGE, TOPIC))
+
+
+class Fixed:
+    """A ledger that gives every test the same."""
+
+    def __init__(self, alpha: float = 1e-6) -> None:
+        self._alpha = alpha
+
+    def alpha(self, check: str, feature_index: int) -> float:
+        return self._alpha
+
+
+def batch(ages: Numbers, topics: Texts | None = None, texts: dict[str, Texts] | None = None) -> Batch:
+    rows = len(ages.values)
+    topic = topics or Texts(("a", "b", "c"), (np.arange(rows) % 3).astype(np.int32))
+    columns = Columns(numbers={"age": ages}, texts={"topic": topic, **(texts or {})})
+    return Batch(ModelKey("m"), rows, 0, columns, Columns())
+
+
+def counts(of: Batch, layout: Layout = LAYOUT) -> Cells:
+    return layout.place(of).count(layout.cells).astype(np.int32)
+
+
+def ages(rng: np.random.Generator, rows: int, missing: float = 0.0, scale: float = 1.0) -> Numbers:
+    state = np.where(rng.random(rows) < missing, NULL, PRESENT).astype(np.uint8)
+    return Numbers(np.clip(rng.normal(size=rows), -2.99, 2.99) * scale, state)
+
+
+def reference(rng: np.random.Generator, missing: Sequence[float] = (0.01,) * 40, rows: int = 1000) -> Reference:
+    blocks = np.stack([counts(batch(ages(rng, rows, share))) for share in missing])
+    return Reference("m", "1", LAYOUT, blocks, np.zeros(len(missing), np.int64), np.full(len(missing), rows, np.int64))
+
+
+def judged(ref: Reference, window: Batch, alpha: float = 1e-6) -> dict[tuple[str, str], Finding]:
+    slices = list(Quality(ref, Fixed(alpha)).judge([counts(window)], 7))
+    return {(f.check, f.subject): f for part in slices for f in part}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20)
+
+
+@pytest.mark.parametrize("rows", [20, 1000])
+def test_a_number_that_became_text_alarms_in_one_window(rng: np.random.Generator, rows: int) -> None:
+    """Story 5: the whole of a feature arrives as text; twenty rows are enough."""
+    none = Numbers(np.zeros(rows), np.full(rows, ABSENT, np.uint8))
+    as_text = Texts(("41", "52"), (np.arange(rows) % 2).astype(np.int32))
+    found = judged(reference(rng), batch(none, texts={"age": as_text}))
+    fault = found["type_mismatch", "age"]
+    assert fault.alarms
+    assert (fault.current, fault.expected, fault.effect, fault.n, fault.first_window) == (1.0, 0.0, 1.0, rows, 7)
+    assert fault.reason == f"not a number in any of {rows} rows: its type has changed"
+    assert [f for f in found.values() if f.alarms] == [fault]
+
+
+def test_a_feature_no_longer_sent_is_called_absent(rng: np.random.Generator) -> None:
+    """Absent and null count together, but the reason tells them apart."""
+    gone = judged(reference(rng), batch(Numbers(np.zeros(50), np.full(50, ABSENT, np.uint8))))["missing", "age"]
+    empty = judged(reference(rng), batch(Numbers(np.zeros(50), np.full(50, NULL, np.uint8))))["missing", "age"]
+    assert gone.alarms
+    assert gone.reason == "absent in all 50 rows: the sender no longer sends it"
+    assert empty.alarms
+    assert empty.reason == "null in all 50 rows: sent, but empty"
+
+
+def test_missing_from_one_to_five_per_cent_alarms_at_once(rng: np.random.Generator) -> None:
+    """The power statistics.md promises, at n=1000 and N=40k."""
+    alarms = [judged(reference(rng), batch(ages(rng, 1000, 0.05)))["missing", "age"].alarms for _ in range(10)]
+    assert sum(alarms) >= 9
+
+
+def test_a_rate_that_varies_from_day_to_day_needs_more(rng: np.random.Generator) -> None:
+    """0-20 % missing by block: 20 % is a usual day, 70 % is not; an independent-rows test would alarm on both."""
+    ref = reference(rng, missing=tuple(np.linspace(0.0, 0.2, 40)))
+    usual = judged(ref, batch(ages(rng, 1000, 0.2)))["missing", "age"]
+    broken = judged(ref, batch(ages(rng, 1000, 0.7)))["missing", "age"]
+    assert usual.verdict is Verdict.WITHIN_NOISE
+    assert usual.phi > 10
+    assert broken.alarms
+
+
+def test_one_odd_row_in_many_is_below_the_floor(rng: np.random.Generator) -> None:
+    """Significance alone does not wake anyone."""
+    values = ages(rng, 100_000)
+    values.values[:300] = np.nan
+    fault = judged(reference(rng), batch(values))["not_finite", "age"]
+    assert fault.p_value < 1e-20
+    assert fault.effect < FLOOR
+    assert fault.verdict is Verdict.BELOW_FLOOR
+
+
+def test_a_changed_unit_is_suggested_where_counts_say_so(rng: np.random.Generator) -> None:
+    """Miles to kilometres: out of range and a higher median."""
+    ref = Reference(
+        "m", "1", Layout((Feature("d", Source.FEATURE, Kind.NUMBER, tuple(float(x) for x in range(10, 31))),)),
+        np.array([[0, *[50] * 20, 0, *[0] * 7]] * 30, np.int32), np.zeros(30, np.int64), np.full(30, 1000, np.int64),
+    )  # fmt: skip
+    values = Numbers(rng.uniform(10, 30, 1000) * 1.609)
+    window = Batch(ModelKey("m"), 1000, 0, Columns(numbers={"d": values}), Columns())
+    found = next(iter(Quality(ref, Fixed()).judge([counts(window, ref.layout)], 3)))[0]
+    assert found.alarms
+    assert found.check == "out_of_range"
+    assert found.reason.endswith("and median at least 1.5 times the reference's: unit changed?")
+    assert found.distances["inside_change"] > 0.1
+    assert found.changes[0].bin == 21
+
+
+def test_a_sentinel_changes_nothing_inside(rng: np.random.Generator) -> None:
+    """-999 in a tenth of the rows: out of range, while the other values are what they were."""
+    values = ages(rng, 1000)
+    values.values[:100] = -999.0
+    found = judged(reference(rng), batch(values))["out_of_range", "age"]
+    assert found.alarms
+    assert found.distances["below"] == pytest.approx(0.1, abs=0.01)
+    assert found.distances["inside_change"] < 0.05
+
+
+def test_unknown_categories_are_weighed_against_what_the_reference_saw_once(rng: np.random.Generator) -> None:
+    """A feature of many rare categories brings new ones every day; one of three categories does not."""
+    unseen = Texts(("a", "zzz"), (np.arange(1000) < 30).astype(np.int32))
+    few = judged(reference(rng), batch(ages(rng, 1000), unseen))["new_category", "topic"]
+    rare = Layout((Feature("topic", Source.FEATURE, Kind.TEXT, categories=("a",), seen=frozenset(range(2000))),))
+    blocks = np.array([[950, 50, 0, *[0] * 7]] * 40, np.int32)
+    ref = Reference("m", "1", rare, blocks, np.zeros(40, np.int64), np.full(40, 1000, np.int64))
+    window = Batch(ModelKey("m"), 1000, 0, Columns(texts={"topic": unseen}), Columns())
+    many = next(iter(Quality(ref, Fixed()).judge([counts(window, rare)], 0)))[0]
+    assert few.alarms
+    assert "categories the reference never held" in few.reason
+    assert many.expected == pytest.approx(0.05)
+    assert many.verdict is Verdict.WITHIN_NOISE
+
+
+def test_eight_rows_alarm_on_nothing(rng: np.random.Generator) -> None:
+    """Whatever they hold."""
+    found = judged(reference(rng), batch(Numbers(np.full(8, np.nan))))
+    assert found["not_finite", "age"].verdict is Verdict.NOT_ENOUGH_ROWS
+
+
+def test_a_short_reference_says_that_it_is_blind(rng: np.random.Generator) -> None:
+    """Two blocks do not tell how much a rate varies."""
+    found = judged(reference(rng, missing=(0.01, 0.012)), batch(ages(rng, 1000, 0.06)))["missing", "age"]
+    assert found.verdict is Verdict.REFERENCE_TOO_SHORT
+    assert "2 reference blocks of 8" in found.reason
+
+
+def test_false_alarms_stay_within_what_the_ledger_allows(rng: np.random.Generator) -> None:
+    """600 stationary windows, α = 0.01, φ from blocks: at most 1 % of tests alarm (99.9 % bound), floor or not."""
+    ref = reference(rng, missing=tuple(rng.beta(8, 72, 30)))
+    quality = Quality(ref, Fixed(0.01))
+    below = 0
+    for share in rng.beta(8, 72, 600):
+        window = counts(batch(ages(rng, 1000, share)))
+        found = [f for part in quality.judge([window], 0) for f in part]
+        below += sum(f.p_value <= f.alpha for f in found)
+    assert below <= 6 + 3.1 * 6**0.5
+
+
+def test_new_extremes_come_as_often_as_chance_brings_them(rng: np.random.Generator) -> None:
+    """Edges are the sample's own extremes: values beyond them are expected, and the exact test knows how many."""
+    alarms, tries = 0, 400
+    for _ in range(tries):
+        sample = rng.normal(size=400)
+        layout = Layout((Feature("x", Source.FEATURE, Kind.NUMBER, (sample.min(), 0.0, sample.max())),))
+        blocks = np.stack([_numbers(layout, part) for part in np.split(sample, 4)])
+        ref = Reference("m", "1", layout, blocks, np.zeros(4, np.int64), np.full(4, 100, np.int64))
+        found = [f for s in Quality(ref, Fixed(0.05)).judge([_numbers(layout, rng.normal(size=200))], 0) for f in s]
+        alarms += any(f.p_value <= 0.05 for f in found)
+    assert alarms / tries <= 0.05 + 3.1 * (0.05 * 0.95 / tries) ** 0.5
+
+
+def _numbers(layout: Layout, values: np.ndarray) -> Cells:
+    return counts(Batch(ModelKey("m"), len(values), 0, Columns(numbers={"x": Numbers(values)}), Columns()), layout)
+
+
+def test_nothing_is_said_where_nothing_is_worth_saying(rng: np.random.Generator) -> None:
+    """No window, an empty window, an ignored feature: no findings. A fault of the reference alone: one, no alarm."""
+    ref = reference(rng)
+    assert list(Quality(ref, Fixed()).judge([], 0)) == []
+    assert list(Quality(ref, Fixed()).judge([np.zeros(LAYOUT.cells, np.int32)], 0)) == []
+    found = judged(ref, batch(ages(rng, 1000)))
+    assert set(found) == {("missing", "age")}
+    assert found["missing", "age"].verdict is Verdict.WITHIN_NOISE
+    ignored = Layout((Feature("age", Source.FEATURE, Kind.NUMBER, AGE.edges, ignored=True),))
+    ref = Reference("m", "1", ignored, ref.blocks[:, : ignored.cells], ref.starts_ns, ref.rows)
+    assert list(Quality(ref, Fixed()).judge([np.ones(ignored.cells, np.int32)], 0)) == []
+
+
+def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> None:
+    """A slice holds few findings, so that the loop is never held for long."""
+    layout = Layout(tuple(Feature(f"f{i}", Source.FEATURE, Kind.NUMBER, AGE.edges) for i in range(200)))
+    blocks = np.ones((30, layout.cells), np.int32)
+    ref = Reference("m", "1", layout, blocks, np.zeros(30, np.int64), np.full(30, 28, np.int64))
+    slices = list(Quality(ref, Fixed()).judge([np.ones(layout.cells, np.int32)], 0))
+    assert max(map(len, slices)) <= 8
+    assert sum(map(len, slices)) == 200 * 4
+
+
+def test_the_table_names_each_check_once() -> None:
+    """Two measures under one name would share the ledger's part."""
+    assert len({m.check for m in MEASURES}) == len(MEASURES) == 5

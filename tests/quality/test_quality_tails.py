@@ -1,0 +1,64 @@
+"""Tails against exact integers and scipy."""
+
+from __future__ import annotations
+
+import doctest
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from agent.quality import inside, tails
+from agent.quality.tails import binomial_tail, hypergeometric_tail, student_tail
+
+
+@given(st.integers(1, 300), st.integers(1, 2000), st.data())
+@settings(max_examples=150, deadline=None)
+def test_hypergeometric_is_right_to_twelve_digits(n: int, n_reference: int, data: st.DataObject) -> None:
+    """The tail equals the ratio of whole numbers, wherever in the tail."""
+    faulty = data.draw(st.integers(0, n))
+    then = data.draw(st.integers(0, n_reference))
+    bad, everything = faulty + then, n + n_reference
+    ways = sum(math.comb(bad, j) * math.comb(everything - bad, n - j) for j in range(faulty, min(n, bad) + 1))
+    exact = float(Fraction(ways, math.comb(everything, n)))
+    assert hypergeometric_tail(faulty, n, then, n_reference) == pytest.approx(exact, rel=1e-12, abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "n", "then", "n_reference"),
+    [(150, 1000, 2000, 100_000), (20_050, 100_000, 200_000, 1_000_000), (40, 1000, 100, 50_000), (9, 2000, 1, 10**6)],
+)
+def test_hypergeometric_agrees_with_scipy_where_counts_are_large(
+    faulty: int, n: int, then: int, n_reference: int
+) -> None:
+    """scipy itself is right to about ten digits there."""
+    found = hypergeometric_tail(faulty, n, then, n_reference)
+    oracle = stats.hypergeom.sf(faulty - 1, n + n_reference, faulty + then, n)
+    assert found == pytest.approx(oracle, rel=1e-9)
+    assert abs(found - oracle) < 1e-10
+
+
+@given(st.integers(1, 5000), st.floats(0.001, 0.9), st.floats(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_binomial_agrees_with_scipy(rows: int, rate: float, share: float) -> None:
+    """At any count, on either side of the mean."""
+    hits = round(rows * share)
+    assert binomial_tail(hits, rows, rate) == pytest.approx(stats.binom.sf(hits - 1, rows, rate), rel=1e-9, abs=1e-280)
+
+
+@given(st.floats(-50, 500), st.sampled_from([1, 2, 3, 8, 15, 30, 39, 700]))
+@settings(max_examples=100, deadline=None)
+def test_student_agrees_with_scipy(t: float, freedom: int) -> None:
+    """Also at probabilities no simulation reaches."""
+    assert student_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), rel=1e-9, abs=1e-280)
+
+
+def test_examples_in_docstrings_run() -> None:
+    """What the docstrings show is what happens."""
+    for module in (tails, inside):
+        result = doctest.testmod(module, extraglobs={"np": __import__("numpy")})
+        assert result.attempted
+        assert not result.failed
