@@ -1,0 +1,231 @@
+"""`sidelight status`: the status dictionary as text. What arrives, from whom, what is judged, what is refused."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_CODES = {"good": "32", "warn": "33", "bad": "31", "soft": "2", "bold": "1"}
+_STATES = {
+    "watching": ("good", "watching"),
+    "learning": ("warn", "learning: not judged yet"),
+    "no_reference": ("warn", "no reference: drift is not judged"),
+    "reference_too_short": ("warn", "reference too short: drift is not judged"),
+    "no_data": ("warn", "no data: nothing is known"),
+}
+_BLIND = {"no reference", "learning", "reference too short", "no data", "not enough rows"}
+_SHOWN_MAX = 8  # features and senders listed; the rest is a count, /status has them all
+_WIDTH_MIN = 40
+
+
+class _Paint:
+    """Text in a colour, or plain."""
+
+    def __init__(self, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, text: str, style: str) -> str:
+        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self._colour and text else text
+
+
+def render_status(status: Mapping[str, Any], width: int, colour: bool = False) -> str:
+    """The whole status, at most `width` columns (not under 40) where words can be broken. Missing keys are left out.
+
+    Control characters in names are replaced: they come from senders and must not steer the terminal.
+    """
+    paint, width = _Paint(colour), max(_WIDTH_MIN, width)
+    clean = _cleaned(status)
+    parts = [_head(clean, paint), _alerts(clean, paint), *(_model(model, paint) for model in clean.get("models", ()))]
+    parts += [_clients(clean, paint), _export(clean, paint), _machine(clean, paint), _hint(clean)]
+    blocks = ["\n".join(line for text in part for line in _wrap(text, width)) for part in parts]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _head(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    agent = status.get("agent", {})
+    up = span(agent.get("uptime_seconds"))
+    yield f"{paint('Sidelight', 'bold')} {agent.get('version', '')}, up {up}, listening on {agent.get('endpoint', '?')}"
+    if agent.get("durable") is False:
+        yield paint(f"not durable: {agent.get('state_folder', 'the state folder')} cannot be written", "bad")
+
+
+def _alerts(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    for alert in status.get("alerts", ()):
+        if alert["state"] == "resolved":
+            continue
+        mark = paint(alert["state"], "bad" if alert["state"] == "firing" else "warn")
+        where = " ".join(word for word in (alert.get("model"), alert.get("version")) if word)
+        yield f"{mark}  {alert['name']}  {where}, since {alert.get('since', '?')}"
+        yield f"  {alert.get('summary', '')}"
+
+
+def _model(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    style, words = _STATES.get(model["state"], ("warn", str(model["state"])))
+    role = f" ({model['role']})" if model.get("role", "primary") != "primary" else ""
+    yield f"{paint(model['name'], 'bold')} {model.get('version', '')}{role}  {paint(words, style)}"
+    if model.get("state_reason"):
+        yield f"  {model['state_reason']}"
+    yield from _traffic(model, paint)
+    reference = model.get("reference")
+    if reference:
+        rows, origin = whole(reference.get("rows")), reference.get("origin", "?")
+        yield f"  reference  {rows} rows, {origin}, {reference.get('hash', '?')}"
+    yield from _drift(model.get("drift", ()), paint)
+    for finding in model.get("quality", ()):
+        if finding["verdict"] == "alarm":
+            fault = str(finding["check"]).replace("_", " ")
+            now, then = share(finding.get("current")), share(finding.get("expected"))
+            yield f"  {paint('quality', 'bad')}    {finding['feature']}: {fault} {now}, expected {then}"
+    for refusal in model.get("refusals", ()):
+        why = f"{refusal['field']}: {refusal['detail']}" if refusal.get("field") else str(refusal.get("detail", ""))
+        yield f"  {paint('refused', 'warn')}    {whole(refusal['count'])} × {refusal['reason']}  {why}"
+
+
+def _traffic(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    records = model.get("records", {})
+    fates = []
+    for fate in ("kept", "refused", "duplicate", "late", "dropped"):
+        count = records.get(fate, 0)
+        if count or fate == "kept":
+            text = f"{whole(count)} {fate}"
+            fates.append(paint(text, "warn") if fate in ("refused", "dropped") else text)
+    yield f"  records    {rate(model.get('rate_per_second'))} a second; {', '.join(fates)}"
+    latency = model.get("latency")
+    if latency:
+        yield "  latency    " + ", ".join(f"{name} {took(latency.get(name))}" for name in ("p50", "p95", "p99"))
+    labels = f", {whole(model['labels'])} labels" if model.get("labels") else ""
+    yield f"  windows    {whole(model.get('windows_closed'))} closed{labels}"
+
+
+def _drift(checks: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[str]:
+    if not checks:
+        return
+    drifted = [check for check in checks if check["verdict"] == "alarm"]
+    blind = [check for check in checks if check["verdict"] in _BLIND]
+    counts = f"{len(drifted)} of {len(checks)} drifted" + (f", {len(blind)} not judged" if blind else "")
+    yield f"  drift      {paint(counts, 'bad' if drifted else 'warn' if blind else 'good')}"
+    shown = sorted(drifted, key=lambda check: -_number(check.get("effect"))) + blind
+    names = max((len(str(check["feature"])) for check in shown[:_SHOWN_MAX]), default=0)
+    for check in shown[:_SHOWN_MAX]:
+        name = f"    {check['feature']!s:<{names}}"
+        if check["verdict"] == "alarm":
+            yield f"{name}  {paint(bar(_number(check.get('effect'))), 'bad')} {_number(check.get('effect')):.3f}"
+        else:
+            yield f"{name}  {check['verdict']}"
+    if len(shown) > _SHOWN_MAX:
+        yield f"    and {len(shown) - _SHOWN_MAX} more"
+
+
+def _clients(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    clients = status.get("clients", ())
+    if clients:
+        yield paint("senders", "bold")
+    for client in clients[:_SHOWN_MAX]:
+        language = " ".join(word for word in (client.get("language"), client.get("version")) if word)
+        lost = paint(f", {whole(client['dropped'])} dropped", "warn") if client.get("dropped") else ""
+        seen, recorded = span(client.get("last_seen_seconds")), whole(client.get("recorded"))
+        yield f"  {client['id']}  {language or 'unknown'}, seen {seen} ago, {recorded} recorded{lost}"
+    if len(clients) > _SHOWN_MAX:
+        yield f"  and {len(clients) - _SHOWN_MAX} more"
+
+
+def _export(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    export = status.get("export", {})
+    if not export:
+        return
+    yield f"{paint('sent to', 'bold')} {export.get('endpoint') or 'nowhere: no endpoint is set'}"
+    for name, signal in export.get("signals", {}).items():
+        lost = signal.get("rejected", 0) + signal.get("dropped", 0)
+        counts = f"{whole(signal.get('delivered'))} delivered, {whole(signal.get('queued'))} waiting"
+        yield f"  {name:<8} {counts}" + (paint(f", {whole(lost)} lost", "bad") if lost else "")
+        if signal.get("last_error"):
+            yield f"    {paint(signal['last_error'], 'warn')}"
+
+
+def _machine(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    for name, count in status.get("messages", {}).items():
+        if count:
+            yield paint(f"{whole(count)} messages {name.replace('_', ' ')}", "warn")
+    for collector in status.get("collectors", ()):
+        if collector["state"] in ("unavailable", "failed", "hung"):
+            style = "soft" if collector["state"] == "unavailable" else "bad"
+            yield f"{collector['name']} readings {paint(collector['state'], style)}: {collector.get('reason', '')}"
+
+
+def _hint(status: Mapping[str, Any]) -> Iterator[str]:
+    if status.get("hint"):
+        yield str(status["hint"])
+    elif not status.get("models"):
+        yield "No record has arrived yet."
+
+
+def bar(effect: float, cells: int = 16) -> str:
+    """Drift as a bar, on a square-root scale that is full at 0.5.
+
+    >>> bar(0.125, 8)
+    '████░░░░'
+    """
+    filled = min(cells, max(1, round(cells * math.sqrt(max(0.0, effect) / 0.5))))
+    return "█" * filled + "░" * (cells - filled)
+
+
+def whole(value: Any) -> str:
+    """1234 -> `1,234`; `–` for what is no number."""
+    return f"{value:,.0f}" if _known(value) else "–"
+
+
+def rate(value: Any) -> str:
+    return "–" if not _known(value) else f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
+
+
+def share(value: Any) -> str:
+    """A ratio 0-1 in per cent."""
+    return f"{100 * value:.3g} %" if _known(value) else "–"
+
+
+def took(seconds: Any) -> str:
+    """0.0042 -> `4.2 ms`."""
+    if not _known(seconds):
+        return "–"
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} µs"
+
+
+def span(seconds: Any) -> str:
+    """84180 -> `23 h`."""
+    if not _known(seconds):
+        return "–"
+    for limit, unit, word in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {word}"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> float:
+    return float(value) if _known(value) else 0.0
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Folds at spaces, the rest two deeper. Colour codes count as width, so coloured lines fold a little early."""
+    indent = " " * (len(text) - len(text.lstrip(" ")))
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False,
+        drop_whitespace=True, replace_whitespace=False, tabsize=1,
+    ) or [text]  # fmt: skip
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return "".join(sign if sign.isprintable() else "?" for sign in value)
+    if isinstance(value, Mapping):
+        return {str(_cleaned(key)): _cleaned(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(entry) for entry in value]
+    return value

@@ -1,0 +1,104 @@
+"""Status dictionaries as the agent gives them: a busy agent, and one that nobody talks to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# ruff: noqa: E501 - dictionaries as wide as the page's own JSON
+
+NAN = float("nan")
+
+
+def drift(feature: str, verdict: str, effect: float, p: float = 0.4, **more: Any) -> dict[str, Any]:
+    return {
+        "feature": feature, "source": "feature", "verdict": verdict, "effect": effect, "p": p, "alpha": 1e-6, "horizon": 12,
+        "n": 18_400, "phi": 1.7, "distances": {"psi": effect + 0.004, "jensen_shannon": effect / 8},
+    } | more  # fmt: skip
+
+
+def busy() -> dict[str, Any]:
+    """Two models, one drifted; one shadow still learning; refusals, an alert, a backend that answers slowly."""
+    noise = "within the noise"
+    flights = {
+        "name": "flight-delay", "version": "2026-11-02", "role": "primary", "state": "watching", "state_reason": "",
+        "reference": {"hash": "9f31c2ab", "rows": 336_776, "blocks": 52, "origin": "training data"},
+        "records": {
+            "received": 1_284_310, "kept": 1_283_905, "refused": 391, "duplicate": 12, "late": 0, "dropped": 2,
+        },
+        "refusals": [
+            {"reason": "too_large", "field": "features.note", "count": 388, "detail": "text of 9120 bytes, the limit is 4096",
+             "last_at": "2026-11-23T01:31:07Z"},
+            {"reason": "invalid", "field": "prediction_id", "count": 3, "detail": "empty", "last_at": "2026-11-22T22:10:44Z"},
+        ],
+        "window": {"index": 1402, "start": "2026-11-23T01:31:00Z", "end": "2026-11-23T01:32:00Z", "rows": 6_212},
+        "windows_closed": 1402, "rate_per_second": 207.4, "latency": {"p50": 0.0042, "p95": 0.0117, "p99": 0.0312},
+        "drift": [
+            drift("dep_delay", "alarm", 0.317, 3e-19),
+            drift("carrier", "alarm", 0.121, 2e-9),
+            drift("prediction", "below the effect floor", 0.014, 1e-8, source="prediction"),
+            drift("distance", noise, 0.003), drift("air_time", noise, 0.002), drift("origin", noise, 0.0),
+            drift("dest", noise, 0.006), drift("hour", noise, 0.001), drift("month", "not enough rows", NAN, NAN, n=40),
+            drift("tailnum", noise, 0.004), drift("wind_speed", "explained by another finding", 0.03, 1e-7),
+        ],
+        "quality": [
+            {"check": "missing", "feature": "air_time", "verdict": "alarm", "current": 0.184, "expected": 0.0281},
+            {"check": "out_of_range", "feature": "distance", "verdict": noise, "current": 0.0, "expected": 0.0},
+        ],
+        "labels": 40_112, "clients": 2,
+    }  # fmt: skip
+    shadow: dict[str, Any] = {
+        "name": "flight-delay", "version": "2026-11-20", "role": "shadow", "state": "learning",
+        "state_reason": "6 of 24 windows seen; about 18 minutes to go.", "reference": None,
+        "records": {"received": 8_000, "kept": 8_000, "refused": 0, "duplicate": 0, "late": 0, "dropped": 0},
+        "refusals": [], "window": {"index": 6, "start": "", "end": "", "rows": 900}, "windows_closed": 6,
+        "rate_per_second": 20.1, "latency": None, "drift": [], "quality": [], "labels": 0, "clients": 1,
+    }  # fmt: skip
+    silent = shadow | {
+        "name": "<img src=x onerror=alert(1)>", "version": "1", "role": "primary", "state": "no_data", "rate_per_second": 0.0,
+        "state_reason": "The last record came 42 minutes ago.",
+    }  # fmt: skip
+    return {
+        "agent": {
+            "version": "0.1.0", "started_at": "2026-11-22T02:09:00Z", "uptime_seconds": 84_180.0,
+            "endpoint": "unix:/run/sidelight/agent.sock", "durable": True, "state_folder": "/var/lib/sidelight",
+        },
+        "models": [flights, shadow, silent],
+        "clients": [
+            {"id": "serve-7d9f-1", "language": "python", "version": "0.1.0", "last_seen_seconds": 0.4, "recorded": 1_284_310,
+             "dropped": 0},
+            {"id": "edge-2", "language": "go", "version": "", "last_seen_seconds": 2520.0, "recorded": 8_000, "dropped": 17},
+        ],
+        "alerts": [
+            {"name": "input_drift", "model": "flight-delay", "version": "2026-11-02", "severity": "warning", "state": "firing",
+             "since": "2026-11-23T00:58:00Z", "subjects": ["dep_delay", "carrier"],
+             "summary": "2 of 19 features no longer look like the training data; dep_delay most of all (effect 0.317)."},
+        ],
+        "export": {
+            "endpoint": "http://otel-collector:4317",
+            "signals": {
+                "metrics": {"produced": 5_100, "delivered": 5_088, "rejected": 0, "dropped": 0, "queued": 12,
+                            "last_error": "UNAVAILABLE: connection refused, trying again in 8 s"},
+                "traces": {"produced": 210, "delivered": 210, "rejected": 0, "dropped": 0, "queued": 0, "last_error": ""},
+                "logs": {"produced": 1_402, "delivered": 1_400, "rejected": 2, "dropped": 0, "queued": 0, "last_error": ""},
+            },
+        },
+        "collectors": [
+            {"name": "cpu", "state": "ok", "reason": "", "duration_seconds": 0.0004},
+            {"name": "memory", "state": "ok", "reason": "", "duration_seconds": 0.0003},
+            {"name": "cgroup", "state": "failed", "reason": "OSError: Input/output error", "duration_seconds": 0.001},
+            {"name": "gpu", "state": "unavailable", "reason": "no NVML library (libnvidia-ml.so.1) in this container",
+             "duration_seconds": 0.002},
+        ],
+        "messages": {"undecodable": 3, "too_large": 0},
+        "hint": "",
+    }  # fmt: skip
+
+
+def empty() -> dict[str, Any]:
+    """An agent nobody has talked to yet."""
+    return busy() | {
+        "models": [], "clients": [], "alerts": [], "messages": {}, "collectors": [],
+        "export": {"endpoint": "", "signals": {}},
+        "hint": "No record has arrived. Senders look for unix:/run/sidelight/agent.sock: is the folder /run/sidelight "
+                "mounted in the model's container, and may its user write to the socket?",
+    }  # fmt: skip
