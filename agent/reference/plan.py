@@ -82,7 +82,7 @@ def make_plan(request: Request, table: Table, progress: Progress) -> Plan:
     notes: list[str] = []
     watches = []
     for name, column in wanted:
-        said = _said(request, name)
+        said = _said(request, name, column)
         if (watch := _watch(name, column, types[column], said)) is not None:
             watches.append(watch)
         elif not said.ignored:
@@ -134,9 +134,8 @@ def _types(request: Request, table: Table, columns: Sequence[str], progress: Pro
     return {column: kind.watched for column, kind in found.items()}
 
 
-def _said(request: Request, name: Name) -> FeatureSchema:
+def _said(request: Request, name: Name, column: str) -> FeatureSchema:
     said = request.schema.of(*name)
-    column = name[1]
     return replace(
         said,
         public=said.public or column in request.public,

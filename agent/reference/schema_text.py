@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from agent.records import Source
@@ -35,7 +36,7 @@ def render(schema: Schema) -> str:
         parts.append(f"protected = {_texts(schema.protected)}")
     outputs = {source: name for name, source in OUTPUTS.items()}
     for (source, name), feature in schema.features.items():
-        header = f"features.{_text(name)}" if source is Source.FEATURE else outputs[source]
+        header = f"features.{_key(name)}" if source is Source.FEATURE else outputs[source]
         parts.append(f"\n[{header}]\n{_feature(feature)}".rstrip())
     return "\n".join(parts) + "\n"
 
@@ -51,6 +52,10 @@ def _feature(feature: FeatureSchema) -> str:
     if feature.categories:
         lines.append(f"categories = {_texts(feature.categories)}")
     return "\n".join(lines)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
 
 
 def _flag(value: bool) -> str:

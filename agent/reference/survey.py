@@ -28,11 +28,11 @@ class NumberSurvey:
 
     __slots__ = ("distinct", "high", "integral", "low", "sketch")
 
-    def __init__(self) -> None:
+    def __init__(self, plots: bool = True) -> None:
         self.low, self.high = np.inf, -np.inf
         self.integral = True
         self.distinct: Floats | None = np.empty(0)
-        self.sketch = Quantiles()
+        self.sketch = Quantiles() if plots else None
 
     def add(self, found: Numbers) -> None:
         values = found.values if found.state is None else found.values[found.state == PRESENT]
@@ -44,7 +44,8 @@ class NumberSurvey:
         if self.distinct is not None:
             different = np.union1d(self.distinct, values)
             self.distinct = different if len(different) <= DISTINCT_MAX else None
-        self.sketch.update(values)
+        if self.sketch is not None:
+            self.sketch.update(values)
 
 
 class RowSample:

@@ -150,7 +150,7 @@ class Origin(_message.Message):
     def __init__(self, made_by: _Optional[str] = ..., made_at_unix_nano: _Optional[int] = ..., source: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
 
 class LearnerState(_message.Message):
-    __slots__ = ("head", "fixed", "learn_rows", "learn_windows", "buffer", "windows", "tainted", "paused", "skipped_rows")
+    __slots__ = ("head", "fixed", "learn_rows", "learn_windows", "buffer", "windows", "tainted", "paused", "skipped_rows", "made_by")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     FIXED_FIELD_NUMBER: _ClassVar[int]
     LEARN_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class LearnerState(_message.Message):
     TAINTED_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
     head: Layout
     fixed: bool
     learn_rows: int
@@ -169,7 +170,8 @@ class LearnerState(_message.Message):
     tainted: _containers.RepeatedScalarFieldContainer[int]
     paused: bool
     skipped_rows: int
-    def __init__(self, head: _Optional[_Union[Layout, _Mapping]] = ..., fixed: bool = ..., learn_rows: _Optional[int] = ..., learn_windows: _Optional[int] = ..., buffer: _Optional[_Iterable[_Union[BufferedBatch, _Mapping]]] = ..., windows: _Optional[_Iterable[_Union[LearnedWindow, _Mapping]]] = ..., tainted: _Optional[_Iterable[int]] = ..., paused: bool = ..., skipped_rows: _Optional[int] = ...) -> None: ...
+    made_by: str
+    def __init__(self, head: _Optional[_Union[Layout, _Mapping]] = ..., fixed: bool = ..., learn_rows: _Optional[int] = ..., learn_windows: _Optional[int] = ..., buffer: _Optional[_Iterable[_Union[BufferedBatch, _Mapping]]] = ..., windows: _Optional[_Iterable[_Union[LearnedWindow, _Mapping]]] = ..., tainted: _Optional[_Iterable[int]] = ..., paused: bool = ..., skipped_rows: _Optional[int] = ..., made_by: _Optional[str] = ...) -> None: ...
 
 class BufferedBatch(_message.Message):
     __slots__ = ("window", "rows", "columns")

@@ -1,0 +1,212 @@
+"""A reference learned from traffic, where none is given: first the bins from a buffer, then exact counts by window.
+
+Pure and without chance: the same batches and closes, in the same order, give the same reference, also across a restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from agent.bins import Layout
+from agent.records import Batch, Ints
+from agent.reference.profile import Reference
+from agent.reference.traffic import features_of, stripped, width
+
+LEARN_ROWS = 10_000
+LEARN_WINDOWS = 30  # statistics.md, point 5: a t with fewer blocks needs effects nobody waits for
+BUFFER_ROWS_FACTOR = 4  # without a closed window, at most so many times the rows
+BUFFER_VALUES = 1_000_000  # rows × columns held before the bins are fixed: 8 MB
+OPEN_WINDOWS_MAX = 64
+KEYS_MAX = 32  # segment keys, and protected ones
+ORIGIN = "learned from traffic"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far learning is: `fraction` 0-1, and the words for a status line."""
+
+    fraction: float
+    words: str
+
+
+@dataclass(slots=True)
+class Window:
+    """Counts of one window; `counts` is None while the bins are not fixed (its rows lie in the buffer)."""
+
+    rows: int = 0
+    counts: Ints | None = None
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """All of a learner's memory; what `learn_state` writes and reads."""
+
+    head: Reference  # everything but counts; its layout is empty until the bins are fixed
+    learn_rows: int
+    learn_windows: int
+    fixed: bool = False
+    buffer: list[tuple[int, Batch]] = field(default_factory=list)
+    windows: dict[int, Window] = field(default_factory=dict)
+    tainted: set[int] = field(default_factory=set)
+    paused: bool = False
+    skipped_rows: int = 0
+
+
+class Learner:
+    """Learns one model version. Windows are numbered by start / window_seconds; `close` says that one is complete.
+
+    The bins are fixed once `learn_rows` rows and a whole window were seen, or `learn_windows` windows, or when the
+    buffer is full (8 MB). The reference is ready when `learn_windows` windows with rows in them have closed. Memory
+    after the bins are fixed: 8 bytes a cell and window. Fixing costs about 1 s for a full buffer of 1,000,000 values, once.
+    """
+
+    def __init__(self, head: Reference, learn_rows: int = LEARN_ROWS, learn_windows: int = LEARN_WINDOWS) -> None:
+        """`head` from `blank`: model, version and window length."""
+        self.state = State(head, learn_rows, learn_windows)
+        self._ready: Reference | None = None
+
+    @classmethod
+    def resumed(cls, state: State) -> Learner:
+        """The learner that had this state; see `learn_state`."""
+        found = cls(state.head, state.learn_rows, state.learn_windows)
+        found.state = state
+        found._finish()
+        return found
+
+    @property
+    def ready(self) -> Reference | None:
+        """The reference, once enough windows have closed. It never changes afterwards."""
+        return self._ready
+
+    @property
+    def skipped_rows(self) -> int:
+        """Rows that were not learned from: seen while paused, or in too many windows at once."""
+        return self.state.skipped_rows
+
+    @property
+    def progress(self) -> Progress:
+        state = self.state
+        if self._ready is not None:
+            return Progress(1.0, f"learned from {len(self._ready.rows)} windows")
+        closed = self._closed()
+        words = f"learning: {closed} of {state.learn_windows} windows"
+        if state.paused:
+            words += ", paused while alerts fire"
+        return Progress(min(1.0, closed / state.learn_windows), words)
+
+    def add(self, batch: Batch, window: int) -> None:
+        """A batch whose rows all belong to `window`. Cheap, but for the one batch that fixes the bins."""
+        state = self.state
+        if self._ready is not None or not batch.rows:
+            return
+        if state.paused:
+            self._taint({window})
+        if window in state.tainted or not self._has_room(window):
+            state.skipped_rows += batch.rows
+            return
+        own = state.windows.setdefault(window, Window())
+        own.rows += batch.rows
+        state.head = _with_keys(state.head, batch)
+        if state.fixed:
+            counts = state.head.layout.place(batch).count(state.head.layout.cells)
+            own.counts = counts if own.counts is None else own.counts + counts
+            return
+        state.buffer.append((window, stripped(batch)))
+        self._fix_if_enough()
+
+    def close(self, window: int) -> None:
+        """No more rows of this window will come (should some, they are still counted)."""
+        state = self.state
+        if window in state.tainted:
+            state.tainted.discard(window)
+            return
+        if self._ready is None and window in state.windows:
+            state.windows[window].closed = True
+            self._fix_if_enough()
+            self._finish()
+
+    def pause(self, paused: bool) -> None:
+        """While other alarms fire nothing is learned: open windows are dropped whole, like those that begin then."""
+        state = self.state
+        if paused and not state.paused:
+            opened = {index for index, window in state.windows.items() if not window.closed}
+            for index in opened:
+                state.skipped_rows += state.windows.pop(index).rows
+            self._taint(opened)
+            state.buffer = [(index, batch) for index, batch in state.buffer if index not in opened]
+        state.paused = paused
+
+    def _taint(self, windows: set[int]) -> None:
+        tainted = self.state.tainted | windows
+        self.state.tainted = set(sorted(tainted)[-OPEN_WINDOWS_MAX:])
+
+    def _has_room(self, window: int) -> bool:
+        state = self.state
+        if window in state.windows:
+            return True
+        opened = sum(not known.closed for known in state.windows.values())
+        return opened < OPEN_WINDOWS_MAX
+
+    def _closed(self) -> int:
+        return sum(window.closed for window in self.state.windows.values())
+
+    def _fix_if_enough(self) -> None:
+        state = self.state
+        if state.fixed or not state.buffer:
+            return
+        rows = sum(batch.rows for _, batch in state.buffer)
+        values = sum(batch.rows * width(batch) for _, batch in state.buffer)
+        closed = self._closed()
+        enough = rows >= state.learn_rows and closed >= 1
+        full = rows >= BUFFER_ROWS_FACTOR * state.learn_rows or values >= BUFFER_VALUES
+        if enough or full or closed >= state.learn_windows:
+            self._fix()
+
+    def _fix(self) -> None:
+        """Bins from the buffer, and the buffer counted into its windows."""
+        state = self.state
+        layout = Layout(features_of([batch for _, batch in state.buffer]), state.head.layout.window_seconds)
+        state.head = replace(state.head, layout=layout)
+        state.fixed = True
+        for window, batch in state.buffer:
+            own = state.windows[window]
+            counts = layout.place(batch).count(layout.cells)
+            own.counts = counts if own.counts is None else own.counts + counts
+        state.buffer = []
+
+    def _finish(self) -> None:
+        state = self.state
+        if not state.fixed or self._closed() < state.learn_windows:
+            return
+        window_ns = round(state.head.layout.window_seconds * 1e9)
+        done = sorted(index for index, window in state.windows.items() if window.closed)
+        counts = [state.windows[index].counts for index in done]
+        blocks = np.array([np.zeros(state.head.layout.cells) if c is None else c for c in counts], dtype=np.int32)
+        self._ready = replace(
+            state.head,
+            blocks=blocks,
+            starts_ns=np.array(done, dtype=np.int64) * window_ns,
+            rows=np.array([state.windows[index].rows for index in done], dtype=np.int64),
+            made_at_ns=max(0, (done[-1] + 1) * window_ns),
+        )
+
+
+def blank(model: str, version: str, window_seconds: float, made_by: str = "", task: int = 0,
+          positive_label: str = "", trained_at_ns: int = 0) -> Reference:  # fmt: skip
+    """What a learner starts from: everything that is known of a model before its first row."""
+    return Reference(
+        model=model, version=version, layout=Layout((), window_seconds), blocks=np.empty((0, 0), np.int32),
+        starts_ns=np.empty(0, np.int64), rows=np.empty(0, np.int64), task=task, positive_label=positive_label,
+        trained_at_ns=trained_at_ns, made_by=made_by, origin=ORIGIN,
+    )  # fmt: skip
+
+
+def _with_keys(head: Reference, batch: Batch) -> Reference:
+    """Remembers by what keys the traffic is segmented."""
+    if batch.segments.keys() <= set(head.segments) and batch.protected.keys() <= set(head.protected):
+        return head
+    segments, protected = sorted({*head.segments, *batch.segments}), sorted({*head.protected, *batch.protected})
+    return replace(head, segments=tuple(segments[:KEYS_MAX]), protected=tuple(protected[:KEYS_MAX]))

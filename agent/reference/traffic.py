@@ -1,0 +1,130 @@
+"""What a buffer of traffic says about each value: its type, and the bins it should have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from agent.bins import Feature
+from agent.records import PRESENT, Batch, Columns, Flags, Kind, Numbers, Source, Texts, Vectors
+from agent.reference.features import make_feature
+from agent.reference.schema import FeatureSchema
+from agent.reference.survey import NumberSurvey, count_texts
+from agent.sketches.frequent import FrequentTexts
+
+FEATURES_MAX = 1000  # the most often present ones
+WATCHED_OUTPUT = re.compile(r"(?:(.*?)\.)?(prediction|score|score:.*)", re.DOTALL)
+
+Column = Numbers | Texts | Flags | Vectors
+Name = tuple[Source, str]
+
+
+def stripped(batch: Batch) -> Batch:
+    """Only what bins are made from: features, predictions and scores."""
+    outputs = Columns(
+        numbers={name: column for name, column in batch.outputs.numbers.items() if _source(name) is not None},
+        texts={name: column for name, column in batch.outputs.texts.items() if _source(name) is Source.PREDICTION},
+        flags={name: column for name, column in batch.outputs.flags.items() if _source(name) is Source.PREDICTION},
+    )
+    return Batch(batch.model, batch.rows, batch.arrived_ns, batch.features, outputs)
+
+
+def width(batch: Batch) -> int:
+    """Values a row, a vector's entries one by one."""
+    found = 0
+    for columns in (batch.features, batch.outputs):
+        found += len(columns.numbers) + len(columns.texts) + len(columns.flags)
+        found += sum(vectors.values.shape[1] for vectors in columns.vectors.values())
+    return found
+
+
+def features_of(batches: Sequence[Batch]) -> tuple[Feature, ...]:
+    """Every value of these batches with bins: predictions, scores, then features, each by name.
+
+    One that came in several types is watched as the most frequent; one that never had a value gets a bin that says
+    nothing.
+    """
+    found: dict[Name, dict[Kind, list[Column]]] = {}
+    for batch in batches:
+        for name, kind, column in _columns(batch):
+            found.setdefault(name, {}).setdefault(kind, []).append(column)
+    present = {
+        name: {kind: sum(map(_present, columns)) for kind, columns in kinds.items()} for name, kinds in found.items()
+    }
+    kept = _lone_scores(sorted(found))
+    kept = sorted(kept, key=lambda name: (name[0] is Source.FEATURE, -max(present[name].values()), name))[:FEATURES_MAX]
+    order = {Source.PREDICTION: 0, Source.SCORE: 1, Source.FEATURE: 2}
+    features = []
+    for name in sorted(kept, key=lambda name: (order[name[0]], name[1])):
+        kind = max(present[name], key=lambda kind: (present[name][kind], -kind))
+        features.append(_feature(name, kind, found[name][kind]))
+    return tuple(features)
+
+
+def _source(output: str) -> Source | None:
+    """What an output's column is, by its name: `prediction`, `score`, `score:CLASS`, each perhaps after `NAME.`."""
+    match = WATCHED_OUTPUT.fullmatch(output)
+    if match is None:
+        return None
+    return Source.PREDICTION if match[2] == "prediction" else Source.SCORE
+
+
+def _columns(batch: Batch) -> Iterator[tuple[Name, Kind, Column]]:
+    for columns, is_output in ((batch.outputs, True), (batch.features, False)):
+        tables: tuple[tuple[Kind, Iterable[tuple[str, Column]]], ...] = (
+            (Kind.NUMBER, columns.numbers.items()),
+            (Kind.TEXT, columns.texts.items()),
+            (Kind.FLAG, columns.flags.items()),
+            (Kind.VECTOR, columns.vectors.items()),
+        )
+        for kind, table in tables:
+            for name, column in table:
+                source = _source(name) if is_output else Source.FEATURE
+                if source is not None:
+                    yield (source, name), kind, column
+
+
+def _lone_scores(names: Sequence[Name]) -> list[Name]:
+    """One score an output: the lone one, else that of the only class or of the last of two; more classes: none."""
+    classes: dict[str, list[Name]] = {}
+    kept = [name for name in names if name[0] is not Source.SCORE]
+    for name in names:
+        if name[0] is Source.SCORE and (match := WATCHED_OUTPUT.fullmatch(name[1])):
+            classes.setdefault(match[1] or "", []).append(name)
+    for scores in classes.values():
+        lone = [name for name in scores if not name[1].rpartition(".")[2].startswith("score:")]
+        by_class = [name for name in scores if name not in lone]
+        if lone:
+            kept += lone
+        elif len(by_class) <= 2:
+            kept.append(max(by_class))
+    return kept
+
+
+def _present(column: Column) -> int:
+    if column.state is not None:
+        return int(np.count_nonzero(column.state == PRESENT))
+    return len(column.codes) if isinstance(column, Texts) else len(column.values)
+
+
+def _feature(name: Name, kind: Kind, columns: Sequence[Column]) -> Feature:
+    nothing = FeatureSchema()
+    if kind is Kind.NUMBER:
+        survey = NumberSurvey(plots=False)
+        values = np.concatenate([_values(c) for c in columns if isinstance(c, Numbers)])
+        survey.add(Numbers(values))
+        return make_feature(name, kind, nothing, survey, values[np.isfinite(values)])
+    texts = FrequentTexts()
+    size = 0
+    for column in columns:
+        if isinstance(column, Texts):
+            texts.add(count_texts(column))
+        elif isinstance(column, Vectors):
+            size = max(size, column.values.shape[1])
+    return make_feature(name, kind, nothing, texts if kind is Kind.TEXT else None, np.empty(0), size)
+
+
+def _values(column: Numbers) -> np.ndarray:
+    return column.values if column.state is None else column.values[column.state == PRESENT]
