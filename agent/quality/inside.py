@@ -15,7 +15,7 @@ def inside_change(now: Ints, then: Ints) -> float:
     >>> inside_change(np.array([10, 10]), np.array([1000, 1000]))
     0.0
     >>> round(inside_change(np.array([1000, 0]), np.array([1000, 1000])), 2)
-    0.48
+    0.49
     """
     n, n_reference = int(now.sum()), int(then.sum())
     if not n or not n_reference:
