@@ -22,7 +22,7 @@ h2 { font-size: 17px; font-weight: 620; margin: 0; overflow-wrap: anywhere; }
 h3 { font-size: 12px; font-weight: 600; color: var(--soft); margin: 22px 0 8px; }
 .soft { color: var(--soft); } .small { font-size: 13px; } .grow { flex: 1; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 20px 22px; margin: 0 0 16px; }
-.card > :last-child { margin-bottom: 0; } .card p { margin: 10px 0 0; } .card h2 + .scroll { margin-top: 10px; }
+.card > :last-child { margin-bottom: 0; } .card p { margin: 10px 0 0; } .card h2 + .scroll, .card p + .scroll { margin-top: 10px; }
 .row { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; }
 .pill { font-size: 12.5px; font-weight: 600; padding: 1px 10px; border-radius: 99px; border: 1px solid currentColor; white-space: nowrap; }
 .good { color: var(--good); } .quiet { color: var(--quiet); } .warn { color: var(--warn); } .bad { color: var(--bad); } .idle { color: var(--idle); }
@@ -45,6 +45,10 @@ td.n, th.n { text-align: right; white-space: nowrap; }
 .hint { border-style: dashed; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 0 16px; align-items: start; }
 details summary { cursor: pointer; color: var(--soft); font-size: 13px; margin: 10px 0 8px; }
+@media (max-width: 620px) {
+  main { padding: 20px 12px 48px; } .card { padding: 16px; }
+  .bars { grid-template-columns: minmax(80px, max-content) 1fr 48px; }
+  .bars > :nth-child(4n) { grid-column: 2 / -1; margin-top: -8px; } }
 body.stale main > :not(header) { opacity: .45; }
 """
 
