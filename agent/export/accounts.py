@@ -1,7 +1,7 @@
 """The books of every signal: produced = delivered + rejected + dropped + queued, at every moment.
 
-All transactions of the exporter on the spool go through here, one at a time, each beginning with a census of rows it has
-not seen: whoever stored a row, in whatever transaction, it is counted as produced once, and before it can leave.
+All transactions of the exporter on the spool go through here, one at a time, each beginning with a census of rows it
+has not seen: whoever stored a row, in whatever transaction, it is counted as produced once, before it can leave.
 """
 
 from __future__ import annotations

@@ -81,9 +81,9 @@ class Delivery:
         if self._answered is None:
             return
         row, answer = self._answered
+        self._say(answer.message)
         await self._accounts.settle(self._signal, row, answer.rejected)
         self._answered = None
-        self._say(answer.message)
 
     def _say(self, error: str) -> None:
         """One line when the state changes, nothing per request."""

@@ -138,10 +138,14 @@ class Exporter:
         try:
             async with asyncio.timeout(deadline_seconds):
                 await asyncio.gather(*(delivery.flush() for delivery in self._deliveries))
-                await self._accounts.count()
+                await self.count()
         except (TimeoutError, RetryableError) as error:
-            log.warning("flush_incomplete queued=%s error=%s", self._queued(), str(error) or "deadline")
+            log.warning("flush_ended_early queued=%s reason=%s", self._queued(), str(error) or "deadline")
         await asyncio.gather(*(delivery.close() for delivery in self._deliveries))
+
+    async def count(self) -> None:
+        """Brings the statistics up to the newest transaction. Raises RetryableError when the store cannot be read."""
+        await self._accounts.count()
 
     def statistics(self) -> dict[str, Statistics]:
         """By signal; produced = delivered + rejected + sum(dropped) + queued."""

@@ -62,4 +62,4 @@ def pause_seconds(failures: int, retry_after: float, chance: float) -> float:
     30.75
     """
     pause = min(PAUSE_FIRST_SECONDS * 2.0 ** min(failures - 1, 30), PAUSE_MAX_SECONDS) * (0.5 + chance / 2)
-    return pause + min(retry_after, ASKED_MAX_SECONDS)
+    return pause + min(max(retry_after, 0.0), ASKED_MAX_SECONDS)

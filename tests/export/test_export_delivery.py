@@ -1,0 +1,215 @@
+"""Delivery against backends on real sockets: what is retried, what is refused, what is lost (nothing, or counted)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config import Otel, Settings
+from agent.records import ModelKey
+from agent.telemetry import RECORDS, Point
+from tests.export.backend import GrpcBackend, HttpBackend, Say
+from tests.export.scene import event, scene, trace
+
+
+@asynccontextmanager
+async def serving(kind: str, **options: Any) -> AsyncIterator[tuple[GrpcBackend | HttpBackend, Otel]]:
+    """A backend and the variables that lead to it."""
+    backend: GrpcBackend | HttpBackend = GrpcBackend() if kind == "grpc" else HttpBackend()
+    options["exporter_otlp_endpoint"] = await backend.start()
+    options["exporter_otlp_protocol"] = "grpc" if kind == "grpc" else "http/protobuf"
+    try:
+        yield backend, Otel(**options)
+    finally:
+        await backend.stop()
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_every_signal_arrives_whole(tmp_path: Path, kind: str) -> None:
+    """Points, spans and events arrive decoded as they were said, under one resource, each on its own path."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        await s.exporter.put_metrics([Point(RECORDS, n, {"sidelight.outcome": str(n)}) for n in range(700)])
+        await s.tell("closed")
+        rows = s.exporter.rows_for_traces([trace("a"), trace("b", flags=0)], ModelKey("m", "1"), "7")
+        await s.put(rows)
+        await s.until_settled("metrics", 700)
+        await s.until_settled("logs", 1)
+        await s.until_settled("traces", 1)
+        await s.assert_law()
+    by_signal = {got.signal: got.message for got in backend.taken}
+    metric = by_signal["metrics"].resource_metrics[0].scope_metrics[0].metrics[0]
+    assert [p.as_int for p in metric.sum.data_points] == list(range(700))
+    assert by_signal["traces"].resource_spans[0].scope_spans[0].spans[0].name == "predict m"
+    assert by_signal["logs"].resource_logs[0].resource.attributes[0].value.string_value == "tested"
+    assert backend.bodies() == ["closed"]
+    if kind == "http":
+        assert {got.path for got in backend.taken} == {"/v1/metrics", "/v1/traces", "/v1/logs"}
+
+
+RETRIED = [
+    ("grpc", Say("UNAVAILABLE")), ("grpc", Say("DEADLINE_EXCEEDED")), ("grpc", Say("CANCELLED")),
+    ("grpc", Say("ABORTED")), ("grpc", Say("OUT_OF_RANGE")), ("grpc", Say("DATA_LOSS")),
+    ("grpc", Say("RESOURCE_EXHAUSTED", retry_delay=7.5)),
+    ("http", Say(429, retry_delay=9)), ("http", Say(502)), ("http", Say(503)), ("http", Say(504)),
+]
+
+
+@pytest.mark.parametrize(("kind", "say"), RETRIED, ids=lambda v: str(getattr(v, "code", v)))
+async def test_a_retryable_failure_is_tried_again_until_it_is_taken(tmp_path: Path, kind: str, say: Say) -> None:
+    """Twice refused for now, then taken once; pauses grow, never shorter than the backend asked for."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", say, say)
+        await s.tell("one")
+        found = await s.until_settled("logs", 1)
+        assert (found.delivered, found.rejected, found.last_error) == (1, 0, "")
+        asked = say.retry_delay or 0.0
+        assert s.pauses == [0.5 + asked, 1.0 + asked]
+        await s.assert_law()
+    assert len(backend.got) == 3
+    assert backend.bodies() == ["one"]
+
+
+REFUSED = [
+    ("grpc", Say("INVALID_ARGUMENT", "bad point")), ("grpc", Say("RESOURCE_EXHAUSTED", "too large")),
+    ("grpc", Say("UNAUTHENTICATED")), ("grpc", Say("UNIMPLEMENTED")), ("grpc", Say("INTERNAL")),
+    ("http", Say(400, "bad point")), ("http", Say(413)), ("http", Say(401)), ("http", Say(500)), ("http", Say(301)),
+]
+
+
+@pytest.mark.parametrize(("kind", "say"), REFUSED, ids=lambda v: str(getattr(v, "code", v)))
+async def test_a_refused_request_is_counted_and_never_sent_again(tmp_path: Path, kind: str, say: Say) -> None:
+    """The refused event is rejected with the backend's words; the next one is delivered at once."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", say)
+        await s.tell("bad")
+        found = await s.until_settled("logs", 1)
+        assert (found.delivered, found.rejected) == (0, 1)
+        assert str(say.code) in found.last_error
+        assert say.message in found.last_error
+        await s.tell("good")
+        found = await s.until_settled("logs", 2)
+        assert (found.delivered, found.rejected, found.last_error, s.pauses) == (1, 1, "", [])
+        await s.assert_law()
+    assert len(backend.got) == 2
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_a_partial_success_is_counted_and_never_sent_again(tmp_path: Path, kind: str) -> None:
+    """Three of ten points rejected: seven delivered, the message shown, one request."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("metrics", Say(rejected=3, message="out of order"))
+        await s.exporter.put_metrics([Point(RECORDS, n, {"sidelight.outcome": str(n)}) for n in range(10)])
+        found = await s.until_settled("metrics", 10)
+        assert (found.delivered, found.rejected, found.last_error) == (7, 3, "out of order")
+        await s.assert_law()
+    assert len(backend.got) == 1
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_a_backend_that_comes_back_gets_everything_in_order(tmp_path: Path, kind: str) -> None:
+    """Down while events are told: all are kept, and arrive in order, once each, when it is up again."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        await backend.stop()
+        await s.tell(*(str(n) for n in range(20)))
+        await s.until(lambda: len(s.pauses) >= 3)
+        await s.tell(*(str(n) for n in range(20, 30)))
+        assert s.of("logs").delivered == 0
+        assert s.of("logs").last_error
+        await backend.start()
+        found = await s.until_settled("logs", 30)
+        assert (found.delivered, found.rejected, dict(found.dropped)) == (30, 0, {})
+        await s.assert_law()
+    assert backend.bodies() == [str(n) for n in range(30)]
+
+
+async def test_a_killed_exporter_is_continued_by_the_next(tmp_path: Path) -> None:
+    """What the first could not deliver, and what it was just sending, the second delivers; its books begin with it."""
+    async with serving("grpc") as (backend, otel):
+        backend.says("logs", Say(), Say(hang=True))
+        async with scene(tmp_path, otel) as s:
+            await s.tell("0", "1", "2")
+            await s.until(lambda: len(backend.got) == 2)
+        async with scene(tmp_path, otel) as s:
+            found = await s.until_settled("logs", 2)
+            assert (found.produced, found.delivered) == (2, 2)
+            await s.assert_law()
+    assert backend.bodies() == ["0", "1", "2"]
+
+
+async def test_a_dead_signal_does_not_delay_another(tmp_path: Path) -> None:
+    """While metrics hang, events are delivered."""
+    async with serving("grpc") as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("metrics", Say(hang=True))
+        await s.exporter.put_metrics([Point(RECORDS, 1, {})])
+        await s.until(lambda: len(backend.got) == 1)
+        await s.tell("alive")
+        await s.until_settled("logs", 1)
+        assert (s.of("metrics").queued, s.of("metrics").delivered) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_an_answer_that_does_not_come_is_retried(tmp_path: Path, kind: str) -> None:
+    """After the configured time the request counts as failed for now."""
+    async with serving(kind, exporter_otlp_timeout=100.0) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", Say(hang=True))
+        await s.tell("late")
+        assert (await s.until_settled("logs", 1)).delivered == 1
+        assert s.pauses == [0.5]
+    assert len(backend.got) == 2
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_headers_travel(tmp_path: Path, kind: str) -> None:
+    """Keys and percent-encoded values of OTEL_EXPORTER_OTLP_HEADERS come with every request; gzip says so over HTTP."""
+    async with serving(kind, exporter_otlp_headers="api-key=a%20b") as (backend, otel), scene(tmp_path, otel) as s:
+        await s.tell("one")
+        await s.until_settled("logs", 1)
+    assert backend.got[0].headers["api-key"] == "a b"
+    assert backend.got[0].headers.get("content-encoding") == (None if kind == "grpc" else "gzip")
+
+
+async def test_alerts_also_go_to_the_webhook(tmp_path: Path) -> None:
+    """An alert is posted as JSON (NaN as null), retried by the same policy; other events are not posted."""
+    backend = HttpBackend()
+    backend.says("webhook", Say(503))
+    settings = Settings(webhook_url=f"{await backend.start()}/hook/token?x=1")
+    alert = event("drift of age", "sidelight.alert.fired")
+    alert = type(alert)(alert.name, alert.key, alert.time_ns, "WARN", alert.body, {"n": 5, "bad": float("nan")})
+    async with scene(tmp_path, Otel(), settings) as s:
+        assert not s.exporter.wants("logs")
+        rows = s.exporter.rows_for_events([alert, event("other")])
+        await s.put(rows)
+        found = await s.until_settled("webhook", 1)
+        assert (found.delivered, s.pauses) == (1, [0.5])
+        assert "token" not in found.endpoint
+    await backend.stop()
+    assert [got.path for got in backend.got] == ["/hook/token?x=1"] * 2
+    assert json.loads(backend.taken[0].body) == {
+        "key": alert.key, "name": "sidelight.alert.fired", "time": "2023-11-14T22:13:20.000+00:00", "severity": "WARN",
+        "body": "drift of age", "attributes": {"n": 5, "bad": None},
+    }
+
+
+async def test_the_final_flush_keeps_its_deadline(tmp_path: Path) -> None:
+    """A hanging backend costs no more than the deadline; what was not taken stays in the spool."""
+    async with serving("grpc") as (backend, otel), scene(tmp_path, otel, run=False) as s:
+        backend.says("logs", Say(), Say(hang=True))
+        await s.tell("0", "1", "2")
+        async with asyncio.timeout(5):
+            await s.exporter.stop(0.3)
+        assert (s.of("logs").delivered, s.of("logs").queued) == (1, 2)
+        await s.assert_law()
+
+
+async def test_the_final_flush_sends_what_waits(tmp_path: Path) -> None:
+    """Nothing runs any more; stop alone empties the spool."""
+    async with serving("http") as (_, otel), scene(tmp_path, otel, run=False) as s:
+        await s.tell("0", "1")
+        await s.exporter.stop(5)
+        assert (s.of("logs").delivered, s.of("logs").queued) == (2, 0)
