@@ -127,15 +127,18 @@ class Collecting:
         job.out = True
         # Its own thread, not the executor's: a hung call must neither use up a pool nor keep the process from ending.
         name, what = f"collector-{job.collector.name}", (job.collector, self._clock, loop, tell)
-        threading.Thread(target=_call, args=what, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=_call, args=what, name=name, daemon=True).start()
+        except RuntimeError as error:  # the pod's limit on pids
+            tell(Run(State.FAILED, f"no thread to run it in: {error}"))
         done, _ = await asyncio.wait({answer}, timeout=self._deadline)
         if not done:
             answer.cancel()
         self._judge(job, answer.result() if done else Run(State.HUNG, f"no answer within {self._deadline:g} s"))
 
     def _judge(self, job: _Job, run: Run) -> None:
-        """Keeps the run, and says a change of state or reason once."""
-        if (run.state, run.reason) != (job.last.state, job.last.reason):
+        """Keeps the run, and says a change of state once; a reason that changes from run to run is for the status page."""
+        if run.state is not job.last.state:
             level = logging.WARNING if run.state in (State.FAILED, State.HUNG) else logging.INFO
             log.log(level, "collector changed name=%s state=%s reason=%r", job.collector.name, run.state, run.reason)
         job.last = run

@@ -122,12 +122,13 @@ async def test_a_failure_is_said_and_its_old_readings_go() -> None:
 
 async def test_unavailable_is_said_once_and_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     """Three rounds without a GPU: one line at info, a state with its reason, neither success 0 nor a value."""
-    collecting = runner(Scripted("gpu", *[raising(Unavailable("no NVML library"))] * 3))
+    steps = [raising(Unavailable(reason)) for reason in ("first reason", "no NVML library", "no NVML library")]
+    collecting = runner(Scripted("gpu", *steps))
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             await collecting.round()
     assert [record.levelname for record in caplog.records] == ["INFO"]
-    assert "no NVML library" in caplog.text
+    assert "first reason" in caplog.text
     assert named(collecting.points(), "sidelight.collector.success") == {}
     assert collecting.status()[0] | {"duration_seconds": None} == {
         "name": "gpu", "state": "unavailable", "reason": "no NVML library", "duration_seconds": None, "skipped": 0,
@@ -155,6 +156,21 @@ async def test_a_hung_collector_blocks_nobody_and_returns_when_it_does() -> None
             break
         await collecting.round()
         await asyncio.sleep(0)
+    assert collecting.status()[0]["state"] == "ok"
+
+
+async def test_a_thread_that_cannot_start_is_a_failure_of_that_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the pod's limit of pids the runner goes on, and reads again once there is room."""
+    collecting = runner(Scripted("gpu", power(1.0)))
+
+    def full(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", full)
+        await collecting.round()
+    assert collecting.status()[0]["reason"] == "no thread to run it in: can't start new thread"
+    await collecting.round()
     assert collecting.status()[0]["state"] == "ok"
 
 
