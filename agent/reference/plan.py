@@ -117,6 +117,8 @@ def _check_columns(request: Request, table: Table, segments: Sequence[str], prot
     if twice is not None:
         raise UnusableReferenceError(f"column {twice!r} is given two roles")
     for source, name in request.schema.features:
+        if source is not Source.FEATURE and not getattr(request, name):
+            raise UnusableReferenceError(f"{request.schema.where(name)}: {name}: say with --{name} which column it is")
         if source is Source.FEATURE and name not in table.names:
             place = request.schema.where("features", name)
             raise UnusableReferenceError(f"{place}: features.{name}: {table.paths[0]} has no such column")
