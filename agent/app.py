@@ -20,6 +20,7 @@ from agent.clock import Clock, SystemClock
 from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
 from agent.errors import ConfigurationError
+from agent.export import resource
 from agent.export.exporter import Exporter
 from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
@@ -47,14 +48,13 @@ class App:
         self.started_ns, self._began = self.clock.now_ns(), self.clock.monotonic()
         self.ready = (False, "starting")
         self._stop = asyncio.Event()
+        self._make_folder()
         self.store = Store(self.folder / "state.db")
         self.journal = Journal(self.folder / "journal", settings.journal_bytes_max)
         self.queue = Queue(settings.queue_bytes_max)
         self.clients = Clients(settings.clients_max)
-        self.exporter = Exporter(settings, otel, self.store, self.clock)
-        self.pipeline = Pipeline(
-            settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter.rows_for_events, self.exporter.rows_for_traces
-        )
+        self.exporter = Exporter(settings, otel, self.store, self.clock, resource.build(otel, self.folder))
+        self.pipeline = Pipeline(settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter)
         self.admission = Admission(
             Limits.of(settings), self.clock, self.journal, self.clients, self.queue, models_max=settings.models_max,
             event_time=settings.time == "event", future_ns=int(settings.future_seconds * 1e9), window_ns=self.pipeline.window_ns,
@@ -71,7 +71,6 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._make_folder()
         if self.store.open():
             self.pipeline.corrupt += 1
         if self.web is not None:

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from agent.errors import CorruptError
 from agent.records import Cells, Ints, ModelKey, Role, Source
 from agent.reference import file as reference_file
-from agent.reference.learn import Learner
+from agent.reference import learn_state
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
@@ -134,7 +134,7 @@ def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: 
         source, _, feature = sketch_key.partition("/")
         one.sketches[(Source(int(source)), feature)] = Quantiles.from_bytes(blob)
     if message.learner and reference is None:
-        one.learner = Learner.from_bytes(message.learner)
+        one.learner = learn_state.decode(message.learner)
     return one
 
 
@@ -144,7 +144,7 @@ def dump(one: Series) -> bytes:
         model=one.key.name, version=one.key.version, role=int(one.key.role), deployment=one.key.deployment, tenant=one.key.tenant,
         reference_hash=one.reference.hash if one.reference else 0,
         open=[_dump_window(w) for w in one.open.values()],
-        counters=state.Counters(values=dict(one.counters)), learner=one.learner.to_bytes() if one.learner else b"",
+        counters=state.Counters(values=dict(one.counters)), learner=learn_state.encode(one.learner) if one.learner else b"",
         last_seen_unix_nano=one.last_seen_ns, newest_unix_nano=one.newest_ns, closed_below=one.closed_below, last_rows=one.last_rows,
         started_unix_nano=one.started_ns, trained_at_unix_nano=one.trained_at_ns, latency=one.latency.astype("<i8").tobytes(),
         latency_sum=one.latency_sum, refusals=[

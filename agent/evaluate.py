@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agent.drift import Drift
 from agent.ledger import Dial, Ledger
-from agent.quality import Quality
+from agent.quality.judge import Quality
 from agent.records import Cells, Finding
 from agent.reference.profile import Reference
 

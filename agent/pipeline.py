@@ -14,10 +14,10 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from agent import alerting, checkpoint
 from agent.clock import Clock
@@ -32,12 +32,14 @@ from agent.ingest.journal import Journal
 from agent.ingest.rows import Gathering
 from agent.ingest.server import reason_name
 from agent.ledger import Dial
-from agent.performance.latency import LatencyBaseline, judge_latency
+from agent.performance import latency
+from agent.performance.latency import LatencyBaseline
 from agent.records import Batch, Event, Finding, ModelKey, Trace
 from agent.reference import locate
-from agent.reference.learn import Learner
+from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.state import Store, get, keys, put
+from agent.version import VERSION
 from agent.windows import Series
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
@@ -60,18 +62,24 @@ class Watch:
     window_start_ns: int = 0
 
 
-Emit = Callable[[Sequence[Event]], Sequence[SpoolRow]]
-EmitTraces = Callable[[Sequence[Trace], ModelKey, str], Sequence[SpoolRow]]
+class Outlet(Protocol):
+    """What turns events and spans into rows for the spool, and is told when they are stored."""
+
+    def rows_for_events(self, events: Sequence[Event]) -> Sequence[SpoolRow]: ...
+
+    def rows_for_traces(self, batch: Sequence[Trace], model: ModelKey, key: str) -> Sequence[SpoolRow]: ...
+
+    def wake(self) -> None: ...
 
 
 class Pipeline:
     """Owns every series, the alerts and the outbox."""
 
     def __init__(self, settings: Settings, clock: Clock, store: Store, journal: Journal, queue: Queue, clients: Clients,
-                 emit: Emit, emit_traces: EmitTraces) -> None:
+                 outlet: Outlet) -> None:
         self._settings, self._clock, self._store = settings, clock, store
         self._journal, self._queue, self._clients = journal, queue, clients
-        self._emit, self._emit_traces = emit, emit_traces
+        self._outlet = outlet
         self.watches: dict[ModelKey, Watch] = {}
         self.alerts = alerting.AlertBook()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
@@ -181,7 +189,7 @@ class Pipeline:
         if batch.traces:
             allowed = self._allowed_spans(batch.arrived_ns, len(batch.traces))
             if allowed:
-                self.outbox.extend(self._emit_traces(batch.traces[:allowed], series.key, f"{offset}"))
+                self.outbox.extend(self._outlet.rows_for_traces(batch.traces[:allowed], series.key, f"{offset}"))
             series.counters["spans_dropped"] += len(batch.traces) - allowed
 
     def _allowed_spans(self, now_ns: int, wanted: int) -> int:
@@ -279,19 +287,18 @@ class Pipeline:
                     "name": event.name, "key": event.key, "time": datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(),
                     "severity": event.severity, "body": event.body, "attributes": dict(event.attributes),
                 })
-        self.outbox.extend(self._emit(events))
+        self.outbox.extend(self._outlet.rows_for_events(events))
 
     def _judge_latency(self, watch: Watch, index: int) -> list[Finding]:
-        buckets = watch.series.recent[-1].latency
-        if not buckets.any():
+        """The service's own past is its reference: no training data knows how fast the server is."""
+        recent = [closed.latency for closed in watch.series.recent]
+        if not recent[-1].any():
             return []
-        baseline = watch.baseline or LatencyBaseline()
-        findings = list(judge_latency(
-            [c.latency for c in watch.series.recent], baseline, alpha=self._latency_alpha(watch), newest_window=index,
-            objective_seconds=self._settings.latency_objective_seconds,
-        ))
-        watch.baseline = baseline.learn(buckets)
-        return findings
+        baseline, alpha = watch.baseline or LatencyBaseline(), self._latency_alpha(watch)
+        finding = latency.judge(recent, baseline, alpha, index)
+        objective = latency.judge_objective(recent, self._settings.latency_objective_seconds, alpha, index)
+        watch.baseline = baseline if finding.alarms else baseline.learn(recent[-1])
+        return [finding] if objective is None else [finding, objective]
 
     def _latency_alpha(self, watch: Watch) -> float:
         if watch.judge is not None:
@@ -317,8 +324,8 @@ class Pipeline:
         seconds = self._settings.window_seconds or (reference.layout.window_seconds if reference else 0) or DEFAULT_WINDOW_SECONDS
         learner = None
         if reference is None:
-            learner = Learner(key.name, key.version, window_seconds=seconds, learn_rows=self._settings.learn_rows,
-                              learn_windows=self._settings.learn_windows)
+            head = blank(key.name, key.version, seconds, made_by=f"sidelight-agent {VERSION}")
+            learner = Learner(head, self._settings.learn_rows, self._settings.learn_windows)
         series = Series(key, int(seconds * 1e9), reference, learner, self._settings.segments)
         series.reference_note = note
         return series
@@ -404,6 +411,8 @@ class Pipeline:
         self._clients.forgotten.clear()
         del self.outbox[: len(outbox)]
         self._journal.cut(offset)
+        if outbox:
+            self._outlet.wake()
         self.checkpoint_at = self._clock.monotonic()
         self.checkpoint_seconds = self.checkpoint_at - began
 

@@ -179,7 +179,7 @@ def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
     if not durable:
         return "not_durable", "the disk cannot be written: what is counted now is lost if the agent dies"
     if series.learner is not None:
-        words = series.learner.words
+        words = series.learner.progress.words
         return "learning", f"{words} ({series.reference_note})" if "unusable" in series.reference_note else words
     if watch.judge is None:
         return "no_reference", series.reference_note

@@ -26,6 +26,7 @@ from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
 
+SIZES = {"<f8": 8, "<f4": 4, "<u8": 8, "<u4": 4, "u1": 1}
 TRACES_MAX = 32  # traces kept of one message
 ID_CHUNK = 8
 
@@ -115,7 +116,7 @@ class Reader:
         if not chunks:
             return None
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        size = np.dtype(dtype).itemsize
+        size = SIZES[dtype]
         if len(data) != count * size:
             raise _length(where, len(data) // size, count)
         return np.frombuffer(data, dtype=dtype)
@@ -155,39 +156,33 @@ class Reader:
         return Vectors(flat.reshape(self._rows, size), self._state(column, where))
 
     def _texts(self, column: twin.TextColumn, where: str) -> Texts:
-        codes = self._full(column.codes, "<i4", self._rows, where)
+        codes = self._full(column.codes, "<u4", self._rows, where)
         state = self._state(column, where)
         dictionary = list(column.dictionary)
-        outside = (codes < 0) | (codes >= len(dictionary))
-        if outside.any():
-            if state is not None:
-                outside &= state == 0
-            bad = np.flatnonzero(outside)
-            self._refusals.add_many(bad, RefusedError(
-                wire.REASON_CODE_OUT_OF_RANGE, where, f"the dictionary has {len(dictionary)} entries", len(dictionary)
-            ))
-            codes = np.where((codes < 0) | (codes >= len(dictionary)), 0, codes)
-        limit = self._limits.text_bytes
-        texts = []
-        for i, value in enumerate(dictionary):
-            try:
-                if len(value) > limit:
-                    raise RefusedError(wire.REASON_TEXT_TOO_LONG, where, f"{len(value)} bytes, limit {limit}", limit)
-                texts.append(value.decode())
-            except UnicodeDecodeError:
-                texts.append("")
-                error = RefusedError(wire.REASON_INVALID_UTF8, where, f"not UTF-8, {len(value)} bytes")
-                self._refusals.add_many(self._using(codes, state, i), error)
-            except RefusedError as error:
-                texts.append("")
-                self._refusals.add_many(self._using(codes, state, i), error)
-        if not texts and self._rows and state is None:
-            raise RefusedError(wire.REASON_CODE_OUT_OF_RANGE, where, "the dictionary is empty")
-        return Texts(texts, codes, state)
+        if codes.size and codes.max() >= len(dictionary):
+            codes = self._refuse_outside(codes, state, len(dictionary), where)
+        try:
+            if max(map(len, dictionary), default=0) <= self._limits.text_bytes:
+                return Texts([text.decode() for text in dictionary], codes.view("<i4"), state)
+        except UnicodeDecodeError:
+            pass
+        texts = [self._entry(i, text, codes, state, where) for i, text in enumerate(dictionary)]
+        return Texts(texts, codes.view("<i4"), state)
 
-    @staticmethod
-    def _using(codes, state, entry: int):  # type: ignore[no-untyped-def]
-        return np.flatnonzero((codes == entry) if state is None else (codes == entry) & (state == 0))
+    def _refuse_outside(self, codes, state, size: int, where: str):  # type: ignore[no-untyped-def]
+        outside = codes >= size
+        bad = np.flatnonzero(outside if state is None else outside & (state == 0))
+        self._refusals.add_many(bad, RefusedError(wire.REASON_CODE_OUT_OF_RANGE, where, f"the dictionary has {size} entries", size))
+        return np.where(outside, 0, codes).astype("<u4")
+
+    def _entry(self, entry: int, text: bytes, codes, state, where: str) -> str:  # type: ignore[no-untyped-def]
+        """One text of the dictionary; rows that use a bad one are refused."""
+        try:
+            return self._limits.text(text, where)
+        except RefusedError as error:
+            using = codes == entry
+            self._refusals.add_many(np.flatnonzero(using if state is None else using & (state == 0)), error)
+            return ""
 
     def _outputs(self) -> Columns:
         numbers: dict[str, Numbers] = {}

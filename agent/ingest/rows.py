@@ -23,6 +23,8 @@ from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
 
+RARE = ("flags", "vectors", "measures", "segments", "protected")
+TEXTUAL = ("texts", "segments", "protected")
 TRACES_MAX = 512  # traces kept of one gathering
 
 
@@ -116,11 +118,12 @@ class Gathering:
     weights: list[float] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     overlaps: bool = False  # some name stands in two typed maps, in whichever rows
+    rare: bool = False  # some row has flags, vectors, measures, segments or protected attributes
     sealed: bool = False  # taken by the counting: the door begins another
 
     def next(self, arrived_ns: int) -> Gathering:
         """An empty gathering that already knows this one's names."""
-        fresh = Gathering(self.model, arrived_ns, self.limits, overlaps=self.overlaps)
+        fresh = Gathering(self.model, arrived_ns, self.limits, overlaps=self.overlaps, rare=self.rare)
         for where in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
             getattr(self, where).lend(getattr(fresh, where))
         return fresh
@@ -131,19 +134,26 @@ class Gathering:
 
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
-        check_size(row, self.limits)
-        known = self._known()
-        typed = []
-        for where in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
+        numbers, texts = row.numbers, row.texts
+        features = len(numbers) + len(texts)
+        rare = ()
+        if row.flags or row.vectors or row.measures or row.segments or row.protected or row.nulls or self.rare:
+            rare = RARE
+            features += len(row.flags) + len(row.vectors) + len(row.nulls)
+        self._check_size(row, features, bool(rare))
+        known = len(self.numbers.names) + len(self.texts.names)
+        typed = [
+            (self.numbers, self.numbers.read(numbers, lambda: rows_wire.Row.FromString(raw).numbers, self.limits.features)),
+            (self.texts, self._read_texts(self.texts, texts, "texts", raw)),
+        ]
+        for where in rare:
             mapping, fields = getattr(row, where), getattr(self, where)
             if len(mapping) or fields.names:
-                typed.append((fields, self._read(fields, mapping, where, raw)))
-        now = self._known()
-        if now != known:
-            self.overlaps = now > len({*self.numbers.names, *self.texts.names, *self.flags.names, *self.vectors.names})
-        if now != known or self.overlaps or row.nulls or row.vectors:
-            check_keys(rows_wire.Row.FromString(raw), self.limits)
-        outputs = self._outputs(row) if row.outputs else ({}, {})
+                self.rare = True
+                typed.append((fields, self._read_texts(fields, mapping, where, raw)))
+        if rare or self.overlaps or len(self.numbers.names) + len(self.texts.names) != known:
+            self._check_names(raw)
+        outputs = self._outputs(row.outputs)
         trace = self._trace(row, arrived_ns) if row.traceparent else None
         # Nothing refuses from here on.
         at = len(self.times)
@@ -163,35 +173,49 @@ class Gathering:
         if trace is not None and len(self.traces) < TRACES_MAX:
             self.traces.append(trace)
 
-    def _known(self) -> int:
-        return len(self.numbers.names) + len(self.texts.names) + len(self.flags.names) + len(self.vectors.names)
+    def _check_size(self, row: rows_wire.Row, features: int, rare: bool) -> None:
+        limit = self.limits.features
+        beside = len(row.measures) + len(row.segments) + len(row.protected) if rare else 0
+        if features > limit or beside + len(row.outputs) > limit:
+            raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "features", f"{features} features, limit {limit}", limit)
+        limit = self.limits.text_bytes
+        if len(row.prediction_id) > limit or len(row.request_id) > limit:
+            raise RefusedError(wire.REASON_TEXT_TOO_LONG, "prediction_id", f"limit {limit}", limit)
 
-    def _read(self, fields: Field, mapping: Any, where: str, raw: bytes) -> tuple[Any, ...]:
+    def _check_names(self, raw: bytes) -> None:
+        """The part of the check that only rows with new names, or rare parts, need. On a fresh copy: reading adds keys."""
+        names = [self.numbers.names, self.texts.names, self.flags.names, self.vectors.names]
+        self.overlaps = sum(len(n) for n in names) > len(set().union(*names))
+        check_keys(rows_wire.Row.FromString(raw), self.limits)
+
+    def _read_texts(self, fields: Field, mapping: Any, where: str, raw: bytes) -> tuple[Any, ...]:
         values = fields.read(mapping, lambda: getattr(rows_wire.Row.FromString(raw), where), self.limits.features)
-        if where in ("texts", "segments", "protected"):
+        if where in TEXTUAL and values:
             limit = self.limits.text_bytes
-            for value in values:
-                # A character is at most four bytes: most texts are measured without being encoded.
-                if value is not None and len(value) * 4 > limit and len(value.encode()) > limit:
-                    name = next(n for n, v in zip(fields.names, values, strict=False) if v is value)
-                    size = len(value.encode())
-                    raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{size} bytes, limit {limit}", limit)
+            # A character is at most four bytes: most texts are measured without being encoded.
+            if max([len(v) for v in values if v is not None], default=0) * 4 > limit:
+                for name, value in zip(fields.names, values, strict=False):
+                    size = 0 if value is None else len(value.encode())
+                    if size > limit:
+                        raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{size} bytes, limit {limit}", limit)
         return values
 
-    def _outputs(self, row: rows_wire.Row) -> tuple[dict[str, float], dict[str, str]]:
+    def _outputs(self, outputs: Sequence[rows_wire.Output]) -> tuple[dict[str, float], dict[str, str]]:
         numbers: dict[str, float] = {}
         texts: dict[str, str] = {}
-        for output in row.outputs:
+        for i in range(len(outputs)):
+            output = outputs[i]
             prefix = f"{output.name}." if output.name else ""
             which = output.WhichOneof("prediction")
             if which == "value":
                 numbers[f"{prefix}prediction"] = output.value
             elif which == "label":
-                if len(output.label.encode()) > self.limits.text_bytes:
+                texts[f"{prefix}prediction"] = label = output.label
+                if len(label) * 4 > self.limits.text_bytes and len(label.encode()) > self.limits.text_bytes:
                     raise RefusedError(wire.REASON_TEXT_TOO_LONG, "outputs.label", f"limit {self.limits.text_bytes}", self.limits.text_bytes)
-                texts[f"{prefix}prediction"] = output.label
-            for label, score in output.scores.items():
-                numbers[f"{prefix}score:{label}" if label else f"{prefix}score"] = score
+            scores = output.scores
+            for label in scores:
+                numbers[f"{prefix}score:{label}" if label else f"{prefix}score"] = scores[label]
         return numbers, texts
 
     def _trace(self, row: rows_wire.Row, arrived_ns: int) -> Trace | None:
@@ -247,17 +271,6 @@ class Gathering:
         for name in {n: None for d in self.output_texts for n in d}:
             texts[name] = _coded([d.get(name) for d in self.output_texts])
         return Columns(numbers, texts)
-
-
-def check_size(row: rows_wire.Row, limits: Limits) -> None:
-    """Raises RefusedError for a row with too many features, a key in two maps, or a name or id that is too long."""
-    count = len(row.numbers) + len(row.texts) + len(row.flags) + len(row.vectors) + len(row.nulls)
-    if count > limits.features:
-        raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "features", f"{count} features, limit {limits.features}", limits.features)
-    if len(row.prediction_id) > limits.text_bytes or len(row.request_id) > limits.text_bytes:
-        raise RefusedError(wire.REASON_TEXT_TOO_LONG, "prediction_id", f"limit {limits.text_bytes}", limits.text_bytes)
-    if len(row.measures) + len(row.segments) + len(row.protected) + len(row.outputs) > limits.features:
-        raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "row", f"limit {limits.features}", limits.features)
 
 
 def check_keys(row: rows_wire.Row, limits: Limits) -> None:

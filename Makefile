@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up all it needs, in .venv.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do $$p -c 'import sys, venv, ensurepip; sys.exit(not (3,11) <= sys.version_info[:2] < (3,14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check bench examples docs wire kill build clean
+
+demo: .venv/demo                        ## six months of real flights, three faults, found live
+	$(BIN)/python -m examples.flights $(ARGS)
+
+test: .venv/dev                         ## the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev                        ## lint, types, import contracts, docs and generated code fresh
+	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m agent.documentation --check
+
+kill: .venv/dev                         ## two hundred kills at random moments; nothing lost, nothing twice
+	$(BIN)/python -m pytest -m long tests/end_to_end $(ARGS)
+
+bench: .venv/dev .venv/bench            ## the budgets, beside the limit and a peer: docs/benchmarks.md
+	$(BIN)/python -m bench $(ARGS)
+
+examples: .venv/dev                     ## senders in Node, Go and Python against a live agent
+	PATH="$(CURDIR)/$(BIN):$$PATH" ./examples/run.sh
+
+docs: .venv/dev                         ## writes docs/configuration.md and docs/metrics.md
+	$(BIN)/python -m agent.documentation
+
+wire:                                   ## the code of the contract, from proto/
+	./proto/generate.sh
+
+build: .venv/dev                        ## the two wheels, in dist/
+	$(BIN)/python -m build -q --wheel -o dist . && $(BIN)/python -m build -q --wheel -o dist clients/python
+
+clean:
+	rm -rf .venv dist build .demo .bench
+
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "Sidelight needs Python 3.11, 3.12 or 3.13 with venv on the PATH (or: make PYTHON=/path/to/python)"; exit 1; }
+	$(PYTHON) -m venv .venv && touch $@
+
+.venv/demo: .venv/python pyproject.toml clients/python/pyproject.toml constraints.txt
+	$(PIP) -e '.[demo]' -e clients/python && touch $@
+
+.venv/dev: .venv/python pyproject.toml clients/python/pyproject.toml constraints.txt
+	$(PIP) -e '.[dev,build,demo]' -e clients/python && touch $@
+
+.venv/bench: .venv/python pyproject.toml bench/requirements.txt
+	$(PIP) -r bench/requirements.txt && touch $@
