@@ -137,7 +137,7 @@ class Collecting:
         self._judge(job, answer.result() if done else Run(State.HUNG, f"no answer within {self._deadline:g} s"))
 
     def _judge(self, job: _Job, run: Run) -> None:
-        """Keeps the run, and says a change of state once; a reason that changes from run to run is for the status page."""
+        """Keeps the run, and says a change of state once; a reason that varies from run to run is for the page."""
         if run.state is not job.last.state:
             level = logging.WARNING if run.state in (State.FAILED, State.HUNG) else logging.INFO
             log.log(level, "collector changed name=%s state=%s reason=%r", job.collector.name, run.state, run.reason)
