@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from sidelight.gather import gather_predictions
 from sidelight.values import keep_mapping
 from sidelight.wire import recorder_pb2
 
-from tests.client.scripted_agent import ScriptedAgent, decode, ids_of
+from tests.client.scripted_agent import ScriptedAgent, decode, ids_of, is_set
 
 Make = Callable[..., Recorder]
 
@@ -55,7 +55,7 @@ def expected(value: Any) -> Any:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def same(one: Any, other: Any) -> bool:
@@ -63,11 +63,11 @@ def same(one: Any, other: Any) -> bool:
         return isinstance(other, tuple) and len(one) == len(other) and all(map(same, one, other))
     if type(one) is not type(other):
         return False
-    return bool(one == other or (one != one and other != other))  # noqa: PLR0124  # NaN is NaN
+    return bool(one == other or (one != one and other != other))  # NaN is NaN
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abcdé"), CELLS), min_size=1, max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_decode_of_encode_is_identity(rows: list[dict[str, Any]]) -> None:
     """Law: whatever dicts go in, the same typed cells come out; absent, null and NaN stay three things."""
     records = [(n, 0, keep_mapping(row), None, None, None, None, None, {}) for n, row in enumerate(rows)]
@@ -88,7 +88,7 @@ def test_other_values_go_as_text(agent: ScriptedAgent, recorder: Recorder) -> No
     class Colour(Enum):
         RED = "red"
 
-    moment = datetime(2024, 1, 2, tzinfo=timezone.utc)
+    moment = datetime(2024, 1, 2, tzinfo=UTC)
     recorder.record(SimpleNamespace(when=moment, colour=Colour.RED, none=pd.NA, set={1}, numbers=array("d", [1, 2])))
     assert recorder.flush(10)
     ((_, cells),) = agent.rows()
@@ -112,19 +112,15 @@ def test_a_reused_buffer_or_dict_does_not_change_a_record(agent: ScriptedAgent, 
     assert [one for one in cells if "f0" in one] == [{"f0": n, "f1": n} for n in range(3)]
     assert [one["v"] for one in cells if "v" in one] == [(n, n) for n in range(3)]
     assert [one["a"] for one in cells if one.keys() == {"a"}] == [0, 1, 2]
-    assert {word for columns in agent.columns() for text in columns.segments for word in text.dictionary if word} == set("012")
+    words = {word for columns in agent.columns() for text in columns.segments for word in text.dictionary}
+    assert words == {"", "0", "1", "2"}
 
 
 def test_a_bad_record_costs_itself(agent: ScriptedAgent, recorder: Recorder) -> None:
-    """Text that is not Unicode, a broken mapping, an argument that does not exist: counted, neighbours unharmed."""
-
-    class Broken(dict):  # type: ignore[type-arg]
-        def keys(self) -> Any:
-            raise RuntimeError("mine")
-
+    """Text that is not Unicode, no features at all, an argument that does not exist: counted, neighbours unharmed."""
     recorder.record({"t": "good"})
     recorder.record({"t": "\udc80"})
-    recorder.record(Broken(a=1))
+    recorder.record(object())
     recorder.record({"t": "x"}, nonsense=1)
     recorder.record({"t": "x"}, measures={"tokens": "many"})
     recorder.record({"v": [0.0] * 100_000})
@@ -157,7 +153,7 @@ def test_all_that_a_record_may_say(agent: ScriptedAgent, recorder: Recorder) -> 
         outputs={"second": 3.5, "third": {"prediction": "x", "score": 0.1}},
         prediction_id="mine",
         request_id="r1",
-        time=datetime(2024, 1, 1, tzinfo=timezone.utc),
+        time=datetime(2024, 1, 1, tzinfo=UTC),
         latency=0.25,
         status="timeout",
         error_type="Late",
@@ -265,8 +261,10 @@ def test_labels_one_by_one_and_in_bulk(agent: ScriptedAgent, recorder: Recorder)
         labels = request.label_columns
         for row in range(labels.rows):
             identity = (labels.ids or labels.request_ids)[row] or labels.request_ids[row]
-            absent = bool(labels.values.absents) and labels.values.absents[row // 8] >> row % 8 & 1
-            found[identity] = labels.labels.dictionary[labels.labels.codes[row]] if absent else labels.values.values[row]
+            number = labels.values.values and not is_set(labels.values.absents, row)
+            word = labels.labels.dictionary and labels.labels.dictionary[labels.labels.codes[row]]
+            found[identity] = labels.values.values[row] if number else word
     assert found == {"p1": 1.0, "r1": "yes", "p2": 1.0, "p3": 0.5, "p4": 1.5}
-    assert [list(one.label_columns.time_unix_nano) for one in agent.requests if one.label_columns.output] == [[5 * 10**9]]
+    (other,) = [one.label_columns for one in agent.requests if one.label_columns.output]
+    assert list(other.time_unix_nano) == [5 * 10**9]
     assert recorder.stats().dropped_invalid == 1
