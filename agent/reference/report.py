@@ -58,7 +58,8 @@ def horizons(reference: Reference) -> str:
         return f"carries all horizons, up to {HORIZONS[-1]} windows"
     need = max(BLOCKS_MIN, ROWS_FACTOR * HORIZONS[len(found)])
     first = HORIZONS[len(found)]
-    more = f"{first} {'window needs' if first == 1 else 'windows pooled need'} {need} reference windows, there are {blocks}"
+    wanting = "1 window needs" if first == 1 else f"{first} windows pooled need"
+    more = f"{wanting} {need} reference windows, there are {blocks}"
     if not found:
         return f"too short for drift tests by itself: {more}"
     return f"carries horizons of {', '.join(map(str, found))} windows; {more}"

@@ -68,7 +68,12 @@ class Quantiles:
         ranks = np.asarray(shares, dtype=np.float64)
         if not self.count:
             return np.full(ranks.shape, np.nan)
-        return np.array(self._query().get_quantiles(ranks.tolist(), True), dtype=np.float64)
+        sketch = self._query()
+        found = np.array(sketch.get_quantiles(ranks.tolist(), True), dtype=np.float64)
+        # The library answers the ends from the retained values, which need not hold the extremes; it knows those too.
+        found[ranks == 0.0] = sketch.get_min_value()
+        found[ranks == 1.0] = sketch.get_max_value()
+        return found
 
     def ranks(self, values: Sequence[float] | Floats) -> Floats:
         """The share (0-1) of what was seen that is ≤ each value. NaN for a NaN, and everywhere when empty."""
@@ -96,7 +101,7 @@ class Quantiles:
         found.dropped = 0
         try:
             found._sketch = datasketches.kll_doubles_sketch.deserialize(payload)
-        except (RuntimeError, ValueError) as error:  # sealed by something else: an unknown version, another sketch
+        except (RuntimeError, ValueError, IndexError) as error:  # sealed by something else: an unknown version, another sketch
             raise CorruptError(f"quantiles blob: {error}") from error
         return found
 
