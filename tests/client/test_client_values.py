@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sidelight import Recorder
 from sidelight.columns import RaggedError
-from sidelight.gather import gather_predictions
+from sidelight.gather import Record, gather_predictions
 from sidelight.values import keep_mapping
 from sidelight.wire import recorder_pb2
 
@@ -70,7 +70,7 @@ def same(one: Any, other: Any) -> bool:
 @settings(max_examples=80, deadline=None)
 def test_decode_of_encode_is_identity(rows: list[dict[str, Any]]) -> None:
     """Law: whatever dicts go in, the same typed cells come out; absent, null and NaN stay three things."""
-    records = [(n, 0, keep_mapping(row), None, None, None, None, None, {}) for n, row in enumerate(rows)]
+    records: list[Record] = [(n, 0, keep_mapping(row), None, None, None, None, None, {}) for n, row in enumerate(rows)]
     (batch,) = gather_predictions(records, "p-")
     request = recorder_pb2.RecordRequest()
     batch.write(request)

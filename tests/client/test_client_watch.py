@@ -95,7 +95,11 @@ def test_a_watched_batch_is_many_records(agent: ScriptedAgent, recorder: Recorde
 def test_what_watching_gets_wrong_never_reaches_the_caller(agent: ScriptedAgent, recorder: Recorder) -> None:
     """A faulty `features` or `result` costs the record only."""
     assert recorder.watch(lambda x: x, features=lambda x: 1 / 0)(3) == 3
-    assert recorder.watch(lambda x: x, result=lambda x: 1 / 0)({"x": 3}) == {"x": 3}
+
+    def fault(answer: Any) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    assert recorder.watch(lambda x: x, result=fault)({"x": 3}) == {"x": 3}
     assert recorder.flush(10)
     assert recorder.stats().dropped_invalid == 2
     assert not agent.raw

@@ -21,8 +21,8 @@ class RaggedError(Exception):
         self.rows = rows
 
 
-# A thread keeps the interpreter for 5 ms unless it gives way; a prediction must not wait that long for an encoder. Giving
-# way is a system call (1 µs, 100 µs in some sandboxes), so not after every column.
+# A thread keeps the interpreter for 5 ms unless it gives way, and a prediction must not wait that long for an encoder.
+# Giving way is a system call (1 µs, 100 µs in some sandboxes), so not after every column.
 _TURN_SECONDS = 0.0002
 _turn = threading.local()
 
@@ -63,7 +63,7 @@ def doubles(values: Any) -> bytes:
         return bytes(values.astype("<f8").tobytes())
     try:
         return packed("d", values)
-    except OverflowError:
+    except (OverflowError, ValueError):  # an integer beyond the range, a decimal's signalling NaN
         return packed("d", map(number, values))
 
 

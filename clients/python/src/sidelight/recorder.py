@@ -10,7 +10,7 @@ import time as clock
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from sidelight import blocks
 from sidelight.batches import nanoseconds
@@ -326,9 +326,26 @@ class Recorder:
             return blocks.Ids(f"{self._prefix}{ticket.number}.", len(ticket.features))
         return f"{self._prefix}{ticket.number}"
 
+    @overload
     def watch(
         self,
-        function: _F | None = None,
+        function: _F,
+        *,
+        features: Callable[..., Any] | None = ...,
+        result: Callable[[Any], Mapping[str, Any]] | None = ...,
+        **about: Any,
+    ) -> _F: ...
+    @overload
+    def watch(
+        self,
+        *,
+        features: Callable[..., Any] | None = ...,
+        result: Callable[[Any], Mapping[str, Any]] | None = ...,
+        **about: Any,
+    ) -> Callable[[_F], _F]: ...
+    def watch(
+        self,
+        function: Callable[..., Any] | None = None,
         *,
         features: Callable[..., Any] | None = None,
         result: Callable[[Any], Mapping[str, Any]] | None = None,
