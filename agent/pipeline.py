@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agent import alerting, checkpoint
+from agent.alerting.rules import state_finding
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import CorruptError, RetryableError, SidelightError
@@ -34,7 +35,7 @@ from agent.ingest.server import reason_name
 from agent.ledger import Dial
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
-from agent.records import Batch, Event, Finding, ModelKey, Trace
+from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
@@ -46,6 +47,7 @@ from agent.wire import recorder_pb2 as wire
 
 POLL_SECONDS = 0.05  # how long a lone record may wait to be counted
 SLICE_SECONDS = 0.002  # how long the loop is held at once
+STEADY_WINDOWS = 12  # windows in a row with records, before a silent one is news
 EVENTS_KEPT = 200  # newest events shown in the status
 DEFAULT_WINDOW_SECONDS = 3600.0
 log = logging.getLogger("sidelight.pipeline")
@@ -84,6 +86,7 @@ class Pipeline:
         self.alerts = alerting.AlertBook()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.outbox: list[SpoolRow] = []
+        self._began_ns = clock.now_ns()
         self.applied = 0  # offset counted so far
         self.corrupt = 0  # stored blobs that had to be set aside
         self.durable = True
@@ -168,6 +171,7 @@ class Pipeline:
         if item.kind == "tick":
             for watch in list(self.watches.values()):
                 await self._close_due(watch, item.arrived_ns, item)
+                self._notice_silence(watch, item)
             return
         assert item.model is not None  # noqa: S101 - only ticks have none
         watch = self.watches.get(item.model) or await self._begin(item.model, item.arrived_ns)
@@ -259,21 +263,44 @@ class Pipeline:
                 findings.extend(part)
                 await asyncio.sleep(0)
         findings.extend(self._judge_latency(watch, index))
+        findings.append(state_finding("not_durable", not (self.durable and item.durable), "the state folder cannot be written", index))
+        findings.append(state_finding("no_data", False, "", index))
         watch.findings = tuple(findings)
         watch.window_start_ns = index * series.window_ns
+        changed = self._advance(watch, findings, index, closed.rows, item)
+        if changed or series.learner is not None:
+            self.checkpoint_at = 0.0  # an alert does not wait for the next checkpoint
+        await self._maybe_learned(watch)
+
+    def _advance(self, watch: Watch, findings: Sequence[Finding], index: int, rows: int, item: Accepted) -> bool:
+        """Alerts take one step; what they have to say goes to the outbox. True if they said something."""
+        series = watch.series
+        key, reference = series.key, series.reference
         context = alerting.WindowContext(
-            model=series.key, window=index, start_ns=index * series.window_ns, end_ns=(index + 1) * series.window_ns, rows=closed.rows,
-            share=self._share(series, closed.rows), versions=tuple(sorted(w.series.key.version for w in self.watches.values() if w.series.key.name == series.key.name)),
-            reference_hash=series.reference.hash_text if series.reference else "", offset=item.offset,
-            public=frozenset(f.name for f in series.reference.layout.features if f.public) if series.reference else frozenset(),
+            model=key, window=index, start_ns=index * series.window_ns, end_ns=(index + 1) * series.window_ns, rows=rows,
+            share=self._share(series, rows), versions=tuple(sorted(w.version for w in self.watches if w.name == key.name)),
+            reference_hash=reference.hash_text if reference else "", offset=item.offset,
+            public=frozenset((f.source, f.name) for f in reference.layout.features if f.public) if reference else frozenset(),
         )
         before = self.alerts
         self.alerts, changes = alerting.advance(before, findings, context)
         self._said |= bool(changes) or self.alerts != before
-        self._say(changes, series, f"{item.offset}/{checkpoint.series_id(series.key)}/{index}")
-        if changes or series.learner is not None:
-            self.checkpoint_at = 0.0  # an alert does not wait for the next checkpoint
-        await self._maybe_learned(watch)
+        self._say(changes, series, f"{item.offset}/{checkpoint.series_id(key)}/{index}")
+        return bool(changes)
+
+    def _notice_silence(self, watch: Watch, item: Accepted) -> None:
+        """A window without a record, after a day's half of windows that all had some: the model fell silent.
+
+        Where traffic has gaps of its own, silence says nothing yet; a window the agent did not watch from its start neither.
+        """
+        series = watch.series
+        index = item.arrived_ns // series.window_ns - 1
+        indices = [closed.index for closed in series.recent][-STEADY_WINDOWS:]
+        steady = len(indices) == STEADY_WINDOWS and indices[-1] - indices[0] == STEADY_WINDOWS - 1
+        if not steady or index <= indices[-1] or index * series.window_ns < self._began_ns:
+            return
+        finding = state_finding("no_data", True, f"no record in {index - indices[-1]} windows", index)
+        self._advance(watch, [finding], index, 0, item)
 
     def _say(self, changes: Sequence[alerting.Change], series: Series, prefix: str) -> None:
         events = []
@@ -281,7 +308,8 @@ class Pipeline:
             for source, subject in change.forget:
                 series.forget(source, subject)
             if change.event is not None:
-                event = replace(change.event, key=f"{prefix}/{change.event.key}")
+                key = f"{prefix}/{change.event.key}"
+                event = replace(change.event, key=key, attributes={**change.event.attributes, "sidelight.event.key": key})
                 events.append(event)
                 self.events.append({
                     "name": event.name, "key": event.key, "time": datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(),
@@ -358,7 +386,7 @@ class Pipeline:
         learner = watch.series.learner
         if learner is None:
             return
-        learner.pause(self.alerts.firing(watch.series.key))
+        learner.pause(any(a.state is AlertState.FIRING for a in self.alerts.of(watch.series.key).values()))
         reference = learner.ready
         if reference is not None:
             watch.series.adopt(reference, "learned from traffic")
