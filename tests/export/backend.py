@@ -143,7 +143,7 @@ def retry_info(seconds: float) -> bytes:
 class HttpBackend(Backend):
     """/v1/metrics, /v1/traces, /v1/logs; any other path is the signal `webhook`, its body left as it is."""
 
-    server: asyncio.Server
+    server: asyncio.Server = field(init=False)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self, tls: ssl.SSLContext | None = None) -> str:

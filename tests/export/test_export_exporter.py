@@ -1,0 +1,223 @@
+"""The station as the app sees it: rows for its transactions, metrics, its own health, and what a full disk costs."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from agent import telemetry
+from agent.config import Otel, Settings
+from agent.export import metrics, spool
+from agent.export.console import ConsoleTransport
+from agent.export.destination import UNSET
+from agent.records import ModelKey
+from agent.telemetry import RECORDS, Point
+from tests.export.backend import GrpcBackend, HttpBackend, Say
+from tests.export.scene import RESOURCE, event, scene, trace
+
+
+async def test_without_an_endpoint_nothing_is_spooled(tmp_path: Path) -> None:
+    """No rows, no points, a reason in the status; the exporter runs on."""
+    async with scene(tmp_path, Otel()) as s:
+        assert not any(s.exporter.wants(signal) for signal in spool.SIGNALS)
+        assert s.exporter.rows_for_events([event("a")]) == []
+        assert s.exporter.rows_for_traces([trace()], ModelKey("m"), "1") == []
+        await s.exporter.put_metrics([Point(RECORDS, 1, {})])
+        assert await s.store.run(spool.queued) == {}
+        status = s.exporter.status()
+        assert (status["endpoint"], status["signals"]["logs"]["endpoint"]) == (UNSET, UNSET)
+
+
+async def test_the_same_event_is_stored_once_however_often_it_is_replayed(tmp_path: Path) -> None:
+    """Rows are a function of the events: the same keys, so the transaction of a replay adds nothing."""
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint="http://127.0.0.1:1"), run=False) as s:
+        for _ in range(3):
+            await s.tell("a", "b")
+            await s.put(s.exporter.rows_for_traces([trace()], ModelKey("m"), "offset"))
+        await s.exporter.count()
+        assert (s.of("logs").produced, s.of("traces").produced) == (2, 1)
+        await s.assert_law()
+
+
+async def test_large_batches_of_spans_are_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row above the limit, every span in one of them."""
+    monkeypatch.setattr(metrics, "REQUEST_BYTES_MAX", 2_000)
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint="http://127.0.0.1:1"), run=False) as s:
+        rows = s.exporter.rows_for_traces([trace(str(n)) for n in range(50)], ModelKey("m"), "offset")
+        assert max(len(row.payload) for row in rows) <= 2_000
+        assert sum(row.items for row in rows) == 50
+        assert len({row.key for row in rows}) == len(rows) > 1
+
+
+async def test_the_exporter_reports_on_itself(tmp_path: Path) -> None:
+    """Its points carry delivered, rejected and dropped items by signal, the spool's size and its limit."""
+    backend = HttpBackend()
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint=await backend.start())) as s:
+        backend.says("logs", Say(400))
+        await s.tell("bad", "good")
+        await s.until_settled("logs", 2)
+        found = {
+            (p.metric.name, p.attributes.get("sidelight.signal"), p.attributes.get("sidelight.outcome")): p.value
+            for p in s.exporter.points()
+        }
+        assert found["sidelight.export.items", "logs", "delivered"] == 1
+        assert found["sidelight.export.items", "logs", "rejected"] == 1
+        assert found["sidelight.spool.items", "logs", None] == 0
+        assert found["sidelight.spool.limit", None, None] == Settings().spool_bytes_max
+        assert {point.metric.name for point in s.exporter.points()} <= set(telemetry.CATALOGUE)
+        assert all(set(p.attributes) <= set(p.metric.attributes) for p in s.exporter.points())
+        assert s.exporter.status()["signals"]["logs"]["delivered"] == 1
+    await backend.stop()
+
+
+async def test_a_spool_over_its_limit_is_trimmed_while_the_backend_is_down(tmp_path: Path) -> None:
+    """Bytes stay within the limit, what goes is counted by reason, alerts' events stay; age is bounded likewise."""
+    settings = Settings(spool_bytes_max=1 << 20)
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint="http://127.0.0.1:1"), settings) as s:
+        noise = random.Random(1)
+        for number in range(12):
+            s.clock.turn(15)
+            await s.exporter.put_metrics([
+                Point(RECORDS, noise.random(), {"sidelight.outcome": noise.randbytes(64).hex()}) for _ in range(2_000)
+            ])
+            await s.tell(f"event {number}")
+        await s.until(lambda: s.of("metrics").produced == 24_000 and bool(s.of("metrics").dropped))
+        await s.assert_law()
+        assert sum(s.of(signal).queued_bytes for signal in spool.SIGNALS) <= 1 << 20
+        assert set(s.of("metrics").dropped) == {"spool_full"}
+        assert (s.of("logs").queued, dict(s.of("logs").dropped)) == (12, {})
+        s.clock.turn(90_000)
+        s.exporter.wake()
+        await s.until(lambda: not s.of("logs").queued)
+        assert dict(s.of("logs").dropped) == {"too_old": 12}
+        await s.assert_law()
+
+
+async def test_a_store_that_cannot_be_written_costs_one_export_and_is_counted(tmp_path: Path) -> None:
+    """The disk is full: the points are dropped with the reason `store`, and the law holds."""
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint="http://127.0.0.1:1"), run=False) as s:
+        await s.store.run(lambda db: db.execute("PRAGMA query_only=1") and None)
+        await s.exporter.put_metrics([Point(RECORDS, 1, {}), Point(RECORDS, 2, {"sidelight.outcome": "kept"})])
+        await s.store.run(lambda db: db.execute("PRAGMA query_only=0") and None)
+        assert dict(s.of("metrics").dropped) == {"store": 2}
+        assert s.of("metrics").last_error
+        await s.assert_law()
+
+
+async def test_a_store_that_fails_after_delivery_does_not_send_twice(tmp_path: Path) -> None:
+    """The answer is kept until it can be written down; only then comes the next request."""
+    backend = GrpcBackend()
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint=await backend.start())) as s:
+        await s.put(s.exporter.rows_for_events([event("one"), event("two")]))
+        await s.store.run(lambda db: db.execute("PRAGMA query_only=1") and None)
+        s.exporter.wake()
+        await s.until(lambda: len(s.pauses) >= 3)
+        assert len(backend.got) == 1
+        await s.store.run(lambda db: db.execute("PRAGMA query_only=0") and None)
+        await s.until_settled("logs", 2)
+        await s.assert_law()
+    await backend.stop()
+    assert backend.bodies() == ["one", "two"]
+
+
+async def test_the_console_prints_one_request_a_line(tmp_path: Path) -> None:
+    """OTLP's JSON: ids in hex, enumerations as numbers."""
+    async with scene(tmp_path, Otel(traces_exporter="console"), run=False) as s:
+        (row,) = s.exporter.rows_for_traces([trace()], ModelKey("m"), "1")
+        assert s.of("traces").endpoint == "stdout"
+    out = io.StringIO()
+    await ConsoleTransport("traces", out).send(row.payload)
+    (line,) = out.getvalue().splitlines()
+    (span,) = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert (span["traceId"], span["parentSpanId"], span["kind"]) == (
+        "0102030405060708090a0b0c0d0e0f10", "0102030405060708", 1)
+
+
+async def test_whatever_the_backend_does_the_books_balance(tmp_path: Path) -> None:
+    """Two hundred answers drawn at random, over two lives of the exporter: the law holds, order is kept."""
+    chance, backend = random.Random(7), GrpcBackend()
+    answers = [Say(), Say(), Say("UNAVAILABLE"), Say("INVALID_ARGUMENT"), Say(rejected=1), Say("RESOURCE_EXHAUSTED")]
+    backend.says("logs", *(chance.choice(answers) for _ in range(200)))
+    otel = Otel(exporter_otlp_endpoint=await backend.start())
+    delivered = rejected = 0
+    for life in range(2):
+        async with scene(tmp_path, otel) as s:
+            await s.tell(*(f"{life}{n:03}" for n in range(60)))
+            await s.until(lambda so=s: so.of("logs").queued < 30 <= so.of("logs").produced)
+            await s.assert_law()
+            delivered, rejected = delivered + s.of("logs").delivered, rejected + s.of("logs").rejected
+    async with scene(tmp_path, otel) as s:
+        await s.until(lambda: s.of("logs").queued == 0)
+        await s.assert_law()
+        delivered, rejected = delivered + s.of("logs").delivered, rejected + s.of("logs").rejected
+    await backend.stop()
+    assert rejected > 0
+    assert backend.bodies() == sorted(backend.bodies())
+    assert len(set(backend.bodies())) <= 120 <= delivered + rejected + 2
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An authority with one certificate for 127.0.0.1, used by both sides."""
+    folder = tmp_path_factory.mktemp("tls")
+    run: Any = lambda *parts: subprocess.run(["openssl", *parts], check=True, capture_output=True, cwd=folder)  # noqa: E731
+    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key",
+        "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2")
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "own.key",
+        "-out", "own.csr", "-subj", "/CN=127.0.0.1")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    run("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+        "-extfile", "names", "-out", "own.pem")
+    return {name: str(folder / name) for name in ("ca.pem", "own.pem", "own.key")}
+
+
+@asynccontextmanager
+async def _secured(kind: str, files: dict[str, str]) -> AsyncIterator[tuple[GrpcBackend | HttpBackend, str]]:
+    if kind == "grpc":
+        backend: GrpcBackend | HttpBackend = GrpcBackend()
+        chain = Path(files["own.key"]).read_bytes(), Path(files["own.pem"]).read_bytes()
+        authority = Path(files["ca.pem"]).read_bytes()
+        assert isinstance(backend, GrpcBackend)
+        await backend.start(grpc.ssl_server_credentials([chain], authority, require_client_auth=True))
+    else:
+        import ssl
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files["ca.pem"])
+        context.load_cert_chain(files["own.pem"], files["own.key"])
+        context.verify_mode = ssl.CERT_REQUIRED
+        backend = HttpBackend()
+        await backend.start(context)
+    try:
+        yield backend, f"https://127.0.0.1:{backend.port}"
+    finally:
+        await backend.stop()
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_mutual_tls(tmp_path: Path, authority: dict[str, str], kind: str) -> None:
+    """With the authority and a certificate of its own the agent is let in; without them it keeps trying."""
+    async with _secured(kind, authority) as (backend, endpoint):
+        options: dict[str, Any] = {
+            "exporter_otlp_endpoint": endpoint, "exporter_otlp_protocol": "grpc" if kind == "grpc" else "http/protobuf",
+        }
+        async with scene(tmp_path, Otel(**options)) as s:
+            await s.tell("one")
+            await s.until(lambda: len(s.pauses) >= 1)
+            assert s.of("logs").queued == 1
+        options |= {
+            "exporter_otlp_certificate": authority["ca.pem"], "exporter_otlp_client_key": authority["own.key"],
+            "exporter_otlp_client_certificate": authority["own.pem"],
+        }
+        async with scene(tmp_path, Otel(**options)) as s:
+            await s.until_settled("logs", 1)
+    assert backend.bodies() == ["one"]
+    assert RESOURCE == backend.taken[0].message.resource_logs[0].resource
