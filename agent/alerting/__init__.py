@@ -1,0 +1,1 @@
+"""Findings to alerts: pure, one alert per cause and series."""

@@ -1,0 +1,79 @@
+"""Which findings are the cause and which its echo. Muted findings keep their figures and lose their alarm.
+
+    hard fault (type, missing, NaN) of x     -> x's drift is its echo
+    x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
+                                             -> else the echo of x's drift: the world moved, and some values with it
+    predictions drift under a broken pipeline -> a consequence of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.alerting.book import Watched
+from agent.alerting.rules import AMBIGUOUS_CHECKS, BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, rule_of
+from agent.records import Finding, Verdict
+
+# A quarter of all values outside anything the reference held is no season and no fashion, but another unit or coding.
+SHARE_MAX = 0.25
+# Total variation inside the known range, beyond chance: a shift of a quarter σ (0.1 of a normal's mass changes bins).
+INSIDE_MIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """findings: as they came, echoes muted; consequences: drifted outputs that belong to the broken pipeline."""
+
+    findings: tuple[Finding, ...]
+    consequences: tuple[Finding, ...]
+
+
+def explain(
+    findings: Sequence[Finding], broken: frozenset[Watched], drifting: frozenset[Watched], active: frozenset[str]
+) -> Explained:
+    """broken: values at fault in a live broken_pipeline; drifting: those in a live data or prediction drift.
+
+    active: names of the series' live alerts.
+    """
+    drifted = drifting | {_watched(f) for f in findings if f.alarms and f.check == "drift"}
+    firmly = broken | {_watched(f) for f in findings if _cause(f) == BROKEN_PIPELINE and not _echo_of_drift(f)}
+    first = [
+        _mute(f, "the value itself drifted") if _echo_of_drift(f) and _watched(f) in drifted - firmly else f
+        for f in findings
+    ]
+    faulty = broken | {_watched(f) for f in first if _cause(f) == BROKEN_PIPELINE}
+    pipeline = bool(faulty) or BROKEN_PIPELINE in active
+    attached = pipeline and PREDICTION_DRIFT not in active
+    found, consequences = [], []
+    for f in first:
+        cause = _cause(f)
+        if cause in (DATA_DRIFT, PREDICTION_DRIFT) and _watched(f) in faulty:
+            found.append(_mute(f, "its values are at fault"))
+        elif cause == PREDICTION_DRIFT and attached:
+            consequences.append(f)
+            found.append(_mute(f, "the pipeline before it is broken"))
+        else:
+            found.append(f)
+    return Explained(tuple(found), tuple(consequences))
+
+
+def _cause(finding: Finding) -> str:
+    """The alert a finding alarms for; empty: none."""
+    rule = rule_of(finding) if finding.alarms else None
+    return rule.name if rule else ""
+
+
+def _echo_of_drift(finding: Finding) -> bool:
+    """Whether an alarm could be the fringe of a distribution that moved as a whole."""
+    inside = finding.distances.get("inside_change", 0.0)
+    return finding.alarms and finding.check in AMBIGUOUS_CHECKS and finding.effect < SHARE_MAX and inside >= INSIDE_MIN
+
+
+def _mute(finding: Finding, why: str) -> Finding:
+    said = f"{why}; {finding.reason}" if finding.reason else why
+    return replace(finding, verdict=Verdict.MUTED, reason=said)
+
+
+def _watched(finding: Finding) -> Watched:
+    return finding.source, finding.subject

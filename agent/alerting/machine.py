@@ -1,0 +1,197 @@
+"""One window's findings to changes of alerts: pending -> firing -> resolved.
+
+A value is good or bad by its newest windows, never by what a long horizon still remembers; it leaves its alert after
+`healthy_windows` good closes in a row, and the alert ends when its last value has left. What cannot be judged in a
+window (no rows, still learning, muted) is neither: everything stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from agent.alerting.book import Alert, AlertBook, Change, Subject, Watched, WindowContext
+from agent.alerting.explain import Explained, explain
+from agent.alerting.rules import BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, RULES, Rule, rule_of
+from agent.alerting.wording import FIRING, RESOLVED, UPDATED, beside, event, ranked, subject_of
+from agent.records import AlertState, Finding, ModelKey, Verdict
+
+NEWEST_P_GOOD = 0.01  # a drift whose newest windows are this usual is over; far above any alarm's α: no flapping
+NEWEST_EFFECT_GOOD = 0.01  # the drift floor (statistics.md, point 6)
+SEVERITIES = ("INFO", "WARN", "ERROR")
+_BLIND = frozenset(
+    {Verdict.NOT_ENOUGH_ROWS, Verdict.NO_DATA, Verdict.NO_REFERENCE, Verdict.LEARNING, Verdict.REFERENCE_TOO_SHORT}
+)
+
+
+class Health(Enum):
+    """What one window says of one value under alert."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+def explained(book: AlertBook, findings: Sequence[Finding], model: ModelKey) -> tuple[Finding, ...]:
+    """The findings as they should be shown: echoes of another fault muted. What `advance` goes by."""
+    return _explain(book, findings, model).findings
+
+
+def advance(book: AlertBook, findings: Sequence[Finding], context: WindowContext) -> tuple[AlertBook, list[Change]]:
+    """The book after one close of one series, and what changed, in the order of the rules.
+
+    findings: all of this close, of this series. The same input gives the same events, keys included.
+    """
+    live = book.of(context.model)
+    told = _explain(book, findings, context.model)
+    close = _Close(context, {(f.check, f.source, f.subject): f for f in told.findings}, beside(findings))
+    kept: list[Alert] = []
+    for rule in RULES:
+        bad = [f for f in told.findings if f.alarms and rule_of(f) is rule]
+        consequences = told.consequences if rule.name == BROKEN_PIPELINE else ()
+        alert = live.get(rule.name)
+        if alert is None:
+            after = _begin(rule, bad, consequences, close)
+        else:
+            after = _go_on(rule, alert, bad, consequences, close)
+        if after is not None:
+            kept.append(after)
+    return book.replaced(context.model, kept), close.changes
+
+
+def supersede(
+    book: AlertBook, key: ModelKey, context: WindowContext, reason: str = "superseded by another version"
+) -> tuple[AlertBook, list[Change]]:
+    """Ends every alert of a series that is no longer watched. context: the moment; nothing is to be forgotten."""
+    changes: list[Change] = []
+    for alert in book.of(key).values():
+        if alert.state is AlertState.FIRING:
+            said = event(RESOLVED, alert, context, len(changes), reason)
+            changes.append(Change(alert.name, key, said))
+    return book.replaced(key, ()), changes
+
+
+@dataclass(slots=True)
+class _Close:
+    """What the steps of one close share. changes: grows with each."""
+
+    context: WindowContext
+    findings: Mapping[tuple[str, int, str], Finding]
+    beside: Mapping[Watched, str]
+    changes: list[Change] = field(default_factory=list)
+
+    def subject(self, finding: Finding) -> Subject:
+        watched = (finding.source, finding.subject)
+        return subject_of(finding, self.context, self.beside.get(watched, "") if finding.check == "drift" else "")
+
+    def say(self, name: str, alert: Alert, why: str = "", forget: Sequence[Watched] = ()) -> None:
+        number = sum(change.event is not None for change in self.changes)
+        said = event(name, alert, self.context, number, why)
+        self.changes.append(Change(alert.name, alert.model, said, tuple(forget)))
+
+    def forget(self, alert: Alert, watched: Sequence[Watched]) -> None:
+        if watched:
+            self.changes.append(Change(alert.name, alert.model, None, tuple(watched)))
+
+
+def _explain(book: AlertBook, findings: Sequence[Finding], model: ModelKey) -> Explained:
+    live = book.of(model)
+    broken = live[BROKEN_PIPELINE].watched if BROKEN_PIPELINE in live else frozenset()
+    drifting = frozenset(w for name in (DATA_DRIFT, PREDICTION_DRIFT) if name in live for w in live[name].watched)
+    return explain(findings, broken, drifting, frozenset(live))
+
+
+def _begin(rule: Rule, bad: Sequence[Finding], consequences: Sequence[Finding], close: _Close) -> Alert | None:
+    if not bad:
+        return None
+    context = close.context
+    # A finding speaks of at most its own horizon, whatever its first_window says.
+    first = min(min(max(f.first_window, context.window - f.horizon + 1), context.window) for f in bad)
+    since_ns = context.start_ns - (context.window - first) * (context.end_ns - context.start_ns)
+    state = AlertState.PENDING if rule.pending_windows else AlertState.FIRING
+    alert = _with(rule, Alert(rule.name, context.model, state, "INFO", first, since_ns),
+                  [close.subject(f) for f in bad], [close.subject(f) for f in consequences])  # fmt: skip
+    if state is AlertState.FIRING:
+        close.say(FIRING, alert)
+    return alert
+
+
+def _go_on(
+    rule: Rule, alert: Alert, bad: Sequence[Finding], consequences: Sequence[Finding], close: _Close
+) -> Alert | None:
+    known = {subject.id for subject in alert.subjects}
+    healths = {subject.id: _health(rule, subject, close) for subject in alert.subjects}
+    subjects = [_refreshed(subject, healths[subject.id], close) for subject in alert.subjects]
+    joined = [close.subject(f) for f in bad if (f.check, f.source, f.subject) not in known]
+    left = [*(s for s in subjects if s.healthy < rule.healthy_windows), *joined]
+    if alert.state is AlertState.PENDING:
+        return _wait(rule, alert, left, bool(bad) or Health.BAD in healths.values(), close)
+    moved = {subject.watched for subject in alert.consequences}
+    new = [close.subject(f) for f in consequences if (f.source, f.subject) not in moved]
+    after = _with(rule, alert, left, [*alert.consequences, *new])
+    gone = _gone(rule, alert, left)
+    if not left:
+        close.say(RESOLVED, alert, _good(rule), list(dict.fromkeys([*gone, *(s.watched for s in after.consequences)])))
+        return None
+    close.forget(after, gone)
+    if joined or new:
+        close.say(UPDATED, after, ", ".join(dict.fromkeys(s.name or s.check for s in ranked([*joined, *new]))))
+    return after
+
+
+def _good(rule: Rule) -> str:
+    return "1 good window" if rule.healthy_windows == 1 else f"{rule.healthy_windows} good windows in a row"
+
+
+def _wait(rule: Rule, alert: Alert, left: Sequence[Subject], bad: bool, close: _Close) -> Alert | None:
+    """A pending alert: one bad close nearer to firing, or nothing at all any more. Its good close ends it unsaid."""
+    if not left or (not bad and any(subject.healthy for subject in left)):
+        return None
+    after = _with(rule, replace(alert, bad_windows=alert.bad_windows + bad), left, ())
+    if after.bad_windows <= rule.pending_windows:
+        return after
+    after = replace(after, state=AlertState.FIRING)
+    close.say(FIRING, after)
+    return after
+
+
+def _with(rule: Rule, alert: Alert, subjects: Sequence[Subject], consequences: Sequence[Subject]) -> Alert:
+    """With these subjects, worst first; the severity only rises while an alert lives."""
+    order = ranked(subjects)
+    found = (rule.severity(float("nan") if s.effect is None else s.effect) for s in order)
+    severity = max((alert.severity, *found), key=SEVERITIES.index)
+    return replace(alert, subjects=order, consequences=ranked(consequences), severity=severity)
+
+
+def _health(rule: Rule, subject: Subject, close: _Close) -> Health:
+    if rule.needs_rows and not close.context.rows:
+        return Health.UNKNOWN
+    finding = close.findings.get(subject.id)
+    if finding is None:
+        return Health.GOOD
+    if finding.verdict is Verdict.MUTED:
+        return Health.UNKNOWN
+    p, effect = (finding.distances.get(name, float("nan")) for name in ("newest_p", "newest_effect"))
+    if p > NEWEST_P_GOOD or effect < NEWEST_EFFECT_GOOD:
+        return Health.GOOD
+    if p <= NEWEST_P_GOOD or finding.alarms:
+        return Health.BAD
+    return Health.UNKNOWN if finding.verdict in _BLIND else Health.GOOD
+
+
+def _refreshed(subject: Subject, health: Health, close: _Close) -> Subject:
+    if health is Health.UNKNOWN:
+        return subject
+    if health is Health.GOOD:
+        return replace(subject, healthy=subject.healthy + 1)
+    finding = close.findings[subject.id]
+    return close.subject(finding) if finding.alarms else replace(subject, healthy=0)
+
+
+def _gone(rule: Rule, alert: Alert, left: Sequence[Subject]) -> list[Watched]:
+    """Values that left the alert with this close, whose closed windows must be forgotten."""
+    if not rule.forgets:
+        return []
+    here = {subject.watched for subject in left}
+    return list(dict.fromkeys(s.watched for s in alert.subjects if s.watched not in here))

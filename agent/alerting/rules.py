@@ -1,0 +1,106 @@
+"""The table of alerts: which findings make one, when it fires, when it ends, and what to look at next.
+
+`docs/runbook.md` has a section for each row; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.records import Finding, Source, Verdict
+
+INPUTS = frozenset({Source.FEATURE})
+OUTPUTS = frozenset({Source.PREDICTION, Source.SCORE})
+ANY = frozenset(Source)
+
+BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT = "broken_pipeline", "data_drift", "prediction_drift"
+LATENCY, NOT_DURABLE, NO_DATA = "latency", "not_durable", "no_data"
+
+QUALITY_CHECKS = frozenset({"type_mismatch", "missing", "out_of_range", "new_category", "not_finite"})
+# A world that moved can cause these two; nothing but a broken pipeline causes the others.
+AMBIGUOUS_CHECKS = frozenset({"out_of_range", "new_category"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One alert.
+
+    checks, sources: the findings that count for it. pending_windows: bad closes to wait before it fires; 0 where the
+    check is calibrated, whose one alarm is already as rare as was asked. healthy_windows: good closes in a row that
+    end it. warn_effect, error_effect: severity by the largest effect, in the checks' unit; under warn it is INFO.
+    title: for the message. next_step: one sentence, what to look at first. forgets: its values' closed windows are
+    emptied when it ends, so that pooled horizons start anew. needs_rows: an empty window is neither good nor bad.
+    """
+
+    name: str
+    checks: frozenset[str]
+    sources: frozenset[Source]
+    title: str
+    next_step: str
+    warn_effect: float
+    error_effect: float
+    pending_windows: int = 0
+    healthy_windows: int = 2
+    forgets: bool = False
+    needs_rows: bool = True
+
+    @property
+    def runbook(self) -> str:
+        """Where the runbook speaks of it."""
+        return f"docs/runbook.md#{self.name.replace('_', '-')}"
+
+    def severity(self, effect: float) -> str:
+        """INFO, WARN or ERROR. An effect nobody measured (NaN) is at least a warning."""
+        if effect >= self.error_effect:
+            return "ERROR"
+        return "INFO" if effect < self.warn_effect else "WARN"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        BROKEN_PIPELINE, QUALITY_CHECKS, ANY - {Source.LATENCY}, "broken pipeline",
+        "Look at the last change to the code or feed that fills the features named, not at the model.",
+        warn_effect=0.0, error_effect=0.25, forgets=True,  # shares: a quarter of a feature gone is gone
+    ),
+    Rule(
+        DATA_DRIFT, frozenset({"drift"}), INPUTS, "data drift",
+        "Ask what happened in the world or upstream at the first bad window; look at the highest ranked feature first.",
+        warn_effect=0.1, error_effect=0.25, forgets=True,  # corrected PSI: clear, large (statistics.md, point 6)
+    ),
+    Rule(
+        PREDICTION_DRIFT, frozenset({"drift"}), OUTPUTS, "prediction drift",
+        "See whether inputs drifted too; if not, look at the model's deployment, its threshold, its features' order.",
+        warn_effect=0.1, error_effect=0.25, forgets=True,
+    ),
+    Rule(
+        LATENCY, frozenset({"latency", "latency_objective"}), frozenset({Source.LATENCY}), "slow predictions",
+        "Look at CPU, memory and GPU of the model's container and at its traffic since the first bad window.",
+        warn_effect=1.0, error_effect=3.0,  # ratios: three times slower breaks callers' timeouts
+    ),
+    Rule(
+        NOT_DURABLE, frozenset({"not_durable"}), ANY, "records are not on disk",
+        "Free or enlarge the agent's state volume: what arrives now is lost if the agent dies.",
+        warn_effect=0.0, error_effect=0.0, healthy_windows=1, needs_rows=False,
+    ),
+    Rule(
+        NO_DATA, frozenset({"no_data"}), ANY, "no data",
+        "Check that the model server runs and that its client reaches the agent's socket.",
+        warn_effect=0.0, error_effect=2.0, pending_windows=1, healthy_windows=1, needs_rows=False,
+    ),
+)  # fmt: skip
+BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
+
+
+def rule_of(finding: Finding) -> Rule | None:
+    """The alert a finding counts for; None: it is shown, and alerts nobody."""
+    for rule in RULES:
+        if finding.check in rule.checks and finding.source in rule.sources:
+            return rule
+    return None
+
+
+def state_finding(check: str, broken: bool, reason: str, window: int) -> Finding:
+    """A finding about the agent or its traffic as a whole: `not_durable`, `no_data`. The reason must hold no value."""
+    verdict = Verdict.ALARM if broken else Verdict.WITHIN_NOISE
+    return Finding(check, "", Source.FEATURE, verdict, effect=float(broken), first_window=window, reason=reason)
