@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from agent import config
+from agent.export import resource
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
@@ -136,8 +137,10 @@ def test_resource_attributes_use_variables_that_come_before(sidecar: Yaml) -> No
     attributes = _values(sidecar)["OTEL_RESOURCE_ATTRIBUTES"]
     before = names[: names.index("OTEL_RESOURCE_ATTRIBUTES")]
     assert set(re.findall(r"\$\((\w+)\)", attributes)) <= set(before)
-    keys = {pair.partition("=")[0] for pair in attributes.split(",")}
-    assert {"service.instance.id", "k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.node.name"} <= keys
+    found = resource.given(re.sub(r"\$\((\w+)\)", lambda name: name[1].lower(), attributes))
+    assert {"k8s.namespace.name", "k8s.node.name", "sidelight.model.cpu.limit_millicores"} <= set(found)
+    assert found["service.instance.id"] == "k8s_pod_uid.sidelight"
+    assert found["k8s.pod.name"] == "k8s_pod_name"
     assert re.search(r"\s", attributes) is None
 
 
