@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import collectors
-from agent import alerting
+from agent.alerting import book
 from agent.clock import Clock, SystemClock
 from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
@@ -129,7 +129,7 @@ class App:
 
     def _points(self) -> list[Any]:
         return [
-            *self.reporting.points(), *alerting.points(self.pipeline.alerts), *self.collecting.points(), *self.exporter.points(),
+            *self.reporting.points(), *book.points(self.pipeline.alerts), *self.collecting.points(), *self.exporter.points(),
         ]
 
     async def _ticks(self) -> None:
@@ -165,7 +165,7 @@ class App:
                 "checkpoint_seconds": self.pipeline.checkpoint_seconds, "clock_skew_seconds": self.admission.skew_seconds,
                 "offset": self.pipeline.applied, "pid": os.getpid(),
             },
-            "models": self.reporting.models(), "clients": self.reporting.clients(), "alerts": alerting.shown(self.pipeline.alerts),
+            "models": self.reporting.models(), "clients": self.reporting.clients(), "alerts": self.reporting.alerts(),
             "events": list(self.pipeline.events), "export": self.exporter.status(), "collectors": self.collecting.status(),
             "messages": {reason_name(reason): count for reason, count in self.admission.refused_messages.items()},
             "hint": self.reporting.hint(),

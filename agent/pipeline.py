@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from agent import alerting, checkpoint
+from agent import checkpoint
+from agent.alerting.book import AlertBook, Change, WindowContext
+from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import state_finding
 from agent.clock import Clock
 from agent.config import Settings
@@ -83,7 +85,7 @@ class Pipeline:
         self._journal, self._queue, self._clients = journal, queue, clients
         self._outlet = outlet
         self.watches: dict[ModelKey, Watch] = {}
-        self.alerts = alerting.AlertBook()
+        self.alerts = AlertBook()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.outbox: list[SpoolRow] = []
         self._began_ns = clock.now_ns()
@@ -265,28 +267,47 @@ class Pipeline:
         findings.extend(self._judge_latency(watch, index))
         findings.append(state_finding("not_durable", not (self.durable and item.durable), "the state folder cannot be written", index))
         findings.append(state_finding("no_data", False, "", index))
-        watch.findings = tuple(findings)
+        watch.findings = explained(self.alerts, findings, series.key)
         watch.window_start_ns = index * series.window_ns
         changed = self._advance(watch, findings, index, closed.rows, item)
+        changed |= self._supersede_others(watch, index, item)
         if changed or series.learner is not None:
             self.checkpoint_at = 0.0  # an alert does not wait for the next checkpoint
         await self._maybe_learned(watch)
 
     def _advance(self, watch: Watch, findings: Sequence[Finding], index: int, rows: int, item: Accepted) -> bool:
         """Alerts take one step; what they have to say goes to the outbox. True if they said something."""
-        series = watch.series
+        before = self.alerts
+        self.alerts, changes = advance(before, findings, self._context(watch.series, index, rows, item))
+        self._said |= bool(changes) or self.alerts != before
+        self._say(changes, watch.series, f"{item.offset}/{checkpoint.series_id(watch.series.key)}/{index}")
+        return bool(changes)
+
+    def _context(self, series: Series, index: int, rows: int, item: Accepted) -> WindowContext:
         key, reference = series.key, series.reference
-        context = alerting.WindowContext(
+        return WindowContext(
             model=key, window=index, start_ns=index * series.window_ns, end_ns=(index + 1) * series.window_ns, rows=rows,
             share=self._share(series, rows), versions=tuple(sorted(w.version for w in self.watches if w.name == key.name)),
             reference_hash=reference.hash_text if reference else "", offset=item.offset,
             public=frozenset((f.source, f.name) for f in reference.layout.features if f.public) if reference else frozenset(),
         )
-        before = self.alerts
-        self.alerts, changes = alerting.advance(before, findings, context)
-        self._said |= bool(changes) or self.alerts != before
-        self._say(changes, series, f"{item.offset}/{checkpoint.series_id(key)}/{index}")
-        return bool(changes)
+
+    def _supersede_others(self, watch: Watch, index: int, item: Accepted) -> bool:
+        """A version that got nothing for a whole window in which this one did was switched off: its alerts end."""
+        began_ns, said = index * watch.series.window_ns, False
+        for other in self.watches.values():
+            key, own = other.series.key, watch.series.key
+            silent = max(other.series.newest_ns, 0) < began_ns if self._event_time else other.series.last_seen_ns < began_ns
+            if key == own or (key.name, key.role, key.tenant) != (own.name, own.role, own.tenant) or not silent or not self.alerts.of(key):
+                continue
+            reason = f"superseded by version {own.version}"
+            self.alerts, changes = supersede(self.alerts, key, self._context(other.series, index, 0, item), reason)
+            other.series.recent.clear()
+            other.series.revision += 1
+            self._said = True
+            self._say(changes, other.series, f"{item.offset}/{checkpoint.series_id(key)}/{index}/superseded")
+            said |= bool(changes)
+        return said
 
     def _notice_silence(self, watch: Watch, item: Accepted) -> None:
         """A window without a record, after a day's half of windows that all had some: the model fell silent.
@@ -302,7 +323,7 @@ class Pipeline:
         finding = state_finding("no_data", True, f"no record in {index - indices[-1]} windows", index)
         self._advance(watch, [finding], index, 0, item)
 
-    def _say(self, changes: Sequence[alerting.Change], series: Series, prefix: str) -> None:
+    def _say(self, changes: Sequence[Change], series: Series, prefix: str) -> None:
         events = []
         for change in changes:
             for source, subject in change.forget:
@@ -460,7 +481,7 @@ class Pipeline:
                 self.corrupt += 1
                 log.warning("state_blob_set_aside key=%s error=%s", key, error)
         alerts, events = get(db, "alerts"), get(db, "events")
-        self.alerts = alerting.AlertBook.from_json(alerts.decode()) if alerts else alerting.AlertBook()
+        self.alerts = AlertBook.from_json(alerts.decode()) if alerts else AlertBook()
         self.events.extend(json.loads(events) if events else [])
         return meta
 

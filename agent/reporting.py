@@ -140,6 +140,18 @@ class Reporting:
             "trained_at": _iso(series.trained_at_ns),
         }
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Pending and firing alerts, and what was last said of each."""
+        bodies = {(e["attributes"].get("sidelight.alert.name"), e["attributes"].get("sidelight.model.version")): e["body"] for e in self._pipeline.events}
+        return [
+            {
+                "name": a.name, "model": a.model.name, "version": a.model.version, "severity": a.severity, "state": a.state.value,
+                "since": _iso(a.since_ns), "subjects": [s.name for s in a.subjects],
+                "summary": bodies.get((a.name, a.model.version), ""),
+            }
+            for a in self._pipeline.alerts.alerts
+        ]
+
     def _rate(self, series: Series) -> float:
         """Predictions a second, over the time between two looks at least a second apart."""
         now, kept, name = self._clock.monotonic(), series.counters["kept"], str(series.key)

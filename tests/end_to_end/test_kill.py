@@ -1,0 +1,140 @@
+"""Crash safety: the agent is killed at random moments under load, and what it knows afterwards is compared with an agent
+that was never killed."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from agent.export.spool import unpack
+from agent.wire import recorder_pb2 as wire
+from agent.wire import state_pb2 as state
+from tests.end_to_end import stream
+from tests.end_to_end.harness import AgentProcess, free_port
+
+SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "errors")
+
+
+def options(folder: Path) -> dict[str, str]:
+    """Event time, and a backend that nobody is: everything the agent would send stays in its spool, to be looked at."""
+    return {
+        "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"), "SIDELIGHT_TIME": "event", "SIDELIGHT_CHECKPOINT_SECONDS": "0.3",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none",
+    }
+
+
+class Sender(threading.Thread):
+    """Sends the stream in order, one message in flight, each until it is acknowledged."""
+
+    def __init__(self, agent: AgentProcess) -> None:
+        super().__init__(daemon=True)
+        self._agent, self._ending = agent, threading.Event()
+        self.sent = 0
+        self.duplicates = 0
+        self.accepted = 0
+
+    def run(self) -> None:
+        with grpc.insecure_channel(f"unix:{self._agent.socket}", [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 50)]) as channel:
+            call = channel.unary_unary("/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString)
+            while not self._ending.is_set():
+                raw = stream.message(self.sent).SerializeToString()
+                answer = self._deliver(call, raw)
+                assert answer.durable
+                self.duplicates += answer.duplicate
+                self.accepted += answer.accepted
+                self.sent += 1
+
+    def _deliver(self, call: Any, raw: bytes) -> wire.RecordResponse:
+        while True:
+            try:
+                answer: wire.RecordResponse = call(raw, timeout=5, wait_for_ready=True)
+                return answer
+            except grpc.RpcError:
+                time.sleep(0.005)
+
+    def end(self) -> None:
+        """Returns when the message in flight is acknowledged."""
+        self._ending.set()
+        self.join(timeout=60)
+        assert not self.is_alive()
+
+
+def knows(folder: Path) -> dict[str, Any]:
+    """What a stopped agent's state folder says: counters, counts, windows, alerts, and what it has to say."""
+    with sqlite3.connect(folder / "state" / "state.db") as db:
+        blobs = dict(db.execute("SELECT key, body FROM blob"))
+        payloads = [row[0] for row in db.execute("SELECT payload FROM spool WHERE signal = 'logs' ORDER BY id")]
+    series = next(state.Series.FromString(body) for key, body in blobs.items() if key.startswith("series/"))
+    said: Counter[tuple[str, str, str]] = Counter()
+    for payload in payloads:
+        record = ExportLogsServiceRequest.FromString(unpack(payload)).resource_logs[0].scope_logs[0].log_records[0]
+        attributes = {a.key: str(a.value).strip() for a in record.attributes if a.key != "sidelight.event.key"}
+        said[(record.event_name, record.body.string_value, repr(sorted(attributes.items())))] += 1
+    return {
+        "counters": {name: int(series.counters.values.get(name, 0)) for name in SENDER_COUNTERS},
+        "total": bytes(series.total), "latency": bytes(series.latency),
+        "closed": {key: body for key, body in blobs.items() if key.startswith("closed/")},
+        "alerts": blobs.get("alerts"), "said": said,
+    }
+
+
+def killed(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], int]:
+    """One agent killed `kills` times under load; what it knows in the end, and how many messages it was sent."""
+    random_moment = random.Random(seed)
+    stream.reference(folder / "loan.sidelight")
+    agent = AgentProcess(folder, **options(folder)).start()
+    sender = Sender(agent)
+    sender.start()
+    for number in range(kills):
+        # Some kills come while the agent still starts and replays, most while it counts, checkpoints and closes windows.
+        ready = number % 5 != 4
+        if ready:
+            agent.wait_ready()
+        time.sleep(random_moment.uniform(0.0, 0.6))
+        agent.kill()
+        agent.start(wait=False)
+    agent.wait_ready()
+    # The agent must be seen to have survived the last kill under load, too.
+    more = sender.sent + 20
+    while sender.sent < more:
+        time.sleep(0.01)
+    sender.end()
+    assert agent.stop() == 0
+    found = knows(folder)
+    assert sum(found["counters"][name] for name in ("kept", "labels")) == sender.accepted
+    return found, sender.sent
+
+
+def never_killed(folder: Path, sent: int) -> dict[str, Any]:
+    stream.reference(folder / "loan.sidelight")
+    with AgentProcess(folder, **options(folder)) as agent, grpc.insecure_channel(f"unix:{agent.socket}") as channel:
+        call = channel.unary_unary("/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString)
+        for number in range(sent):
+            call(stream.message(number).SerializeToString(), timeout=10)
+        assert agent.stop() == 0
+    return knows(folder)
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.long)])
+def test_a_killed_agent_knows_what_one_that_was_never_killed_knows(tmp_path: Path, kills: int) -> None:
+    """Nothing acknowledged is lost, nothing stamped is counted twice, alerts are said once, whenever SIGKILL comes."""
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "whole").mkdir()
+    found, sent = killed(tmp_path / "killed", kills, seed=kills)
+    expected = never_killed(tmp_path / "whole", sent)
+    assert found["counters"] == expected["counters"]
+    assert found["total"] == expected["total"]
+    assert found["latency"] == expected["latency"]
+    assert found["said"] == expected["said"]
+    assert found["closed"] == expected["closed"]
+    assert found["alerts"] == expected["alerts"]
+    assert expected["said"], "the stream's faults must have been said, or the comparison compares nothing"
