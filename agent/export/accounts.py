@@ -121,6 +121,11 @@ class Accounts:
         if sum(tally.queued.size for tally in self.tallies.values()) > bytes_max:
             await self._run(lambda db: spool.shrink(db, bytes_max), self._drop)
 
+    async def finish(self) -> None:
+        """Returns when every transaction begun before is in the books."""
+        async with self._lock:
+            pass
+
     def _drop(self, dropped: Iterable[Dropped]) -> None:
         for each in dropped:
             self.tallies[each.signal].let_go(each.amount, each.reason)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from agent.clock import Clock
 from agent.errors import PermanentError, RetryableError
 from agent.export.accounts import Accounts
 from agent.export.policy import Answer, Transport, pause_seconds
@@ -15,6 +16,7 @@ log = logging.getLogger("sidelight.export")
 
 Sleep = Callable[[float], Awaitable[None]]
 Chance = Callable[[], float]
+QUIET_SECONDS = 60.0
 
 
 class Delivery:
@@ -23,13 +25,16 @@ class Delivery:
     A row leaves the spool only with the backend's answer; a crash between the two sends it again.
     """
 
-    def __init__(self, signal: str, transport: Transport, accounts: Accounts, sleep: Sleep, chance: Chance) -> None:
-        self._signal, self._transport, self._accounts = signal, transport, accounts
+    def __init__(
+        self, signal: str, transport: Transport, accounts: Accounts, clock: Clock, sleep: Sleep, chance: Chance
+    ) -> None:
+        self._signal, self._transport, self._accounts, self._clock = signal, transport, accounts, clock
         self._sleep, self._chance = sleep, chance
         self._tally = accounts.tallies[signal]
         self._woken = asyncio.Event()
         self._sending = asyncio.Lock()
         self._answered: tuple[Stored, Answer] | None = None
+        self._quiet_until, self._told = float("-inf"), False
 
     def wake(self) -> None:
         self._woken.set()
@@ -86,9 +91,12 @@ class Delivery:
         self._answered = None
 
     def _say(self, error: str) -> None:
-        """One line when the state changes, nothing per request."""
+        """One line when the state changes, at most one failure a minute; nothing per request."""
         before, self._tally.last_error = self._tally.last_error, error
-        if error and error != before:
+        now = self._clock.monotonic()
+        if error and error != before and now >= self._quiet_until:
+            self._quiet_until, self._told = now + QUIET_SECONDS, True
             log.warning("delivery_failed signal=%s endpoint=%s error=%s", self._signal, self._tally.endpoint, error)
-        elif before and not error:
+        elif self._told and not error:
+            self._told = False
             log.info("delivery_recovered signal=%s endpoint=%s", self._signal, self._tally.endpoint)

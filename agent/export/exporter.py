@@ -61,7 +61,7 @@ class Exporter:
         self._ways = {signal: resolve(signal, settings, otel) for signal in spool.SIGNALS}
         self._accounts = Accounts(store, {signal: _endpoint(way) for signal, way in self._ways.items()})
         self._deliveries = [
-            Delivery(signal, transport(way), self._accounts, sleep, chance)
+            Delivery(signal, transport(way), self._accounts, clock, sleep, chance)
             for signal, way in self._ways.items() if isinstance(way, Destination)
         ]
         self._woken = asyncio.Event()
@@ -140,7 +140,9 @@ class Exporter:
                 await asyncio.gather(*(delivery.flush() for delivery in self._deliveries))
                 await self.count()
         except (TimeoutError, RetryableError) as error:
-            log.warning("flush_ended_early queued=%s reason=%s", self._queued(), str(error) or "deadline")
+            if queued := sum(tally.queued.items for tally in self._accounts.tallies.values()):
+                log.warning("flush_ended_early queued=%s reason=%s", queued, str(error) or "deadline")
+        await self._accounts.finish()
         await asyncio.gather(*(delivery.close() for delivery in self._deliveries))
 
     async def count(self) -> None:
@@ -200,9 +202,6 @@ class Exporter:
                 await asyncio.wait_for(self._woken.wait(), HOUSEKEEPING_SECONDS)
             except TimeoutError:
                 continue
-
-    def _queued(self) -> int:
-        return sum(tally.queued.items for tally in self._accounts.tallies.values())
 
 
 def transport(way: Destination) -> Transport:
