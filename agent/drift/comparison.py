@@ -8,7 +8,7 @@ import numpy as np
 
 from agent.drift.divergence import power_divergence
 from agent.drift.pooling import Cells, Pooled
-from agent.drift.scores import DEGREES, two_sample
+from agent.drift.scores import score_sums, two_sample
 from agent.records import Floats
 
 
@@ -30,21 +30,17 @@ class Comparison:
 
 def compare(cells: Cells, pooled: Pooled, current: Floats, reference: Floats, n: Floats, n_reference: Floats) -> Comparison:
     """All features at once; n and n_reference are (…, features). About 0.5 ms for 200 features of 22 cells."""
-    scores = pooled.scores
-    z, found = [], []
-    for degree in range(DEGREES):
-        vector = scores.vectors[degree]
-        mean = cells.sums(current * vector) / np.maximum(n, 1.0)
-        other = cells.sums(reference * vector) / np.maximum(n_reference, 1.0)
-        raw, normal = two_sample(mean, other, n, n_reference, scores.skewness[degree])
-        z.append(np.where(np.isnan(scores.skewness[degree]), 0.0, raw))
-        found.append(normal)
+    skewness = pooled.scores.skewness
+    mean = score_sums(cells, pooled.scores, current) / np.maximum(n, 1.0)[..., None, :]
+    other = score_sums(cells, pooled.scores, reference) / np.maximum(n_reference, 1.0)[..., None, :]
+    raw, normal = two_sample(mean, other, n[..., None, :], n_reference[..., None, :], skewness)
+    explained = np.where(np.isnan(skewness), 0.0, np.square(raw)).sum(axis=-2)
     pooled_current = np.add.reduceat(current, pooled.starts, axis=-1)
     pooled_reference = np.add.reduceat(reference, pooled.starts, axis=-1)
     divergence = power_divergence(pooled_current, pooled_reference, n, n_reference, pooled.first, pooled.owner)
-    residual = np.maximum(divergence - z[0] ** 2 - z[1] ** 2 - z[2] ** 2, 0.0)
+    residual = np.maximum(divergence - explained, 0.0)
     return Comparison(
-        z=np.stack(found, axis=-2),
+        z=normal,
         residual=residual,
         rare=cells.sums(current * pooled.rare),
         rare_reference=cells.sums(reference * pooled.rare),

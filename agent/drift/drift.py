@@ -13,7 +13,7 @@ from agent.drift.dispersion import Dispersion, Spread, directions
 from agent.drift.distances import NAMES, Axis, distances
 from agent.drift.effect import FLOOR, corrected_psi, psi_terms
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
-from agent.drift.tails import binomial_tail, cauchy_combination, f_tail, t_tail
+from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.ledger import HORIZONS, Ledger
 from agent.records import BinChange, Bools, Finding, Floats, Ints, Kind, Source, Verdict
 from agent.reference.profile import Reference
@@ -196,7 +196,8 @@ class _Told:
         start, end = int(self.drift._cells.starts[k]), self._ends[k]
         top = self._order[max(start, end - CHANGES) : end]
         labels, bins = self.drift._labels, self.drift._bin
-        return tuple(BinChange(labels[i], bins[i], self._then[i], self._now[i]) for i in reversed(top))
+        now, then = self._now, self._then
+        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in reversed(top) if now[i] or then[i]])
 
     def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
         if feature.kind is Kind.NUMBER:
@@ -240,19 +241,26 @@ def _verdict(p: float, alpha: float, effect: float) -> Verdict:
 
 def _p_values(pooled: Pooled, found: Comparison, spread: Spread, n: Floats, n_reference: Floats) -> Floats:
     """(5, features): location, scale, skew, residual, rare mass; NaN where a feature does not have the test."""
-    p = np.full((5, n.size), np.nan)
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     t = found.z / np.sqrt(spread.phi[:3])
-    p[:3][scores] = t_tail(t[scores], spread.df[:3][scores])
     rest = spread.tested[3] & (pooled.df > 0)
     df, phi = pooled.df[rest].astype(np.float64), spread.phi[3, rest]
-    # All of the excess may lie in one direction; then the residual has the tail of one.
-    p[3, rest] = f_tail(found.residual[rest] / df / phi, directions(phi, df), spread.df[3, rest])
-    rare = spread.rare_tested & (found.rare + found.rare_reference > 0)
-    phi = spread.rare[rare]
-    both = (found.rare[rare] + found.rare_reference[rare]) / phi
+    rare = spread.rare_tested & (found.rare > 0)
+    mass, before = found.rare[rare] / spread.rare[rare], found.rare_reference[rare] / spread.rare[rare]
     share = n[rare] / np.maximum(n[rare] + n_reference[rare], 1.0)
-    p[4, rare] = np.minimum(2.0 * binomial_tail(found.rare[rare] / phi, both, share), 1.0)
+    parts = (
+        t_as_beta(t[scores], spread.df[:3][scores]),
+        # All of the excess may lie in one direction; then the residual has the tail of one.
+        f_as_beta(found.residual[rest] / df / phi, directions(phi, df), spread.df[3, rest]),
+        # Given both masses together, the current one is binomial if nothing changed: exact for rare categories.
+        (mass, before + 1.0, share, 1.0 - share),
+    )
+    values = beta_share(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    p = np.full((5, n.size), np.nan)
+    first, second = parts[0][0].size, parts[0][0].size + parts[1][0].size
+    p[:3][scores] = values[:first]
+    p[3, rest] = values[first:second]
+    p[4, rare] = values[second:]
     return p
 
 

@@ -11,47 +11,52 @@ import numpy as np
 from agent.drift.tails import f_tail
 from agent.records import Floats
 
-DF_MAX = 1000.0
+DF_MAX = 400.0  # a t of more is a normal, and costs more
+FEATURES_MIN = 3  # fewer say nothing of each other
 _OUTLIER = 0.05  # a feature that stands out more than this keeps its own estimate
 
 
 def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Floats, Floats]:
-    """Moderated φ (at least 1) and its degrees of freedom, from raw estimates ~ φ χ²_df / df around `prior`; (features,) all.
+    """Moderated φ (at least 1) and its degrees of freedom, from raw estimates ~ φ χ²_df / df around `prior`.
 
-    The spread of log(raw / prior) beyond its sampling noise says how far features differ, and so what a common value is
-    worth in degrees of freedom: never more than `cap`, those of the prior itself. One standard error is added to the
-    spread, so few features lend little. df = 0 takes the prior as it is, worth nothing.
+    All (statistics, features). The spread of log(raw / prior) within a statistic, beyond its sampling noise, says how far
+    features differ, and so what a common value is worth in degrees of freedom: never more than `cap`, those of the prior
+    itself. One standard error is added to the spread, so few features lend little. Statistics share the spread but not
+    the common value. df = 0 takes the prior as it is, worth nothing.
 
     >>> rng = np.random.default_rng(1)
-    >>> raw = rng.chisquare(12, 100) / 12
-    >>> phi, df = moderate(raw, np.full(100, 12.0), np.ones(100), np.full(100, 1000.0))
+    >>> raw = rng.chisquare(12, (1, 100)) / 12
+    >>> phi, df = moderate(raw, np.full((1, 100), 12.0), np.ones((1, 100)), np.full((1, 100), 400.0))
     >>> bool(np.median(df) > 40), bool(np.quantile(phi, 0.9) < 1.2 < np.quantile(raw, 0.9))
     (True, True)
     """
     prior = np.maximum(prior, 1e-9)
     there = (df >= 1.0) & (raw > 0)
-    if there.sum() < 3:
-        return np.maximum(np.where(there, raw, prior), 1.0), np.where(there, df, 0.0)
+    count = there.sum(axis=1, keepdims=True)
+    own = np.where(there, df, 0.0)
+    enough = there & (count >= FEATURES_MIN)
+    if not enough.any():
+        return np.maximum(np.where(there, raw, prior), 1.0), own
     half = np.where(there, df, 2.0) / 2.0
     ratio = np.where(there, raw, 1.0) / prior
-    logs = (np.log(ratio) - digamma(half) + np.log(half))[there]
-    centre = float(np.exp(logs.mean()))
-    spread = _spread(logs, half[there])
+    logs = np.where(there, np.log(ratio) - digamma(half) + np.log(half), 0.0)
+    middle = logs.sum(axis=1, keepdims=True) / np.maximum(count, 1)
+    spread = _spread((logs - middle)[enough], half[enough], int((count >= FEATURES_MIN).sum()))
+    centre = np.exp(middle)
     lent = np.minimum(2.0 * _trigamma_inverse(spread), cap)
     surprise = f_tail(ratio / centre, np.maximum(df, 1.0), np.maximum(lent, 1.0))
-    lent = np.where(there, lent * np.minimum(surprise / _OUTLIER, 1.0), 0.0)
-    own = np.where(there, df, 0.0)
+    lent = np.where(enough, lent * np.minimum(surprise / _OUTLIER, 1.0), 0.0)
     whole = own + lent
     found = np.where(there, (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9), prior)
     return np.maximum(found, 1.0), np.minimum(whole, DF_MAX)
 
 
-def _spread(logs: Floats, half: Floats) -> float:
+def _spread(logs: Floats, half: Floats, centres: int) -> float:
     """Variance of log φ between features: that of the logs, less the noise of log χ², plus one standard error."""
     noise, fourth = float(trigamma(half).mean()), float(_polygamma3(half).mean())
-    m = logs.size
-    error = np.sqrt((fourth + 2.0 * noise**2 * m / (m - 1)) / m)
-    return max(float(logs.var(ddof=1)) - noise, 0.0) + float(error)
+    free = max(logs.size - centres, 1)
+    error = np.sqrt((fourth + 2.0 * noise**2) / free)
+    return max(float(np.square(logs).sum()) / free - noise, 0.0) + float(error)
 
 
 def digamma(x: Floats) -> Floats:

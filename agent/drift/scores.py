@@ -59,6 +59,11 @@ def legendre(cells: Cells, begins: Bools, without: Bools) -> Scores:
     return Scores(vectors.astype(np.float32), np.array(skewness))
 
 
+def score_sums(cells: Cells, scores: Scores, counts: Floats) -> Floats:
+    """(…, 3, features): the sum of every value's scores. counts: (…, cells)."""
+    return np.stack([cells.sums(counts * vector) for vector in scores.vectors], axis=-2)
+
+
 def normal_score(z: Floats, skewness: Floats) -> Floats:
     """A standardised mean with this skewness, turned into a normal deviate.
 

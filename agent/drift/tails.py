@@ -13,6 +13,8 @@ from agent.records import Floats
 
 SMALLEST = 1e-300  # p-values are never said to be smaller
 _ROUNDS_MAX = 2000
+_CLOSE = 1e-12
+Beta = tuple[Floats, Floats, Floats, Floats]  # a, b, x and 1 - x
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 
 
@@ -24,15 +26,15 @@ def log_gamma(x: npt.ArrayLike) -> Floats:
     """
     x = np.asarray(x, dtype=np.float64)
     small = x < 8.0
-    product = np.ones_like(x)
-    for i in range(8):
-        product = np.where(small, product * (x + i), product)
     z = np.where(small, x + 8.0, x)
     squared = 1.0 / (z * z)
     series = np.zeros_like(z)
     for term in reversed(_STIRLING):
         series = series * squared + term
-    found: Floats = (z - 0.5) * np.log(z) - z + 0.5 * np.log(2 * np.pi) + series / z - np.log(product)
+    found: Floats = (z - 0.5) * np.log(z) - z + 0.5 * np.log(2 * np.pi) + series / z
+    low = x[small]
+    if low.size:
+        found[small] -= np.log(np.prod(low + np.arange(8.0)[:, None], axis=0))
     return found
 
 
@@ -58,10 +60,15 @@ def t_tail(t: npt.ArrayLike, df: npt.ArrayLike) -> Floats:
     >>> float(t_tail(2.228, 10).round(4))
     0.05
     """
+    return beta_share(*t_as_beta(t, df))
+
+
+def t_as_beta(t: npt.ArrayLike, df: npt.ArrayLike) -> Beta:
+    """The arguments of `beta_share` that give `t_tail`: so that several kinds of tail can go through it at once."""
     squared = np.square(np.asarray(t, dtype=np.float64))
     df = np.asarray(df, dtype=np.float64)
     whole = df + squared
-    return beta_share(df / 2.0, np.full_like(df, 0.5), df / whole, squared / whole)
+    return df / 2.0, np.full_like(whole, 0.5), df / whole, squared / whole
 
 
 def f_tail(f: npt.ArrayLike, df1: npt.ArrayLike, df2: npt.ArrayLike) -> Floats:
@@ -70,10 +77,15 @@ def f_tail(f: npt.ArrayLike, df1: npt.ArrayLike, df2: npt.ArrayLike) -> Floats:
     >>> float(f_tail(4.9646, 1, 10).round(4))
     0.05
     """
+    return beta_share(*f_as_beta(f, df1, df2))
+
+
+def f_as_beta(f: npt.ArrayLike, df1: npt.ArrayLike, df2: npt.ArrayLike) -> Beta:
+    """The arguments of `beta_share` that give `f_tail`."""
     df1, df2 = np.asarray(df1, dtype=np.float64), np.asarray(df2, dtype=np.float64)
     scaled = df1 * np.maximum(np.asarray(f, dtype=np.float64), 0.0)
     whole = df2 + scaled
-    return beta_share(df2 / 2.0, df1 / 2.0, df2 / whole, scaled / whole)
+    return df2 / 2.0, df1 / 2.0, df2 / whole, scaled / whole
 
 
 def binomial_tail(count: npt.ArrayLike, trials: npt.ArrayLike, share: npt.ArrayLike) -> Floats:
@@ -121,7 +133,8 @@ def beta_share(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.Arra
     a, b = np.where(swapped, b, a), np.where(swapped, a, b)
     x, y = np.where(swapped, y, x), np.where(swapped, x, y)
     with np.errstate(divide="ignore"):
-        log_front = a * np.log(x) + b * np.log(y) + log_gamma(a + b) - log_gamma(a) - log_gamma(b)
+        gammas = log_gamma(np.stack((a + b, a, b)))
+        log_front = a * np.log(x) + b * np.log(y) + gammas[0] - gammas[1] - gammas[2]
     found = np.zeros(x.shape)
     some = np.flatnonzero((x > 0) & (log_front > -745.0))
     found[some] = np.exp(log_front[some]) / _beta_fraction(a[some], b[some], x[some], y[some])
@@ -131,25 +144,32 @@ def beta_share(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.Arra
 def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
     """Didonato and Morris's continued fraction, by the modified Lentz rule. Fast for x below (a+1)/(a+b+2)."""
     found = np.empty(a.shape)
+    if not a.size:
+        return found
     where = np.arange(a.size)
-    value = np.maximum(a * (a * y - b * x + 1.0) / (a + 1.0), 1e-300)
+    both, slope, lean = a + b, a * y - b * x + 1.0, 1.0 + y
+    value = np.maximum(a * slope / (a + 1.0), 1e-300)
     c, d = value.copy(), np.zeros(a.shape)
     for m in range(1, _ROUNDS_MAX):
+        # Below (a+1)/(a+b+2) no denominator comes near zero, which Lentz's rule would otherwise have to mend.
         below = a + (2 * m - 1)
-        bend = m * (b - m) * x / below
-        numerator = (a + (m - 1)) * (a + b + (m - 1)) * x / below * bend
-        denominator = m + bend + (a + m) * (a * y - b * x + 1.0 + m * (1.0 + y)) / (below + 2.0)
-        d = 1.0 / _away_from_zero(denominator + numerator * d)
-        c = _away_from_zero(denominator + numerator / c)
+        share = x / below
+        bend = (b - m) * m * share
+        numerator = (a + (m - 1)) * (both + (m - 1)) * share * bend
+        denominator = (a + m) * (slope + m * lean) / (below + 2.0) + m + bend
+        d = 1.0 / (denominator + numerator * d)
+        c = denominator + numerator / c
         step = c * d
         value = value * step
         if m % 4 == 0:
-            open_ = np.abs(step - 1.0) > 1e-14
+            open_ = np.abs(step - 1.0) > _CLOSE
             if not open_.all():
                 found[where[~open_]] = value[~open_]
                 if not open_.any():
                     return found
-                where, a, b, x, y, value, c, d = (v[open_] for v in (where, a, b, x, y, value, c, d))
+                where, a, b, x, both, slope, lean, value, c, d = (
+                    v[open_] for v in (where, a, b, x, both, slope, lean, value, c, d)
+                )
     found[where] = value
     return found
 
@@ -180,7 +200,7 @@ def _gamma_fraction(a: Floats, x: Floats) -> Floats:
         c = _away_from_zero(b + numerator / c)
         step = c * d
         value = value * step
-        if (np.abs(step - 1.0) < 1e-14).all():
+        if (np.abs(step - 1.0) < _CLOSE).all():
             break
     found: Floats = value * np.exp(a * np.log(x) - x - log_gamma(a))
     return found
