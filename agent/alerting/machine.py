@@ -168,8 +168,8 @@ def _health(rule: Rule, subject: Subject, close: _Close) -> Health:
     if rule.needs_rows and not close.context.rows:
         return Health.UNKNOWN
     finding = close.findings.get(subject.id)
-    if finding is None:
-        return Health.GOOD
+    if finding is None:  # a check of values says nothing where all is well; a state is always said, if it is known
+        return Health.GOOD if rule.needs_rows else Health.UNKNOWN
     if finding.verdict is Verdict.MUTED:
         return Health.UNKNOWN
     p, effect = (finding.distances.get(name, float("nan")) for name in ("newest_p", "newest_effect"))

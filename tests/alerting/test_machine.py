@@ -230,7 +230,7 @@ def test_an_empty_window_is_neither_good_nor_bad() -> None:
     assert story.book.of(KEY)["no_data"].state is AlertState.PENDING
     assert story.close(empty, rows=0) == ["firing no_data"]
     assert story.close(empty, rows=0) == []
-    assert story.close(drift("fare")) == ["resolved no_data"]
+    assert story.close(drift("fare"), state_finding("no_data", False, "", 5)) == ["resolved no_data"]
     assert story.close() == []
     assert story.close() == ["resolved data_drift"]
 
@@ -256,14 +256,15 @@ def test_a_check_that_could_not_run_heals_nothing(verdict: Verdict) -> None:
 
 
 def test_a_full_disk_is_an_error_until_it_is_not() -> None:
-    """Said at once, over at once, forgets nothing."""
+    """Said at once, over at once; silence about it ends nothing."""
     story = Story()
     assert story.close(state_finding("not_durable", True, "no space left on device", 0)) == ["firing not_durable"]
     event = story.changes[0].event
     assert event is not None
     assert event.severity == "ERROR"
     assert ": records are not on disk since 2026-01-01T00:00:00Z: no space left on device. Free" in event.body
-    assert story.close() == ["resolved not_durable"]
+    assert story.close(rows=0) == []
+    assert story.close(state_finding("not_durable", False, "", 2)) == ["resolved not_durable"]
 
 
 def test_severity_only_rises_while_an_alert_lives() -> None:
