@@ -65,6 +65,17 @@ class Checkpoint:
         self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
         self._references: dict[str, int] = {}
 
+    def stored(self, name: str, indices: Iterable[int]) -> None:
+        """These closed windows of a series lie in the store: they are written again once, or deleted."""
+        self._closed[name] = dict.fromkeys(indices, -1)
+
+    def failed(self) -> None:
+        """What was collected last did not reach the store: everything is written again."""
+        self._revisions.clear()
+        self._references.clear()
+        for name, written in self._closed.items():
+            self.stored(name, written)
+
     def collect(self, series: Iterable[Series]) -> tuple[list[tuple[str, bytes]], list[str]]:
         """Blobs to put and keys to delete. Cheap where nothing changed."""
         puts: list[tuple[str, bytes]] = []

@@ -451,7 +451,7 @@ class Pipeline:
                 log.error("checkpoint_failed error=%s", error)
             self.durable = False
             self._said = True
-            self._checkpoint = checkpoint.Checkpoint()  # everything is written again next time
+            self._checkpoint.failed()
             for client in self._clients:
                 client.dirty = True
             self.checkpoint_at = self._clock.monotonic()
@@ -472,7 +472,9 @@ class Pipeline:
         meta = checkpoint.Meta.unpack(blob)
         series, self.corrupt = checkpoint.load_series(db, self._choose, self._make)
         for one in series:
-            saved = meta.baselines.get(checkpoint.series_id(one.key))
+            name = checkpoint.series_id(one.key)
+            self._checkpoint.stored(name, [int(key.rpartition("/")[2]) for key in keys(db, f"closed/{name}/")])
+            saved = meta.baselines.get(name)
             self.watches[one.key] = Watch(one, baseline=LatencyBaseline.from_bytes(base64.b64decode(saved)) if saved else None)
         for key in keys(db, "client/"):
             try:

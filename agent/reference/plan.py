@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from agent.errors import UnusableReferenceError
 from agent.records import Kind, Source
 from agent.reference.convert import TextType, Watched, watched_as
-from agent.reference.schema import FeatureSchema, Schema
+from agent.reference.schema import OUTPUTS, FeatureSchema, Schema
 from agent.reference.survey import Name
 from agent.reference.table import Progress, Table
 
@@ -109,7 +109,8 @@ def _check_columns(request: Request, table: Table, segments: Sequence[str], prot
     }  # fmt: skip
     for option, columns in named.items():
         for column in columns:
-            if column and column not in table.names:
+            marks_output = option in ("--public", "--critical") and column in OUTPUTS
+            if column and column not in table.names and not marks_output:
                 known = ", ".join(table.names[:30]) + (", …" if len(table.names) > 30 else "")
                 raise UnusableReferenceError(f"{table.paths[0]}: {option}: no column {column!r}; there are {known}")
     roles = [c for c in (request.time, request.prediction, request.score, request.label, request.id, *segments) if c]

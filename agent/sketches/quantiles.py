@@ -101,7 +101,7 @@ class Quantiles:
         found.dropped = 0
         try:
             found._sketch = datasketches.kll_doubles_sketch.deserialize(payload)
-        except (RuntimeError, ValueError, IndexError) as error:  # sealed by something else: an unknown version, another sketch
+        except (RuntimeError, ValueError, IndexError) as error:  # sealed by another version, or another sketch
             raise CorruptError(f"quantiles blob: {error}") from error
         return found
 
