@@ -139,10 +139,11 @@ def _types(request: Request, table: Table, columns: Sequence[str], progress: Pro
 
 def _said(request: Request, name: Name, column: str) -> FeatureSchema:
     said = request.schema.of(*name)
+    called = {column} if name[0] is Source.FEATURE else {column, name[1]}
     return replace(
         said,
-        public=said.public or column in request.public,
-        critical=said.critical or column in request.critical,
+        public=said.public or not called.isdisjoint(request.public),
+        critical=said.critical or not called.isdisjoint(request.critical),
         ignored=said.ignored or column in request.ignore,
     )
 

@@ -1,0 +1,138 @@
+"""The reference file: what was written comes back, what was damaged is refused by name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.errors import CorruptError, UnusableReferenceError
+from agent.reference import file
+from agent.sketches.quantiles import Quantiles
+from agent.wire import reference_pb2 as pb
+from tests.reference.references import small_reference
+
+
+def test_round_trip_keeps_every_field() -> None:
+    """decode(encode(x)) equals x field by field, and encodes to the same bytes."""
+    before = small_reference()
+    data = file.encode(before)
+    after = file.decode(data)
+    for field in fields(before):
+        np.testing.assert_equal(getattr(after, field.name), getattr(before, field.name), field.name)
+    assert after.hash == before.hash
+    assert file.encode(after) == data
+    assert all(Quantiles.from_bytes(blob).count == 10 for blob in after.quantiles.values())
+
+
+def test_sections_of_a_newer_version_survive_a_rewrite() -> None:
+    """A section nobody here knows is read, kept and written back as it was."""
+    newer = replace(small_reference(), unknown=(("calibration", b"\x00\xffbytes"), ("loss", b"")))
+    again = file.decode(file.encode(file.decode(file.encode(newer))))
+    assert again.unknown == newer.unknown
+
+
+def test_every_flipped_byte_is_found() -> None:
+    """Each byte of the file, changed in three ways, ends in CorruptError, never in a reference or a dead process."""
+    data = file.encode(small_reference())
+    for position in range(len(data)):
+        for mask in (0x01, 0x80, 0xFF):
+            damaged = bytearray(data)
+            damaged[position] ^= mask
+            with pytest.raises(CorruptError):
+                file.decode(bytes(damaged))
+
+
+def test_random_damage_is_found() -> None:
+    """2,000 files cut short, with several bytes changed, with parts doubled or swapped, or of pure noise."""
+    rng = np.random.default_rng(3)
+    data = file.encode(small_reference())
+    for trial in range(2000):
+        a, b = sorted(rng.integers(0, len(data), 2).tolist())
+        if trial % 4 == 0:
+            damaged = data[:a]
+        elif trial % 4 == 1:
+            damaged = data[:a] + rng.bytes(b - a + 1) + data[b:]
+        elif trial % 4 == 2:
+            damaged = data[:b] + data[a : b + 1] + data[b:]
+        else:
+            damaged = rng.bytes(int(rng.integers(0, 300)))
+        if damaged == data:
+            continue
+        with pytest.raises(CorruptError):
+            file.decode(damaged)
+
+
+def test_a_damaged_section_is_named() -> None:
+    """The message says which file and which section."""
+    stored = pb.ReferenceFile.FromString(file.encode(small_reference()))
+    stored.sections[1].body += b"x"
+    with pytest.raises(CorruptError, match=r"m\.sidelight: section 'blocks'"):
+        file.decode(stored.SerializeToString(), "m.sidelight")
+
+
+def test_a_lost_section_is_found_though_the_others_are_whole() -> None:
+    """Sections taken out or in another order do not pass, even optional ones."""
+    stored = pb.ReferenceFile.FromString(file.encode(small_reference()))
+    del stored.sections[2]
+    with pytest.raises(CorruptError, match="not those that were written"):
+        file.decode(stored.SerializeToString())
+
+
+def _rewritten(change: str) -> bytes:
+    """A file with right checksums that says something impossible."""
+    reference = small_reference()
+    layout = reference.layout
+    if change == "edges":
+        age = replace(layout.features[1], edges=(1.0, 1.0, 2.0))
+        features = (layout.features[0], age, *layout.features[2:])
+        return file.encode(replace(reference, layout=replace(layout, features=features)))
+    if change == "window":
+        return file.encode(replace(reference, layout=replace(layout, window_seconds=0.0)))
+    if change == "cells":
+        return file.encode(replace(reference, blocks=reference.blocks[:, :-1]))
+    return file.encode(replace(reference, blocks=-reference.blocks - 1))
+
+
+@pytest.mark.parametrize("change", ["edges", "window", "cells", "negative"])
+def test_impossible_content_is_refused_whatever_the_checksum(change: str) -> None:
+    """Edges that do not rise, a window of no length, counts that do not fit the bins, or are below zero."""
+    with pytest.raises(CorruptError, match=r"section (layout|blocks)"):
+        file.decode(_rewritten(change))
+
+
+def test_a_newer_format_is_not_called_corrupt() -> None:
+    """A whole file of format 2 asks for a newer version instead."""
+    stored = pb.ReferenceFile.FromString(file.encode(small_reference()))
+    stored.format = 2
+    stored.checksum = file._file_checksum(stored)
+    with pytest.raises(UnusableReferenceError, match="format 2"):
+        file.decode(stored.SerializeToString())
+
+
+def test_writing_replaces_the_file_whole(tmp_path: Path) -> None:
+    """The file is readable by others whatever the umask, and nothing else is left in the folder."""
+    path = tmp_path / "m.sidelight"
+    path.write_bytes(b"old")
+    before = os.umask(0o077)
+    try:
+        file.write(small_reference(), path)
+    finally:
+        os.umask(before)
+    assert file.decode(path.read_bytes()).hash == small_reference().hash
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """Where the new file cannot take its place, nothing half-written stays."""
+    folder = tmp_path / "m.sidelight"
+    folder.mkdir()
+    (folder / "kept").touch()
+    with pytest.raises(OSError, match="directory"):
+        file.write(small_reference(), folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.sidelight"]

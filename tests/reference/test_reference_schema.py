@@ -1,0 +1,101 @@
+"""The schema file: round trip, and errors a person can act on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import UnusableReferenceError
+from agent.records import Kind, Source
+from agent.reference.schema import FeatureSchema, Schema, duration_seconds, duration_text, load, parse
+from agent.reference.schema_text import render
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=6, unique=True)
+
+
+@st.composite
+def feature_schemas(draw: st.DrawFn) -> FeatureSchema:
+    kind = draw(st.sampled_from(Kind))
+    edges = tuple(sorted(draw(NUMBERS))) if kind is Kind.NUMBER and draw(st.booleans()) else ()
+    categories = tuple(draw(st.lists(TEXT, unique=True, max_size=4))) if kind is Kind.TEXT else ()
+    return FeatureSchema(
+        kind=kind,
+        public=draw(st.booleans()),
+        critical=draw(st.booleans()),
+        ignored=draw(st.booleans()),
+        integral=draw(st.none() | st.booleans()),
+        edges=edges,
+        categories=categories,
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(TEXT, feature_schemas(), max_size=4), feature_schemas(), TEXT, st.integers(0, 5))
+def test_what_is_rendered_reads_back_equal(
+    features: dict[str, FeatureSchema], prediction: FeatureSchema, positive: str, task: int
+) -> None:
+    """parse(render(x)) == x, whatever the names, texts and numbers are."""
+    named = {(Source.FEATURE, name): feature for name, feature in features.items()}
+    before = Schema(
+        features={(Source.PREDICTION, "prediction"): prediction, **named},
+        task=task,
+        positive_label=positive,
+        window_seconds=900.0,
+        segments=("a b", 'q"uote'),
+        protected=(),
+    )
+    after = parse(render(before))
+    assert (after.features, after.task, after.positive_label) == (before.features, before.task, before.positive_label)
+    assert (after.window_seconds, after.segments, after.protected) == (900.0, before.segments, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[features.age]\ntype = "nmber"', r"s\.toml:2: features\.age\.type: expected one of number, text"),
+        ("[features.age]\n\nedges = [3, 2]", r"s\.toml:3: features\.age\.edges: expected at least two finite numbers"),
+        ("[features.age]\nedges = [1, inf]", "two finite numbers that rise"),
+        ('[features."a b"]\npublic = "yes"', r's\.toml:2: features\.a b\.public: expected true or false, found "yes"'),
+        ("[features.age]\npubic = true", r"s\.toml:2: features\.age\.pubic: no such field, expected one of categories"),
+        ("task = 'binary'\nwindow = '1 week'", r"s\.toml:2: window: expected a duration such as 3600, 15m"),
+        ("windw = '1h'", r"s\.toml:1: windw: no such field"),
+        ("[features]\nage = 3", r"s\.toml:2: features\.age: expected a table"),
+        ("[features]\nage = {type = 'text', edges = [1, 2]}", r"s\.toml:2: .*edges only where type is number"),
+        ("segments = ['a', 'a']", r"s\.toml:1: segments: expected each text once"),
+        ("features = 1", r"s\.toml:1: features: expected tables"),
+        ("a = = b", r"s\.toml: .*line 1"),
+    ],
+)
+def test_errors_say_file_line_field_and_what_was_expected(text: str, complaint: str, tmp_path: Path) -> None:
+    """Each mistake is named where it stands."""
+    path = tmp_path / "s.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UnusableReferenceError, match=complaint):
+        load(path)
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    """Missing, or not UTF-8."""
+    with pytest.raises(UnusableReferenceError, match=r"none\.toml: No such file"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"task = '\xff'")
+    with pytest.raises(UnusableReferenceError, match=r"latin\.toml: expected UTF-8"):
+        load(tmp_path / "latin.toml")
+
+
+@given(st.integers(1, 10**7) | st.floats(0.001, 1e6))
+def test_durations_read_back(seconds: float) -> None:
+    """duration_seconds(duration_text(x)) == x for every positive length."""
+    if "e" not in repr(seconds):
+        assert duration_seconds(duration_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1w", "h", "1h30m", "inf"])
+def test_other_durations_are_refused(text: str) -> None:
+    """Nothing that is not a positive number and one unit."""
+    with pytest.raises(ValueError, match="expected a duration"):
+        duration_seconds(text)
