@@ -6,6 +6,7 @@ Exit code 0: every injected fault was found; 1: one was not, or something broke.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import subprocess
@@ -64,11 +65,11 @@ def demo(files: train.Files, fresh: bool, console: Console, svg: Path | None) ->
         with processes.model_server(files.folder, agent.endpoint) as (server, port), Watch(agent.url) as watch:
             children = (agent.child, server)
             with shown(console, svg) as show:
-                replay(rows, port, agent.endpoint, watch, children, show)
+                replay(rows, port, agent, watch, children, show)
         # The server is gone and has flushed; now the agent has everything it will get.
         end = settle(watch, len(rows))
     summary = summarise(watch.alarms, FAULTS)
-    for line in report(summary, len(rows), time.monotonic() - started, end):
+    for line in report(summary, len(rows), time.monotonic() - started, end, where_to()):
         console.print(line)
     return 0 if summary.complete else 1
 
@@ -92,7 +93,8 @@ def build_reference(files: train.Files) -> None:
     command = [
         *processes.sidelight_command(), "reference", "build", str(files.training), "--output", str(files.reference),
         "--model", train.MODEL, "--version", train.VERSION, "--window", "1d", "--time", "time",
-        "--prediction", "prediction", "--score", "score",
+        "--prediction", "prediction", "--score", "score", "--positive", train.LATE,
+        "--public", "carrier,origin,prediction",  # airlines and airports are no secrets: alerts may name them
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -104,14 +106,14 @@ def agent_paths(files: train.Files) -> dict[str, str]:
 
 
 def replay(
-    rows: pd.DataFrame, port: int, endpoint: str, watch: Watch, children: tuple[processes.Child, ...], show: Show
+    rows: pd.DataFrame, port: int, agent: processes.Agent, watch: Watch, children: tuple[processes.Child, ...], show: Show
 ) -> None:
     """The half year, a picture after each hour of it. Raises DemoError when a process died on the way."""
-    predictor = HttpPredictor(port)
-    with sidelight.Recorder(train.MODEL, version=train.VERSION, endpoint=endpoint) as recorder:
+    predictor, note = HttpPredictor(port), f"the agent's own page: {agent.url}   {where_to()}"
+    with sidelight.Recorder(train.MODEL, version=train.VERSION, endpoint=agent.endpoint) as recorder:
         try:
             for progress in play(rows, predictor, RecordedLabels(recorder)):
-                show(Frame(progress, watch.now, watch.rate, watch.alarms))
+                show(Frame(progress, watch.now, watch.rate, watch.alarms, note))
                 for child in children:
                     child.check()
         except (ConnectionError, TimeoutError) as error:
@@ -120,6 +122,13 @@ def replay(
             raise DemoError(f"the model server does not answer: {error}") from error
         finally:
             predictor.close()
+
+
+def where_to() -> str:
+    """Where the agent sends what it finds, or how to make it."""
+    named = (v for k, v in os.environ.items() if k.startswith("OTEL_EXPORTER_OTLP_") and k.endswith("ENDPOINT") and v)
+    endpoint = next(named, "")
+    return f"exported to {endpoint}" if endpoint else "to a backend: set OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def settle(watch: Watch, sent: int) -> Status:

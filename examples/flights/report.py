@@ -13,8 +13,8 @@ from examples.flights.timeline import ACCENT, ALARM, QUIET
 from examples.flights.view import day
 
 
-def report(summary: Summary, sent: int, seconds: float, end: Status) -> Iterator[Text]:
-    """Lines for people: each fault, then every other alarm, then what became of the records."""
+def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) -> Iterator[Text]:
+    """Lines for people: each fault, then every other alarm, then what became of the records. note: the last line."""
     yield Text()
     yield Text("what was injected, and when it was found", style="bold")
     for found in summary.found:
@@ -27,8 +27,7 @@ def report(summary: Summary, sent: int, seconds: float, end: Status) -> Iterator
         yield Text("  Nothing was injected there: the data's own changes, or false alarms.", style=QUIET)
     yield Text()
     yield _records(sent, seconds, end)
-    if end.hint:
-        yield Text(end.hint, style=QUIET)
+    yield Text(note, style=QUIET)
 
 
 def _fault(found: Found) -> Iterator[Text]:
@@ -39,7 +38,8 @@ def _fault(found: Found) -> Iterator[Text]:
         yield Text(f"    not found: no alert named {fault.subject}", style=ALARM)
         return
     days = "1 day" if found.days == 1 else f"{found.days} days"
-    yield Text(f"    found after {days} by alert {alarm.alert} ({alarm.severity.lower()}): {alarm.body}")
+    yield Text(f"    found after {days} of it by the alert {alarm.alert} ({alarm.severity}):")
+    yield Text(f"    {alarm.body}", style=QUIET)
 
 
 def _others_heading(count: int) -> str:
@@ -50,7 +50,7 @@ def _others_heading(count: int) -> str:
 
 def _other(other: Other) -> Text:
     alarm = other.alarm
-    line = Text.assemble(("  △ ", QUIET), f"{day(alarm.day)}  {alarm.alert}: {alarm.body}")
+    line = Text.assemble(("  △ ", QUIET), f"{day(alarm.day)}  {alarm.said}")
     if other.during is not None:
         line.append(f"  (while {other.during.name})", style=QUIET)
     return line

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.live import Live
 
 from examples.flights.faults import FAULTS
-from examples.flights.status import RESOLVED
 from examples.flights.view import Frame, alarm_line, day
 
 Show = Callable[[Frame], None]
@@ -69,7 +68,7 @@ class Lines:
             closed = frame.status.windows_closed
             self._console.print(f"{day(now)}  {frame.progress.sent:,} predictions sent, {closed} windows closed")
         for alarm in frame.alarms:
-            if alarm.key not in self._told and alarm.event != RESOLVED:
+            if alarm.key not in self._told:
                 self._told.add(alarm.key)
                 self._console.print(alarm_line(alarm, self.WIDTH), soft_wrap=True)
 

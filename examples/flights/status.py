@@ -8,8 +8,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -32,17 +32,68 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing an alert is about. effect: in the check's own unit; horizon: days that were pooled."""
+
+    name: str
+    check: str
+    effect: float
+    horizon: int
+
+    @property
+    def said(self) -> str:
+        """A few words for one line."""
+        if self.check == "drift":
+            return f"{self.name}, PSI {self.effect:.2g} over {'1 day' if self.horizon == 1 else f'{self.horizon} days'}"
+        if self.check == "latency":
+            return f"{self.effect:.1f} times the usual"
+        return f"{self.name} {self.check.replace('_', ' ')}, {self.effect:.0%} more of its rows than usual"
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
-    """One moment at which the agent spoke. day: the first bad window; told: when it was said, in the replay's time."""
+    """One moment at which an alert fired, or named something new. told: the end of the day that did it.
+
+    subjects: what it names. body: the agent's own sentence. Times are the replay's.
+    """
 
     key: str
     event: str
     alert: str
     severity: str
-    subjects: tuple[str, ...]
-    day: pd.Timestamp
+    subjects: tuple[Subject, ...]
+    start: pd.Timestamp
     told: pd.Timestamp
     body: str
+
+    @property
+    def day(self) -> pd.Timestamp:
+        """The day whose close it was."""
+        return self.told - pd.Timedelta(days=1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(subject.name for subject in self.subjects)
+
+    @property
+    def said(self) -> str:
+        """One line."""
+        return f"{self.alert.replace('_', ' ')}: {'; '.join(subject.said for subject in self.subjects)}"
+
+
+def news(alarms: Iterable[Alarm]) -> tuple[Alarm, ...]:
+    """Every alarm with only the subjects its alert had not named before; repetitions and endings are left out."""
+    named: dict[tuple[str, pd.Timestamp], set[tuple[str, str]]] = {}
+    found = []
+    for alarm in alarms:
+        if alarm.event not in (FIRING, UPDATED):
+            continue
+        known = named.setdefault((alarm.alert, alarm.start), set())
+        fresh = tuple(s for s in alarm.subjects if (s.check, s.name) not in known)
+        known.update((s.check, s.name) for s in fresh)
+        if fresh:
+            found.append(replace(alarm, subjects=fresh))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +137,26 @@ def read(document: Mapping[str, Any]) -> Status:
 
 
 def alarm(event: Mapping[str, Any]) -> Alarm:
+    """One of the agent's alert events."""
     attributes = event["attributes"]
-    told = _time(event["time"])
-    subjects = attributes.get("sidelight.alert.subjects", ())
     return Alarm(
         key=event["key"],
         event=event["name"],
         alert=attributes["sidelight.alert.name"],
-        severity=attributes.get("sidelight.alert.severity", event["severity"]),
-        subjects=tuple(subjects.split(",") if isinstance(subjects, str) else subjects),
-        day=_time(attributes.get("sidelight.window.start", event["time"])),
-        told=told,
+        severity=attributes["sidelight.alert.severity"],
+        subjects=tuple(
+            Subject(one["name"], one["check"], _number(one.get("effect")), int(one.get("horizon", 1)))
+            for one in attributes["sidelight.alert.features"]
+        ),
+        start=_time(attributes["sidelight.alert.start"]),
+        told=_time(event["time"]),
         body=event["body"],
     )
 
 
 def _time(text: str) -> pd.Timestamp:
     """Naive, as the replay's own times are."""
-    return pd.Timestamp(text).tz_localize(None) if pd.Timestamp(text).tzinfo else pd.Timestamp(text)
+    return pd.Timestamp(text).tz_localize(None)
 
 
 def _number(value: Any) -> float:
@@ -135,7 +188,7 @@ class Watch:
     @property
     def alarms(self) -> tuple[Alarm, ...]:
         """All of them, in the order they were told; the agent itself remembers the newest only."""
-        return tuple(self._alarms.copy().values())
+        return news(self._alarms.copy().values())
 
     def look(self) -> Status:
         """Asks the agent now. Raises OSError when it does not answer."""

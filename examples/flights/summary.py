@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from examples.flights.faults import Fault
-from examples.flights.status import RESOLVED, Alarm
+from examples.flights.status import Alarm
 
 DAY = pd.Timedelta(days=1)
 
@@ -22,8 +22,8 @@ class Found:
 
     @property
     def days(self) -> int:
-        """Whole days from the fault's beginning until it was told, at least 1: a window must close first."""
-        return 0 if self.alarm is None else max(1, -((self.fault.first - self.alarm.told) // DAY))
+        """Days of data from the fault's beginning until it was told; never less than 1, the window's own length."""
+        return 0 if self.alarm is None else (self.alarm.told - self.fault.first) // DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,22 @@ class Summary:
 
 
 def summarise(alarms: Sequence[Alarm], faults: Sequence[Fault]) -> Summary:
-    """Matches by name and time only: an alarm is a fault's when it names the fault's subject and its first bad window
-    lies inside the fault. Of a fault's alarms the first counts; later ones about the same are the same news.
+    """alarms: the news, in order. A fault's alarm is the first that names its subject, on one of its own days.
+
+    Later ones of the same subject on those days are the same news; whatever else they name is not.
     """
-    told = [alarm for alarm in alarms if alarm.event != RESOLVED]
-    found = tuple(Found(fault, next((a for a in told if names(a, fault)), None)) for fault in faults)
-    others = tuple(
-        Other(alarm, next((f for f in faults if f.covers(alarm.day)), None))
-        for alarm in told
-        if not any(names(alarm, fault) for fault in faults)
-    )
+    found = tuple(Found(fault, next((a for a in alarms if names(a, fault)), None)) for fault in faults)
+    rest = (_without(alarm, faults) for alarm in alarms)
+    others = tuple(Other(a, next((f for f in faults if f.covers(a.day)), None)) for a in rest if a.subjects)
     return Summary(found, others)
 
 
 def names(alarm: Alarm, fault: Fault) -> bool:
-    return fault.subject in alarm.subjects and fault.covers(alarm.day)
+    """Whether this alarm is about this fault."""
+    return fault.subject in alarm.names and fault.covers(alarm.day)
+
+
+def _without(alarm: Alarm, faults: Sequence[Fault]) -> Alarm:
+    """The alarm without what was injected."""
+    own = {fault.subject for fault in faults if fault.covers(alarm.day)}
+    return replace(alarm, subjects=tuple(s for s in alarm.subjects if s.name not in own))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from examples.flights.data import REPLAY_FROM
 from examples.flights.faults import FAULTS
-from examples.flights.status import RESOLVED, Alarm
+from examples.flights.status import Alarm
 from examples.flights.summary import names
 
 DAYS = 184  # July to December
@@ -68,9 +68,8 @@ def _said(scale: Scale, alarms: Sequence[Alarm]) -> Text:
     """A full mark where an alert names what was injected, a hollow one for every other."""
     marks: dict[int, bool] = {}
     for alarm in alarms:
-        if alarm.event != RESOLVED:
-            at = scale.column(alarm.day)
-            marks[at] = marks.get(at, False) or expected(alarm)
+        at = scale.column(alarm.day)
+        marks[at] = marks.get(at, False) or expected(alarm)
     row = _row("alerts")
     at = 0
     for column, known in sorted(marks.items()):

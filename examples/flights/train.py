@@ -9,6 +9,8 @@ from pathlib import Path
 import joblib  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import sklearn
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -91,8 +93,8 @@ def train(files: Files) -> Trained:
         pipeline(), features, late, groups=past["time"].dt.month, cv=LeaveOneGroupOut(), method="predict_proba"
     )[:, 1]
     files.folder.mkdir(parents=True, exist_ok=True)
-    _write(past[["time", *data.FEATURES]].assign(prediction=answers(scores), score=scores), files.training)
-    _write(data.replay_rows(rows), files.replay)
+    write_training(past[["time", *data.FEATURES]].assign(prediction=answers(scores), score=scores), files.training)
+    data.replay_rows(rows).to_parquet(files.replay, index=False)
     model = pipeline().fit(features, late)
     whole = files.model.with_suffix(".part")
     joblib.dump(model, whole)
@@ -100,5 +102,6 @@ def train(files: Files) -> Trained:
     return Trained(len(past), float(roc_auc_score(late, scores)))
 
 
-def _write(rows: pd.DataFrame, path: Path) -> None:
-    rows.to_parquet(path, index=False)
+def write_training(rows: pd.DataFrame, path: Path) -> None:
+    """Parquet in which NaN stays NaN, as the server will send it: pandas itself would write null, which is another thing."""
+    pyarrow.parquet.write_table(pa.table({name: rows[name].to_numpy() for name in rows}), path)

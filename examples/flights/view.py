@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from examples.flights.replay import Progress
-from examples.flights.status import RESOLVED, Alarm, Drift, Status
+from examples.flights.status import Alarm, Drift, Status
 from examples.flights.timeline import ACCENT, ALARM, OTHER, QUIET, expected, timeline
 
 WIDE = 108  # from here on drift and alerts stand side by side
@@ -107,21 +107,20 @@ def drift_line(drift: Drift, width: int) -> Text:
 
 def _alerts(alarms: Sequence[Alarm], width: int, rows: int) -> list[Text]:
     """A heading and the newest."""
-    told = [alarm for alarm in alarms if alarm.event != RESOLVED][::-1]
-    heading = Text(f"alerts  {len(told) or 'none yet'}", style=QUIET)
-    return [heading, *(alarm_line(alarm, width) for alarm in told[: rows - 1])]
+    heading = Text(f"alerts  {len(alarms) or 'none yet'}", style=QUIET)
+    return [heading, *(alarm_line(alarm, width) for alarm in alarms[::-1][: rows - 1])]
 
 
 def alarm_line(alarm: Alarm, width: int) -> Text:
     """▲ for what was injected, △ for everything else."""
     known = expected(alarm)
     style = ALARM if known else OTHER
-    line = Text.assemble(("▲ " if known else "△ ", style), (f"{day(alarm.day)}  ", QUIET), (alarm.body, style))
+    line = Text.assemble(("▲ " if known else "△ ", style), (f"{day(alarm.day)}  ", QUIET), (alarm.said, style))
     return _cut(line, width)
 
 
 def _foot(frame: Frame, width: int) -> Text:
-    return _cut(Text(frame.note or frame.status.hint, style=QUIET), width)
+    return _cut(Text(frame.note, style=QUIET), width)
 
 
 def _cut(line: Text, width: int) -> Text:
