@@ -37,7 +37,9 @@ log = logging.getLogger("sidelight.export")
 ALERT_EVENTS = "sidelight.alert"
 """Events of this name or below it also go to the webhook."""
 SLICE = 256
-"""Points encoded before the loop gets its turn: about 1.5 ms."""
+"""Points encoded before the loop gets its turn: about 1 ms."""
+EXPORT_BYTES = 1 << 20
+"""Size of one request of metrics: far below the limit, because putting 3.5 MiB together holds the loop for 20 ms."""
 HOUSEKEEPING_SECONDS = 30.0
 
 
@@ -100,7 +102,7 @@ class Exporter:
         if not self.wants(spool.METRICS):
             return
         now_ns = self._clock.now_ns()
-        requests = metrics.Requests(self._resource, now_ns, self._started_ns)
+        requests = metrics.Requests(self._resource, now_ns, self._started_ns, EXPORT_BYTES)
         full = []
         for number, point in enumerate(points, 1):
             full.append(requests.add(point))
@@ -158,7 +160,7 @@ class Exporter:
         signals = {
             signal: {
                 "endpoint": s.endpoint, "produced": s.produced, "delivered": s.delivered, "rejected": s.rejected,
-                "dropped": dict(s.dropped), "queued": s.queued, "last_error": s.last_error,
+                "dropped": sum(s.dropped.values()), "dropped_by_reason": dict(s.dropped), "queued": s.queued, "last_error": s.last_error,
             }
             for signal, s in self.statistics().items()
         }
