@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import xxhash
 from google.protobuf.message import DecodeError
 
-from agent.errors import CorruptError
+from agent.errors import CorruptError, UnavailableError
 from agent.records import Cells, Ints, ModelKey, Role, Source
 from agent.reference import file as reference_file
 from agent.reference import learn_state
@@ -214,3 +216,12 @@ def write(db: sqlite3.Connection, puts: Iterable[tuple[str, bytes]], deletes: It
         put(db, key, body)
     for key in deletes:
         delete(db, key)
+
+
+def learned_references(path: Path) -> list[Reference]:
+    """Every learned reference in a state file, read beside a running agent. Raises UnavailableError where there is no file."""
+    if not path.exists():
+        raise UnavailableError(f"no state at {path}: is SIDELIGHT_STATE_DIR the agent's?")
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        blobs = [get(db, key) for key in keys(db, "reference/")]
+    return [reference_file.decode(blob) for blob in blobs if blob is not None]

@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from agent import config
 from agent.errors import ConfigurationError, SidelightError
@@ -32,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         return WRONG_CONFIGURATION
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # a reader such as `head` that has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     options = commands.add_parser("config", help="every option with value, default, unit and origin")
     options.add_argument("--markdown", action="store_true", help="as docs/configuration.md")
     options.set_defaults(run=_config)
-    command.add_arguments(commands)
+    export = command.add_arguments(commands).add_parser("export", help="write a learned reference to a file, so that pods don't relearn")
+    export.add_argument("model")
+    export.add_argument("--version")
+    export.add_argument("-o", "--output", required=True, type=Path)
+    export.set_defaults(run=_export)
     return parser
 
 
@@ -117,11 +123,20 @@ def _get(address: str, path: str) -> tuple[int, str]:
         connection.close()
 
 
-def export_reference(model: str, version: str, target: Path) -> Any:
-    """Reads a learned reference from the state folder and writes it as a file."""
-    from agent.export_reference import export
+def _export(chosen: argparse.Namespace) -> int:
+    """Writes a learned reference to a file, from the state folder: the agent may run meanwhile."""
+    from agent.checkpoint import learned_references
+    from agent.reference import file
 
-    return export(config.state_path(config.load()[0]), model, version, target)
+    found = learned_references(config.state_path(config.load()[0]) / "state.db")
+    wanted = [r for r in found if r.model == chosen.model and (chosen.version is None or r.version == chosen.version)]
+    if len(wanted) != 1:
+        names = ", ".join(f"{r.model} {r.version}".strip() for r in found) or "none yet: `sidelight status` shows how far learning is"
+        print(f"sidelight: {len(wanted)} learned references fit {chosen.model} {chosen.version or ''}; there are: {names}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    file.export(wanted[0], chosen.output)
+    print(f"wrote {chosen.output} ({wanted[0].hash_text}, {int(wanted[0].rows.sum())} rows)")
+    return 0
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from agent import checkpoint
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import state_finding
+from agent.bins import Layout
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import CorruptError, RetryableError, SidelightError
@@ -34,7 +35,7 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.rows import Gathering
 from agent.ingest.server import reason_name
-from agent.ledger import Dial
+from agent.ledger import Dial, Ledger
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
@@ -341,8 +342,8 @@ class Pipeline:
     def _judge_latency(self, watch: Watch, index: int) -> list[Finding]:
         """The service's own past is its reference: no training data knows how fast the server is."""
         recent = [closed.latency for closed in watch.series.recent]
-        if not recent[-1].any():
-            return []
+        if watch.baseline is None and not recent[-1].any():
+            return []  # a sender that never gave a latency
         baseline, alpha = watch.baseline or LatencyBaseline(), self._latency_alpha(watch)
         finding = latency.judge(recent, baseline, alpha, index)
         objective = latency.judge_objective(recent, self._settings.latency_objective_seconds, alpha, index)
@@ -350,9 +351,12 @@ class Pipeline:
         return [finding] if objective is None else [finding, objective]
 
     def _latency_alpha(self, watch: Watch) -> float:
+        """What one latency test may use; an objective is a second test of the same window, and halves it."""
+        tests = 2 if self._settings.latency_objective_seconds else 1
         if watch.judge is not None:
-            return watch.judge.ledger.alpha("latency", 0)
-        return self._settings.false_alarms_per_day * 0.05 * watch.series.window_ns / 86_400e9
+            return watch.judge.ledger.alpha("latency", 0) / tests
+        dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas)
+        return Ledger.of(dial, Layout(()), watch.series.window_ns / 1e9).alpha("latency", 0) / tests
 
     def _share(self, series: Series, rows: int) -> float:
         """This version's share of the model's traffic in its newest window."""
