@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-Kind = Literal["counter", "gauge"]
+import psutil
 
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+Kind = Literal["counter", "gauge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,16 @@ class Unavailable(Exception):  # noqa: N818 - a state of the machine, not an err
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where collectors look. proc, cgroup: roots of the two file systems, so that tests can bring a recorded tree.
+    """Where collectors look. proc, cgroup: roots of cgroup's files, so that tests can bring a recorded tree.
 
-    watched: names of processes to follow (`*` and `?` allowed). nvml: the module `pynvml`; None: loaded if NVML exists.
+    watched: names of processes to follow (`*` and `?` allowed). system: `psutil`, or what answers like it.
+    nvml: the module `pynvml`; None: loaded if NVML exists.
     """
 
     proc: Path = Path("/proc")
     cgroup: Path = Path("/sys/fs/cgroup")
     watched: tuple[str, ...] = ()
+    system: Any = psutil
     nvml: Any = None
 
 
@@ -67,9 +68,12 @@ def read(path: Path) -> str:
         raise Unavailable(f"{path}: {error.strerror}") from error
 
 
-def parse_boot_ns(stat: str) -> int:
-    """When the host booted, from /proc/stat's `btime`; 0 where that line is missing."""
-    for line in stat.splitlines():
-        if line.startswith("btime "):
-            return int(line.split()[1]) * 1_000_000_000
-    return 0
+@contextmanager
+def visible() -> Iterator[None]:
+    """What psutil may not or cannot see here (no /proc, no permission, no such process) becomes `Unavailable`."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise Unavailable(f"{error.filename}: {error.strerror}") from error
+    except (psutil.AccessDenied, psutil.NoSuchProcess) as error:
+        raise Unavailable(str(error)) from error

@@ -1,51 +1,19 @@
-"""Processes, from /proc/PID: the agent's own as OpenTelemetry's `process.*`, watched ones as `sidelight.watched.*`."""
+"""Processes, from psutil: the agent's own as OpenTelemetry's `process.*`, watched ones as `sidelight.watched.*`."""
 
 from __future__ import annotations
 
-import os
+import resource
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from collectors.base import PAGE_BYTES, TICKS_PER_SECOND, Host, Reading, Unavailable, parse_boot_ns, read
+import psutil
+
+from collectors.base import Host, Reading, Unavailable, visible
 
 WATCHED_MAX = 512  # processes followed at once; a model server has tens
-
-
-@dataclass(frozen=True, slots=True)
-class Stat:
-    """What /proc/PID/stat says. Times in seconds, `started` since boot; memory in bytes."""
-
-    command: str
-    minor_faults: int
-    major_faults: int
-    user: float
-    system: float
-    threads: int
-    started: float
-    virtual: int
-    resident: int
-
-
-def parse_stat(text: str) -> Stat:
-    """One line of /proc/PID/stat (proc(5)); the command stands in brackets and may itself hold brackets and spaces."""
-    head, _, tail = text.rpartition(")")
-    f = tail.split()  # f[0] is field 3, the state
-    return Stat(
-        command=head.partition("(")[2], minor_faults=int(f[7]), major_faults=int(f[9]),
-        user=int(f[11]) / TICKS_PER_SECOND, system=int(f[12]) / TICKS_PER_SECOND, threads=int(f[17]),
-        started=int(f[19]) / TICKS_PER_SECOND, virtual=int(f[20]), resident=int(f[21]) * PAGE_BYTES,
-    )  # fmt: skip
-
-
-def parse_switches(status: str) -> Iterator[tuple[str, int]]:
-    """Context switches of one thread by OpenTelemetry's kind, from /proc/PID/status."""
-    kinds = {"voluntary_ctxt_switches": "voluntary", "nonvoluntary_ctxt_switches": "involuntary"}
-    for line in status.splitlines():
-        key, _, value = line.partition(":")
-        if key in kinds:
-            yield kinds[key], int(value)
 
 
 class Process:
@@ -54,32 +22,52 @@ class Process:
     name = "process"
 
     def __init__(self, host: Host) -> None:
-        self._folder, self._proc = host.proc / "self", host.proc
+        self._system = host.system
 
     def collect(self) -> Iterator[Reading]:
-        stat = parse_stat(read(self._folder / "stat"))
-        boot_ns = parse_boot_ns(read(self._proc / "stat"))
-        start_ns = boot_ns + int(stat.started * 1e9) if boot_ns else 0
-        yield from _readings(stat, start_ns)
-        # The main thread's alone (Linux has no sum); it is the event loop, and its involuntary ones say it was starved.
-        for kind, count in parse_switches(read(self._folder / "status")):
-            attributes = {"process.context_switch.type": kind}
-            yield Reading("process.context_switches", "{context_switch}", "counter", count, attributes, start_ns)
-        descriptors = len(os.listdir(self._folder / "fd"))
-        yield Reading("process.unix.file_descriptor.count", "{file_descriptor}", "gauge", descriptors)
-        uptime = float(read(self._proc / "uptime").split()[0])
-        yield Reading("process.uptime", "s", "gauge", max(0.0, uptime - stat.started))
+        with visible():
+            # A new object each time: one that is kept would keep the start it worked out before the clock was set.
+            process: psutil.Process = self._system.Process()
+            yield from _readings(process)
 
 
-def _readings(stat: Stat, start_ns: int) -> Iterator[Reading]:
-    for mode, seconds in (("user", stat.user), ("system", stat.system)):
+def _readings(process: psutil.Process) -> Iterator[Reading]:
+    started, cpu, memory = process.create_time(), process.cpu_times(), process.memory_info()
+    start_ns = int(started * 1e9)
+    for mode, seconds in (("user", cpu.user), ("system", cpu.system)):
         yield Reading("process.cpu.time", "s", "counter", seconds, {"cpu.mode": mode}, start_ns)
-    yield Reading("process.memory.usage", "By", "gauge", stat.resident)
-    yield Reading("process.memory.virtual", "By", "gauge", stat.virtual)
-    yield Reading("process.thread.count", "{thread}", "gauge", stat.threads)
-    for kind, faults in (("minor", stat.minor_faults), ("major", stat.major_faults)):
+    yield Reading("process.memory.usage", "By", "gauge", memory.rss)
+    yield Reading("process.memory.virtual", "By", "gauge", memory.vms)
+    yield Reading("process.thread.count", "{thread}", "gauge", process.num_threads())
+    faults = resource.getrusage(resource.RUSAGE_SELF)  # psutil has none on Linux
+    for kind, count in (("minor", faults.ru_minflt), ("major", faults.ru_majflt)):
         attributes = {"system.paging.fault.type": kind}
-        yield Reading("process.paging.faults", "{fault}", "counter", faults, attributes, start_ns)
+        yield Reading("process.paging.faults", "{fault}", "counter", count, attributes, start_ns)
+    for kind, count in _switches(process):
+        attributes = {"process.context_switch.type": kind}
+        yield Reading("process.context_switches", "{context_switch}", "counter", count, attributes, start_ns)
+    yield Reading("process.unix.file_descriptor.count", "{file_descriptor}", "gauge", process.num_fds())
+    yield Reading("process.uptime", "s", "gauge", max(0.0, time.time() - started))
+
+
+def _switches(process: psutil.Process) -> Iterator[tuple[str, int]]:
+    """The main thread's alone (Linux has no sum); it is the event loop, and its involuntary ones say it was starved."""
+    try:
+        switches = process.num_ctx_switches()
+    except NotImplementedError:  # gVisor does not count them
+        return
+    yield "voluntary", switches.voluntary
+    yield "involuntary", switches.involuntary
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process uses: processor time in seconds, resident memory in bytes, threads."""
+
+    user: float
+    system: float
+    resident: int
+    threads: int
 
 
 class Watched:
@@ -92,13 +80,14 @@ class Watched:
     name = "watched"
 
     def __init__(self, host: Host) -> None:
-        self._proc, self._names = host.proc, host.watched
+        self._system, self._names = host.system, host.watched
         self._groups = {name: _Group() for name in host.watched}
 
     def collect(self) -> Iterator[Reading]:
         if not self._names:
             raise Unavailable("no process is to be watched")
-        found = self.read()
+        with visible():
+            found = self.read()
         for name, group in self._groups.items():
             group.take(found.get(name, {}))
         if not found:
@@ -107,58 +96,66 @@ class Watched:
         for name, group in self._groups.items():
             yield from group.readings({"process.executable.name": name})
 
-    def read(self) -> dict[str, dict[int, Stat]]:
-        """name -> pid -> what its stat says, for up to WATCHED_MAX processes, lowest pids first."""
-        found: dict[str, dict[int, Stat]] = {}
+    def read(self) -> dict[str, dict[psutil.Process, Usage]]:
+        """name -> process -> what it uses, for up to WATCHED_MAX processes, lowest pids first."""
+        found: dict[str, dict[psutil.Process, Usage]] = {}
         left = WATCHED_MAX
-        for pid in sorted(int(entry) for entry in os.listdir(self._proc) if entry.isdigit()):
-            stat = self._stat(self._proc / str(pid))
-            name = stat and self._match(stat.command, self._proc / str(pid))
-            if stat and name and left > 0:
-                found.setdefault(name, {})[pid] = stat
-                left -= 1
+        for pid in sorted(self._system.pids()):
+            try:
+                # Not process_iter: that answers with a cached object, of the process that had this pid before.
+                process: psutil.Process = self._system.Process(pid)
+                if name := self._match(process):
+                    found.setdefault(name, {})[process] = _usage(process)
+                    left -= 1
+            except (psutil.NoSuchProcess, psutil.AccessDenied):  # ended meanwhile, or hidden from us
+                continue
+            if not left:
+                break
         return found
 
-    def _stat(self, folder: Path) -> Stat | None:
-        try:
-            return parse_stat(read(folder / "stat"))
-        except (Unavailable, ProcessLookupError):  # ended meanwhile, or hidden from us
-            return None
-
-    def _match(self, command: str, folder: Path) -> str | None:
+    def _match(self, process: psutil.Process) -> str | None:
         """The first watched name this process bears. The command line is read only where the command does not tell."""
+        command = process.name()[:15]  # psutil lengthens it by the command line where it can
         for name in self._names:
             if fnmatchcase(command, name[:15]):
                 return name
-        try:
-            words = read(folder / "cmdline").split("\0")[:2]
-        except (Unavailable, ProcessLookupError):
-            return None
-        bases = [PurePosixPath(word).name for word in words if word]
+        bases = [PurePosixPath(word).name for word in process.cmdline()[:2] if word]
         return next((name for name in self._names for base in bases if fnmatchcase(base, name)), None)
+
+
+def _usage(process: psutil.Process) -> Usage:
+    cpu = process.cpu_times()
+    return Usage(cpu.user, cpu.system, process.memory_info().rss, process.num_threads())
 
 
 @dataclass(slots=True)
 class _Group:
-    """The processes of one watched name. Keyed by pid and start, since pids are used again."""
+    """The processes of one watched name.
 
-    alive: dict[tuple[int, float], Stat] = field(default_factory=dict)
+    seen: the last usage of each process that has not ended, whether or not the newest scan has it. One that a scan
+    misses (beyond WATCHED_MAX, its command line unreadable for a moment) and the next one finds must not count twice.
+    At most the node's processes. psutil's processes are equal where pid and start are, since pids are used again.
+    """
+
+    seen: dict[psutil.Process, Usage] = field(default_factory=dict)
+    current: tuple[Usage, ...] = ()
     ended_user: float = 0.0
     ended_system: float = 0.0
 
-    def take(self, processes: Mapping[int, Stat]) -> None:
-        now = {(pid, stat.started): stat for pid, stat in processes.items()}
-        for gone in self.alive.keys() - now.keys():
-            self.ended_user += self.alive[gone].user
-            self.ended_system += self.alive[gone].system
-        self.alive = now
+    def take(self, found: Mapping[psutil.Process, Usage]) -> None:
+        for process in [process for process in self.seen if process not in found and not process.is_running()]:
+            usage = self.seen.pop(process)
+            self.ended_user += usage.user
+            self.ended_system += usage.system
+        self.seen.update(found)
+        self.current = tuple(found.values())
 
     def readings(self, attributes: Mapping[str, str]) -> Iterator[Reading]:
-        stats = self.alive.values()
-        yield Reading("sidelight.watched.processes", "{process}", "gauge", len(stats), attributes)
-        user = self.ended_user + sum(stat.user for stat in stats)
-        system = self.ended_system + sum(stat.system for stat in stats)
+        yield Reading("sidelight.watched.processes", "{process}", "gauge", len(self.current), attributes)
+        user = self.ended_user + sum(usage.user for usage in self.seen.values())
+        system = self.ended_system + sum(usage.system for usage in self.seen.values())
         for mode, seconds in (("user", user), ("system", system)):
             yield Reading("sidelight.watched.cpu.time", "s", "counter", seconds, {**attributes, "cpu.mode": mode})
-        yield Reading("sidelight.watched.memory.usage", "By", "gauge", sum(stat.resident for stat in stats), attributes)
-        yield Reading("sidelight.watched.threads", "{thread}", "gauge", sum(stat.threads for stat in stats), attributes)
+        resident, threads = sum(usage.resident for usage in self.current), sum(usage.threads for usage in self.current)
+        yield Reading("sidelight.watched.memory.usage", "By", "gauge", resident, attributes)
+        yield Reading("sidelight.watched.threads", "{thread}", "gauge", threads, attributes)

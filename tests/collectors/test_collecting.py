@@ -13,9 +13,9 @@ from agent.clock import TurnedClock
 from agent.collecting import READINGS_MAX, Collecting
 from agent.telemetry import CATALOGUE, Point, Shape
 from collectors import COLLECTORS, Host, Reading, Unavailable, build
-from tests.collectors.fakes import NODE, FakeNvml, device
+from tests.collectors.fakes import NODE, FakeNvml, device, serving
 
-FULL = Host(proc=NODE / "proc", cgroup=NODE / "cgroup", watched=("tritonserver",), nvml=FakeNvml(device()))
+FULL = Host(NODE / "proc", NODE / "cgroup", watched=("tritonserver",), system=serving(), nvml=FakeNvml(device()))
 
 
 class Scripted:
