@@ -108,7 +108,7 @@ def test_blocks_are_the_windows_of_the_time_column(tmp_path: Path) -> None:
 
 
 def test_csv_and_parquet_give_the_same_reference(tmp_path: Path) -> None:
-    """One hash, blocks and schema from a Parquet file, a CSV file, a gzipped one, and the data in three shuffled parts."""
+    """One hash, blocks and schema from a Parquet file, a CSV file, a gzipped one, and the data in three parts."""
     table = _table()
     parts = tmp_path / "parts"
     parts.mkdir()
@@ -268,7 +268,7 @@ def test_roles_are_not_features(tmp_path: Path) -> None:
     assert built.reference.layout.features[0].critical
     assert built.reference.layout.features[3].ignored
     assert (built.reference.segments, built.reference.protected) == (("city",), ("age",))
-    assert (built.reference.task, built.reference.positive_label) == (1, "true")
+    assert (built.reference.task, built.reference.positive_label) == (1, "1")
 
 
 def test_vectors_nan_and_odd_types(tmp_path: Path) -> None:
