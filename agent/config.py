@@ -256,9 +256,9 @@ class Otel(BaseSettings):
     def _headers(cls, value: SecretStr) -> SecretStr:
         for pair in value.get_secret_value().split(","):
             key, equals, text = pair.partition("=")
-            good = equals and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key.strip())
-            if pair.strip() and not (good and re.fullmatch(r"[\t\x20-\x7e]*", unquote(text))):
-                raise ValueError("key=value[,key=value…], in characters that HTTP allows")
+            good = equals and re.fullmatch(r"[0-9A-Za-z_.-]+", key.strip()) and not key.strip().lower().endswith("-bin")
+            if pair.strip() and not (good and re.fullmatch(r"[\x20-\x7e]*", unquote(text))):
+                raise ValueError("key=value[,key=value…], in characters that gRPC and HTTP allow")
         return value
 
     @model_validator(mode="after")
@@ -349,7 +349,7 @@ def _show(value: object, octal: bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-CLIENT_VARIABLES = {"SIDELIGHT_DISABLED", "SIDELIGHT_TOKEN", "SIDELIGHT_CA_FILE", "SIDELIGHT_CERT_FILE", "SIDELIGHT_KEY_FILE"}
+CLIENT_VARIABLES = {"SIDELIGHT_DISABLED", "SIDELIGHT_TOKEN", "SIDELIGHT_CA_FILE", "SIDELIGHT_CLIENT_CERT_FILE", "SIDELIGHT_CLIENT_KEY_FILE"}
 
 
 def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:

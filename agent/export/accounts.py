@@ -138,7 +138,7 @@ class Accounts:
         async with self._lock:
             seen = self._seen
             (new, self._seen), found = await self._store.run(lambda db: (spool.census(db, seen), work(db)))
-            for signal, amount in new.items():
-                self.tallies[signal].found(amount)
+            for signal in new.keys() & self.tallies.keys():
+                self.tallies[signal].found(new[signal])
             book(found)
         return found

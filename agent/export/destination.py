@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from agent.config import Otel, Settings
+from agent.errors import ConfigurationError
 from agent.export import spool
 
 GRPC_METHODS = {
@@ -44,7 +45,7 @@ class Nowhere:
 
 
 def resolve(signal: str, settings: Settings, otel: Otel) -> Destination | Nowhere:
-    """The way of `signal`, one of spool.SIGNALS."""
+    """The way of `signal`, one of spool.SIGNALS. Raises ConfigurationError for a webhook that is no URL."""
     if signal == spool.WEBHOOK:
         return _webhook(settings.webhook_url)
     chosen = getattr(otel, f"{signal}_exporter")
@@ -122,6 +123,12 @@ def _url(endpoint: str, signal: str, own: bool, insecure: bool) -> tuple[str, bo
 def _webhook(url: str) -> Destination | Nowhere:
     if not url:
         return Nowhere("SIDELIGHT_WEBHOOK_URL is unset")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigurationError("SIDELIGHT_WEBHOOK_URL", "(hidden)", "http://host[:port]/path or https://…")
     host = parts.netloc.rpartition("@")[2]  # what follows the host may be a token
     return Destination(spool.WEBHOOK, "webhook", url, f"{parts.scheme}://{host}/…", parts.scheme == "https", gzip=False)

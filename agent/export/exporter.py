@@ -160,7 +160,8 @@ class Exporter:
         signals = {
             signal: {
                 "endpoint": s.endpoint, "produced": s.produced, "delivered": s.delivered, "rejected": s.rejected,
-                "dropped": sum(s.dropped.values()), "dropped_by_reason": dict(s.dropped), "queued": s.queued, "last_error": s.last_error,
+                "dropped": sum(s.dropped.values()), "dropped_by_reason": dict(s.dropped), "queued": s.queued,
+                "last_error": s.last_error,
             }
             for signal, s in self.statistics().items()
         }

@@ -3,7 +3,7 @@
 The SDK's own path costs 6-8 µs a point before encoding and loses one of two equal resources; protobuf's objects cost as
 much and hold the loop for 30 ms when 3.5 MiB of them are serialised. So a point is put together from encoded parts, as
 protobuf allows (fields in any order, messages by concatenation): its attributes are encoded once per (name, value), its
-times and value are three fixed-width fields. 2-3 µs a point.
+times and value are three fixed-width fields: about 4 µs a point, all included.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import h11
 from google.protobuf.message import DecodeError
@@ -18,6 +18,7 @@ from agent.export.policy import SAID_MAX, Answer, http_failure
 from agent.export.resource import version
 
 BODY_BYTES_MAX = 1 << 20
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class HttpTransport:
         parts = urlsplit(destination.address)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if destination.tls else 80)
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=PRINTABLE)
         self._netloc = parts.netloc.rpartition("@")[2]
         self._tls = tls_context(destination) if destination.tls else None
         self.packed = destination.gzip
@@ -46,7 +47,7 @@ class HttpTransport:
         try:
             async with asyncio.timeout(to.timeout_seconds):
                 reply = await self._exchange(payload)
-        except (OSError, EOFError, h11.RemoteProtocolError) as error:
+        except (OSError, EOFError, UnicodeError, h11.ProtocolError) as error:
             said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
             raise RetryableError(said[:SAID_MAX]) from None
         if not 200 <= reply.status < 300:

@@ -70,7 +70,8 @@ def test_no_way_out_has_a_reason(monkeypatch: pytest.MonkeyPatch, variables: dic
 
 @pytest.mark.parametrize(("variable", "value"), [
     (BASE, "ftp://c"), (BASE, "http://user:secret@c:4317"), (BASE, "user:secret@c:4317"), (BASE, "http://c:99999"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "secret"), ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=secret%0Ab"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "secret"), ("OTEL_EXPORTER_OTLP_HEADERS", "A-Bin=secret"),
+    ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=secret%0Ab"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_TRACES_SAMPLER", "xray"),
     ("OTEL_TRACES_SAMPLER_ARG", "1.5"), ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
     ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/does/not/exist.pem"), ("OTEL_RESOURCE_ATTRIBUTES", "a"),
@@ -107,6 +108,14 @@ def test_the_webhooks_path_is_not_shown() -> None:
     way = resolve("webhook", Settings(webhook_url="https://u:p@hooks.example/T0/secret"), Otel())
     assert isinstance(way, Destination)
     assert way.shown == "https://hooks.example/…"
+
+
+@pytest.mark.parametrize("url", ["hooks.example/secret", "ftp://hooks.example/secret", "https:///secret", "http://h:x/"])
+def test_a_webhook_that_is_no_url_stops_the_start(url: str) -> None:
+    """The error names the variable and hides the value."""
+    with pytest.raises(ConfigurationError, match="SIDELIGHT_WEBHOOK_URL") as raised:
+        resolve("webhook", Settings(webhook_url=url), Otel())
+    assert "secret" not in str(raised.value)
 
 
 def _attributes(tmp_path: Path, **options: Any) -> dict[str, str]:
