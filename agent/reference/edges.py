@@ -36,20 +36,23 @@ def number_edges(sample: Floats, distinct: Floats | None, low: float, high: floa
 
 
 def _edges_of_values(values: Floats) -> tuple[float, ...]:
-    """[v, next v) each, and half the smallest gap for the last: what lies higher is new, and counted as above."""
+    """[v, next v) each, the last as wide as half the smallest gap: what lies higher is new, and counted as above."""
     last = float(values[-1])
-    gap = float(np.diff(values).min()) if len(values) > 1 else _own_width(last)
-    end = last + gap / 2
+    end = last + _last_width(values)
     if not end > last:
-        end = float(np.nextafter(last, np.inf))
-    if not math.isfinite(end):  # the largest double there is: the bin reaches down instead
-        return (*values[:-1].tolist(), float(np.nextafter(last, -np.inf)), last)
+        end = math.nextafter(last, math.inf)
+    if not math.isfinite(end):  # the largest double there is: its bin reaches down instead
+        return tuple(np.unique([*values, math.nextafter(last, -math.inf)]).tolist())
     return (*values.tolist(), end)
 
 
-def _own_width(value: float) -> float:
-    # A constant: its bin is narrow, so that any other value is below or above it.
-    return 1.0 if value.is_integer() and abs(value) < 2**52 else abs(value) * 1e-9
+def _last_width(values: Floats) -> float:
+    whole = bool((values == np.rint(values)).all())
+    if len(values) == 1 and not whole:
+        return abs(float(values[0])) * 1e-9  # a constant: any other value is below or above it
+    with np.errstate(over="ignore"):
+        gap = float(np.diff(values).min()) if len(values) > 1 else 1.0
+    return min(gap, 1.0) / 2 if whole else gap / 2
 
 
 def categories(texts: FrequentTexts) -> tuple[tuple[str, ...], frozenset[int]]:

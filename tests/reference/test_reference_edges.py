@@ -1,0 +1,81 @@
+"""Laws of the bins: whatever the values were, each lies in a bin of its own reference."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agent.bins import Feature, Layout, text_cells
+from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source
+from agent.reference.edges import BINS, categories, number_edges, text_key
+from agent.reference.survey import NumberSurvey
+from agent.sketches.frequent import FrequentTexts
+
+LARGEST = float(np.finfo(np.float64).max)
+VALUES = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200)
+
+
+def _edges(values: np.ndarray) -> tuple[float, ...]:
+    survey = NumberSurvey(plots=False)
+    survey.add(Numbers(values))
+    return number_edges(values, survey.distinct, survey.low, survey.high)
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES)
+@example([LARGEST])
+@example([-LARGEST, LARGEST])
+@example([5e-324])
+@example([0.0, -0.0, 5e-324])
+@example([1e16, 1e16 + 2])
+@example([*map(float, range(30)), 1e308, -1e308])
+def test_every_value_lies_in_a_bin_of_its_own_reference(values: list[float]) -> None:
+    """Edges are finite and rise, at most 20 bins, and nothing they were made from is below or above them."""
+    array = np.array(values)
+    edges = _edges(array)
+    assert np.isfinite(edges).all()
+    assert all(a < b for a, b in pairwise(edges))
+    assert 1 <= len(edges) - 1 <= BINS
+    layout = Layout((Feature("x", Source.FEATURE, Kind.NUMBER, edges=edges),))
+    batch = Batch(ModelKey("m"), len(array), 0, Columns({"x": Numbers(array)}), Columns())
+    counts = layout.place(batch).count(layout.cells)
+    assert counts[1 : len(edges)].sum() == len(array)
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=20, unique=True), st.integers(0, 2**32))
+def test_few_whole_values_have_a_bin_each(values: list[int], seed: int) -> None:
+    """At most 20 different whole numbers: as many bins, and any number above the largest is above."""
+    array = np.random.default_rng(seed).permutation(np.repeat(np.array(values, dtype=np.float64), 3))
+    edges = _edges(array)
+    assert len(edges) - 1 == len(values)
+    assert max(values) < edges[-1] < max(values) + 1
+
+
+def test_many_values_have_equal_shares() -> None:
+    """10,000 different values: twenty bins of 5 % each, to a value."""
+    values = np.random.default_rng(0).normal(size=10_000)
+    counts = np.histogram(values, _edges(values))[0]
+    assert len(counts) == BINS
+    assert np.abs(counts - 500).max() <= 1
+
+
+def test_nothing_finite_gives_a_bin_that_judges_nothing() -> None:
+    """No finite value ever: a bin from 0 to 1."""
+    assert _edges(np.array([np.nan, np.inf])) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_every_counted_text_is_known_afterwards(long: bool) -> None:
+    """A category, or `other`; a text that was not counted is never seen; long texts are known by their hash only."""
+    names = [f"{'x' * 300 if long else ''}{i}" for i in range(200)]
+    texts = FrequentTexts()
+    texts.add({text_key(name): 200 - i for i, name in enumerate(names)})
+    own, seen = categories(texts)
+    assert own == (() if long else tuple(names[:50]))
+    feature = Feature("c", Source.FEATURE, Kind.TEXT, categories=own, seen=seen)
+    expected = [len(own)] * 200 if long else [*range(50), *[50] * 150]
+    assert text_cells(feature, [*names, "new"]) == [*expected, len(own) + 1]
