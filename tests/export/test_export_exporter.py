@@ -7,6 +7,7 @@ import json
 import random
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -242,3 +243,14 @@ async def test_mutual_tls(tmp_path: Path, authority: dict[str, str], kind: str) 
             await s.until_settled("logs", 1)
     assert backend.bodies() == ["one"]
     assert backend.taken[0].message.resource_logs[0].resource == RESOURCE
+
+
+def test_the_station_brings_no_sdk_and_no_requests() -> None:
+    """Memory and start-up: neither the SDK, nor its exporters, nor `requests` are imported."""
+    code = (
+        "import sys, agent.export.exporter\n"
+        "heavy = ('opentelemetry.sdk', 'opentelemetry.exporter', 'requests', 'google.protobuf.json_format')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
