@@ -1,7 +1,7 @@
 """The wiring. The one file that knows every station, in the order a record passes them.
 
-    server ─> admission ─> journal ─> queue ─> pipeline (windows, evaluate, alerting) ─> outbox ─> spool ─> export
-    collectors ───────────────────────────────────────────────────────────────────────────────────────────────┘
+server ─> admission ─> journal ─> queue ─> pipeline (windows, evaluate, alerting) ─> outbox ─> spool ─> export
+collectors ───────────────────────────────────────────────────────────────────────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from agent.export.exporter import Exporter
 from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
-from agent.ingest.limits import Limits
-from agent.ingest.server import Server, reason_name
+from agent.ingest.limits import Limits, reason_name
+from agent.ingest.server import Server
 from agent.pipeline import Pipeline
 from agent.reporting import Reporting
 from agent.state import Store
@@ -54,15 +54,26 @@ class App:
         self.queue = Queue(settings.queue_bytes_max)
         self.clients = Clients(settings.clients_max)
         self.exporter = Exporter(settings, otel, self.store, self.clock, resource.build(otel, self.folder))
-        self.pipeline = Pipeline(settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter)
+        self.pipeline = Pipeline(
+            settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter
+        )
         self.admission = Admission(
-            Limits.of(settings), self.clock, self.journal, self.clients, self.queue, models_max=settings.models_max,
-            event_time=settings.time == "event", future_ns=int(settings.future_seconds * 1e9), window_ns=self.pipeline.window_ns,
+            Limits.of(settings),
+            self.clock,
+            self.journal,
+            self.clients,
+            self.queue,
+            models_max=settings.models_max,
+            event_time=settings.time == "event",
+            future_ns=int(settings.future_seconds * 1e9),
+            window_ns=self.pipeline.window_ns,
             config_hash=settings.counting_hash,
         )
         self.server = Server(settings, self.admission)
         self.collecting = Collecting(_collectors(settings), self.clock, settings.collect_seconds)
-        self.reporting = Reporting(settings, self.clock, self.pipeline, self.admission, self.queue, self.journal, self.clients)
+        self.reporting = Reporting(
+            settings, self.clock, self.pipeline, self.admission, self.queue, self.journal, self.clients
+        )
         self.web = self._web()
         self._metric_seconds = otel.metric_export_interval / 1000
 
@@ -79,12 +90,24 @@ class App:
         replayed = await self.pipeline.recover(self.admission)
         await self.server.start()
         self.ready = (True, "")
-        log.info("started version=%s endpoint=unix:%s state=%s replayed_frames=%d", VERSION, self.server.path, self.folder, replayed)
+        log.info(
+            "started version=%s endpoint=unix:%s state=%s replayed_frames=%d",
+            VERSION,
+            self.server.path,
+            self.folder,
+            replayed,
+        )
         counting = asyncio.create_task(self.pipeline.run(), name="pipeline")
-        around = [asyncio.create_task(self._keep(name, work), name=name) for name, work in (
-            ("export", self.exporter.run), ("collect", self.collecting.run), ("metrics", self._send_metrics), ("ticks", self._ticks),
-            ("sync", self._sync),
-        )]
+        around = [
+            asyncio.create_task(self._keep(name, work), name=name)
+            for name, work in (
+                ("export", self.exporter.run),
+                ("collect", self.collecting.run),
+                ("metrics", self._send_metrics),
+                ("ticks", self._ticks),
+                ("sync", self._sync),
+            )
+        ]
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({counting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._end(counting, around)
@@ -129,7 +152,10 @@ class App:
 
     def _points(self) -> list[Any]:
         return [
-            *self.reporting.points(), *book.points(self.pipeline.alerts), *self.collecting.points(), *self.exporter.points(),
+            *self.reporting.points(),
+            *book.points(self.pipeline.alerts),
+            *self.collecting.points(),
+            *self.exporter.points(),
         ]
 
     async def _ticks(self) -> None:
@@ -158,15 +184,28 @@ class App:
         statistics = self.journal.statistics()
         return {
             "agent": {
-                "version": VERSION, "started_at": self.started_ns / 1e9, "uptime_seconds": self.clock.monotonic() - self._began,
-                "endpoint": f"unix:{self.server.path}", "tcp": self.settings.tcp, "durable": self.pipeline.durable and self.admission.durable,
-                "state_folder": str(self.folder), "journal_bytes": statistics.bytes, "journal_failures": statistics.failures,
-                "corrupt_set_aside": self.pipeline.corrupt + statistics.corrupt_segments, "queue_bytes": self.queue.bytes,
-                "checkpoint_seconds": self.pipeline.checkpoint_seconds, "clock_skew_seconds": self.admission.skew_seconds,
-                "offset": self.pipeline.applied, "pid": os.getpid(),
+                "version": VERSION,
+                "started_at": self.started_ns / 1e9,
+                "uptime_seconds": self.clock.monotonic() - self._began,
+                "endpoint": f"unix:{self.server.path}",
+                "tcp": self.settings.tcp,
+                "durable": self.pipeline.durable and self.admission.durable,
+                "state_folder": str(self.folder),
+                "journal_bytes": statistics.bytes,
+                "journal_failures": statistics.failures,
+                "corrupt_set_aside": self.pipeline.corrupt + statistics.corrupt_segments,
+                "queue_bytes": self.queue.bytes,
+                "checkpoint_seconds": self.pipeline.checkpoint_seconds,
+                "clock_skew_seconds": self.admission.skew_seconds,
+                "offset": self.pipeline.applied,
+                "pid": os.getpid(),
             },
-            "models": self.reporting.models(), "clients": self.reporting.clients(), "alerts": self.reporting.alerts(),
-            "events": list(self.pipeline.events), "export": self.exporter.status(), "collectors": self.collecting.status(),
+            "models": self.reporting.models(),
+            "clients": self.reporting.clients(),
+            "alerts": self.reporting.alerts(),
+            "events": list(self.pipeline.events),
+            "export": self.exporter.status(),
+            "collectors": self.collecting.status(),
             "messages": {reason_name(reason): count for reason, count in self.admission.refused_messages.items()},
             "hint": self.reporting.hint(),
         }
@@ -183,7 +222,9 @@ class App:
             if not os.access(self.folder, os.W_OK):
                 raise PermissionError("not writable")
         except OSError as error:
-            raise ConfigurationError("SIDELIGHT_STATE_DIR", str(self.folder), f"a folder that can be written ({error})") from None
+            raise ConfigurationError(
+                "SIDELIGHT_STATE_DIR", str(self.folder), f"a folder that can be written ({error})"
+            ) from None
 
 
 def _collectors(settings: Settings) -> tuple[collectors.Collector, ...]:
@@ -191,4 +232,3 @@ def _collectors(settings: Settings) -> tuple[collectors.Collector, ...]:
         return collectors.build(settings.collectors, collectors.Host(watched=settings.watch_processes))
     except ValueError as error:
         raise ConfigurationError("SIDELIGHT_COLLECTORS", ",".join(settings.collectors), str(error)) from None
-

@@ -14,9 +14,11 @@ counted beside a value's own bin (only for features whose reference was integral
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -66,7 +68,7 @@ class Feature:
         # The last edge belongs to the last bin: everything up to and including it.
         edges = np.array(self.edges, dtype=np.float64)
         if edges.size:
-            edges[-1] = np.nextafter(edges[-1], np.inf)
+            edges[-1] = math.nextafter(edges[-1], math.inf)
         return edges
 
     @cached_property
@@ -150,7 +152,7 @@ class Layout:
         clean = finite.all()
         found = self._grid.cells(full, values if clean else np.where(finite, values, 0.0))
         if not clean:
-            for k in np.flatnonzero(~finite.all(axis=1)):
+            for k in np.flatnonzero(~finite.all(axis=1)).tolist():
                 special = int(self.starts[full[k]]) + self.features[full[k]].bins
                 _place_not_finite(values[k], special, found[k])
         for k, i in enumerate(full):
@@ -166,7 +168,8 @@ class Layout:
 class Grid:
     """Finds bins without a search: an even grid over a feature's inner edges, fine enough that a square holds one edge.
 
-    The square of x is monotone in x, so edges of lower squares lie below x and those of higher ones above; x is compared
+    The square of x is monotone in x, so edges of lower squares lie below x and those of higher ones above; x is
+    compared
     with the one edge of its own square. Exact, and 3x faster than a binary search, whose branches are not predictable.
     """
 
@@ -188,8 +191,8 @@ class Grid:
                 continue
             edges = feature._split
             inner = edges[1:-1] if len(edges) > 3 else edges
-            span = inner[-1] - inner[0]
             with np.errstate(over="ignore", invalid="ignore"):
+                span = inner[-1] - inner[0]
                 step = (cls.SQUARES - 3) / span
                 squares = np.clip((edges - inner[0]) * step + 1.0, 0.0, cls.SQUARES - 1.0)
             if not (np.isfinite(step) and np.isfinite(squares).all()):
@@ -228,7 +231,7 @@ class Grid:
         np.minimum(square, self.SQUARES - 1.0, out=square)
         index = square.astype(np.int32)
         index += base
-        found = self.cell.take(index)
+        found: Cells = self.cell.take(index)
         found += values >= self.edge.take(index)
         return found
 
@@ -286,7 +289,7 @@ def _place(feature: Feature, columns: Columns, start: int, out: Cells, extra: li
         out[present & is_null] = special + NULL_CELL
 
 
-def _own_column(feature: Feature, columns: Columns):  # type: ignore[no-untyped-def]
+def _own_column(feature: Feature, columns: Columns) -> Any:
     if feature.kind is Kind.NUMBER:
         return columns.numbers.get(feature.name)
     if feature.kind is Kind.TEXT:
@@ -294,9 +297,16 @@ def _own_column(feature: Feature, columns: Columns):  # type: ignore[no-untyped-
     return columns.flags.get(feature.name) if feature.kind is Kind.FLAG else columns.vectors.get(feature.name)
 
 
-def _other_columns(feature: Feature, columns: Columns):  # type: ignore[no-untyped-def]
-    by_kind = {Kind.NUMBER: columns.numbers, Kind.TEXT: columns.texts, Kind.FLAG: columns.flags, Kind.VECTOR: columns.vectors}
-    return [found[feature.name] for kind, found in by_kind.items() if kind is not feature.kind and feature.name in found]
+def _other_columns(feature: Feature, columns: Columns) -> list[Any]:
+    by_kind = {
+        Kind.NUMBER: columns.numbers,
+        Kind.TEXT: columns.texts,
+        Kind.FLAG: columns.flags,
+        Kind.VECTOR: columns.vectors,
+    }
+    return [
+        found[feature.name] for kind, found in by_kind.items() if kind is not feature.kind and feature.name in found
+    ]
 
 
 def _place_numbers(feature: Feature, values: Floats, start: int, out: Cells, extra: list[Cells]) -> None:

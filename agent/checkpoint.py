@@ -1,4 +1,5 @@
-"""What survives a crash: series, clients and alerts as blobs of one transaction, under the offset they were counted to."""
+"""What survives a crash: series, clients and alerts as blobs of one transaction, under the offset they were counted
+to."""
 
 from __future__ import annotations
 
@@ -56,11 +57,13 @@ class Meta:
 
 def series_id(key: ModelKey) -> str:
     """Sixteen hex digits, stable over restarts."""
-    return f"{xxhash.xxh3_64_intdigest(repr((key.name, key.version, int(key.role), key.deployment, key.tenant)).encode()):016x}"
+    identity = repr((key.name, key.version, int(key.role), key.deployment, key.tenant))
+    return xxhash.xxh3_64_hexdigest(identity.encode())
 
 
 class Checkpoint:
-    """Turns what changed into blobs, and blobs back. Remembers what it wrote, so that only changes are written again."""
+    """Turns what changed into blobs, and blobs back. Remembers what it wrote, so that only changes are written
+    again."""
 
     def __init__(self) -> None:
         self._revisions: dict[str, int] = {}
@@ -88,7 +91,11 @@ class Checkpoint:
                 continue
             self._revisions[name] = one.revision
             puts.append((f"series/{name}", dump(one)))
-            if one.reference is not None and one.reference.origin == "learned from traffic" and self._references.get(name) != one.reference.hash:
+            if (
+                one.reference is not None
+                and one.reference.origin == "learned from traffic"
+                and self._references.get(name) != one.reference.hash
+            ):
                 self._references[name] = one.reference.hash
                 puts.append((f"reference/{name}", reference_file.encode(one.reference)))
             written = self._closed.setdefault(name, {})
@@ -103,7 +110,9 @@ class Checkpoint:
         return puts, deletes
 
 
-def load_series(db: sqlite3.Connection, choose: Choose, make: Callable[[ModelKey, Reference | None, str], Series]) -> tuple[list[Series], int]:
+def load_series(
+    db: sqlite3.Connection, choose: Choose, make: Callable[[ModelKey, Reference | None, str], Series]
+) -> tuple[list[Series], int]:
     """All stored series, and how many blobs were corrupt and left out."""
     found, corrupt = [], 0
     for key in keys(db, "series/"):
@@ -121,8 +130,14 @@ def load_series(db: sqlite3.Connection, choose: Choose, make: Callable[[ModelKey
     return found, corrupt
 
 
-def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: bytes | None, choose: Choose,
-             make: Callable[[ModelKey, Reference | None, str], Series]) -> Series:
+def _restore(
+    db: sqlite3.Connection,
+    name: str,
+    message: state.Series,
+    learned: bytes | None,
+    choose: Choose,
+    make: Callable[[ModelKey, Reference | None, str], Series],
+) -> Series:
     key = ModelKey(message.model, message.version, Role(message.role), message.deployment, message.tenant)
     reference, note = (reference_file.decode(learned), "learned from traffic") if learned else choose(key)
     one = make(key, reference, note)
@@ -134,7 +149,9 @@ def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: 
     one.latency, one.latency_sum = _ints(message.latency, LATENCY_BUCKETS), message.latency_sum
     one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
     if reference is not None and reference.hash != message.reference_hash:
-        log.warning("reference_changed model=%s version=%s: windows counted by the old one are dropped", key.name, key.version)
+        log.warning(
+            "reference_changed model=%s version=%s: windows counted by the old one are dropped", key.name, key.version
+        )
         return one
     one.total = _ints(message.total, one.total.size)
     for window in message.open:
@@ -154,45 +171,74 @@ def _restore(db: sqlite3.Connection, name: str, message: state.Series, learned: 
 def dump(one: Series) -> bytes:
     """A series without its closed windows, which are blobs of their own."""
     return state.Series(
-        model=one.key.name, version=one.key.version, role=int(one.key.role), deployment=one.key.deployment, tenant=one.key.tenant,
+        model=one.key.name,
+        version=one.key.version,
+        role=int(one.key.role),
+        deployment=one.key.deployment,
+        tenant=one.key.tenant,
         reference_hash=one.reference.hash if one.reference else 0,
         open=[_dump_window(w) for w in one.open.values()],
-        counters=state.Counters(values=dict(one.counters)), learner=learn_state.encode(one.learner) if one.learner else b"",
-        last_seen_unix_nano=one.last_seen_ns, newest_unix_nano=one.newest_ns, closed_below=one.closed_below, last_rows=one.last_rows,
-        started_unix_nano=one.started_ns, trained_at_unix_nano=one.trained_at_ns, latency=one.latency.astype("<i8").tobytes(),
-        latency_sum=one.latency_sum, refusals=[
+        counters=state.Counters(values=dict(one.counters)),
+        learner=learn_state.encode(one.learner) if one.learner else b"",
+        last_seen_unix_nano=one.last_seen_ns,
+        newest_unix_nano=one.newest_ns,
+        closed_below=one.closed_below,
+        last_rows=one.last_rows,
+        started_unix_nano=one.started_ns,
+        trained_at_unix_nano=one.trained_at_ns,
+        latency=one.latency.astype("<i8").tobytes(),
+        latency_sum=one.latency_sum,
+        refusals=[
             state.Refusal(reason=reason, field=name, count=note.count, detail=note.detail, last_unix_nano=note.last_ns)
             for (reason, name), note in one.refusals.items()
-        ], total=one.total.astype("<i8").tobytes(),
+        ],
+        total=one.total.astype("<i8").tobytes(),
         kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.sketches.items()},
     ).SerializeToString()
 
 
 def _dump_window(window: Window) -> state.Window:
     return state.Window(
-        index=window.index, rows=window.rows, counts=b"" if window.counts is None else window.counts.astype("<i8").tobytes(),
-        latency=window.latency.astype("<i8").tobytes(), errors=window.errors, latency_sum=window.latency_sum,
+        index=window.index,
+        rows=window.rows,
+        counts=b"" if window.counts is None else window.counts.astype("<i8").tobytes(),
+        latency=window.latency.astype("<i8").tobytes(),
+        errors=window.errors,
+        latency_sum=window.latency_sum,
         segments={name: counts.astype("<i8").tobytes() for name, counts in window.segments.items()},
     )
 
 
 def dump_closed(closed: Closed) -> bytes:
     return state.Window(
-        index=closed.index, rows=closed.rows, counts=closed.counts.astype("<i4").tobytes(), latency=closed.latency.astype("<i4").tobytes(),
-        errors=closed.errors, segments={name: counts.astype("<i4").tobytes() for name, counts in closed.segments.items()},
+        index=closed.index,
+        rows=closed.rows,
+        counts=closed.counts.astype("<i4").tobytes(),
+        latency=closed.latency.astype("<i4").tobytes(),
+        errors=closed.errors,
+        segments={name: counts.astype("<i4").tobytes() for name, counts in closed.segments.items()},
     ).SerializeToString()
 
 
 def _window(message: state.Window, cells: int | None) -> Window:
     return Window(
-        message.index, None if cells is None else _ints(message.counts, cells), _ints(message.latency, LATENCY_BUCKETS), message.rows,
-        message.errors, message.latency_sum, {name: _ints(data, cells or 0) for name, data in message.segments.items()},
+        message.index,
+        None if cells is None else _ints(message.counts, cells),
+        _ints(message.latency, LATENCY_BUCKETS),
+        message.rows,
+        message.errors,
+        message.latency_sum,
+        {name: _ints(data, cells or 0) for name, data in message.segments.items()},
     )
 
 
 def _closed(message: state.Window, cells: int) -> Closed:
     return Closed(
-        message.index, _cells(message.counts, cells), _cells(message.latency, LATENCY_BUCKETS), message.rows, message.errors,
+        message.index,
+        _cells(message.counts, cells),
+        _cells(message.latency, LATENCY_BUCKETS),
+        message.rows,
+        message.errors,
         {name: _cells(data, cells) for name, data in message.segments.items()},
     )
 
@@ -219,7 +265,8 @@ def write(db: sqlite3.Connection, puts: Iterable[tuple[str, bytes]], deletes: It
 
 
 def learned_references(path: Path) -> list[Reference]:
-    """Every learned reference in a state file, read beside a running agent. Raises UnavailableError where there is no file."""
+    """Every learned reference in a state file, read beside a running agent. Raises UnavailableError where there is no
+    file."""
     if not path.exists():
         raise UnavailableError(f"no state at {path}: is SIDELIGHT_STATE_DIR the agent's?")
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:

@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from agent.reference import command
 
-    parser = argparse.ArgumentParser(prog="sidelight", description="Watches a machine-learning model in production, from beside it.")
+    parser = argparse.ArgumentParser(
+        prog="sidelight", description="Watches a machine-learning model in production, from beside it."
+    )
     parser.add_argument("--version", action="version", version=f"sidelight {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the agent (options: environment variables, see `sidelight config`)")
@@ -51,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     options = commands.add_parser("config", help="every option with value, default, unit and origin")
     options.add_argument("--markdown", action="store_true", help="as docs/configuration.md")
     options.set_defaults(run=_config)
-    export = command.add_arguments(commands).add_parser("export", help="write a learned reference to a file, so that pods don't relearn")
+    export = command.add_arguments(commands).add_parser(
+        "export", help="write a learned reference to a file, so that pods don't relearn"
+    )
     export.add_argument("model")
     export.add_argument("--version")
     export.add_argument("-o", "--output", required=True, type=Path)
@@ -61,9 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_: argparse.Namespace) -> int:
     settings, otel = config.load()
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     for variable, resembles in config.unknown(os.environ):
-        logging.getLogger("sidelight.config").warning("unknown_variable name=%s resembles=%s", variable, resembles or "nothing known")
+        logging.getLogger("sidelight.config").warning(
+            "unknown_variable name=%s resembles=%s", variable, resembles or "nothing known"
+        )
     from agent.app import App
 
     async def serve() -> None:
@@ -98,7 +106,11 @@ def _status(chosen: argparse.Namespace) -> int:
     try:
         code, body = _get(settings.http, path)
     except OSError as error:
-        print(f"sidelight: no agent answers at http://{settings.http} ({error}). Is it running, with the same SIDELIGHT_HTTP?", file=sys.stderr)
+        print(
+            f"sidelight: no agent answers at http://{settings.http} ({error}). "
+            "Is it running, with the same SIDELIGHT_HTTP?",
+            file=sys.stderr,
+        )
         return UNREACHABLE
     if chosen.check:
         print(body.strip())
@@ -114,7 +126,8 @@ def _status(chosen: argparse.Namespace) -> int:
 
 def _get(address: str, path: str) -> tuple[int, str]:
     host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]")), int(port), timeout=5)  # noqa: S104
+    everywhere = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - listened on, not connected to
+    connection = http.client.HTTPConnection(everywhere.get(host, host.strip("[]")), int(port), timeout=5)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -131,8 +144,15 @@ def _export(chosen: argparse.Namespace) -> int:
     found = learned_references(config.state_path(config.load()[0]) / "state.db")
     wanted = [r for r in found if r.model == chosen.model and (chosen.version is None or r.version == chosen.version)]
     if len(wanted) != 1:
-        names = ", ".join(f"{r.model} {r.version}".strip() for r in found) or "none yet: `sidelight status` shows how far learning is"
-        print(f"sidelight: {len(wanted)} learned references fit {chosen.model} {chosen.version or ''}; there are: {names}", file=sys.stderr)
+        names = (
+            ", ".join(f"{r.model} {r.version}".strip() for r in found)
+            or "none yet: `sidelight status` shows how far learning is"
+        )
+        print(
+            f"sidelight: {len(wanted)} learned references fit {chosen.model} {chosen.version or ''}; "
+            f"there are: {names}",
+            file=sys.stderr,
+        )
         return WRONG_CONFIGURATION
     file.export(wanted[0], chosen.output)
     print(f"wrote {chosen.output} ({wanted[0].hash_text}, {int(wanted[0].rows.sum())} rows)")

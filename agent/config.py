@@ -1,4 +1,5 @@
-"""Every option the agent has: environment variables, read once at start. `docs/configuration.md` is made from this file.
+"""Every option the agent has: environment variables, read once at start. `docs/configuration.md` is made from this
+file.
 
 A wrong value stops the start with exit code 2 and names the variable; after the start nothing here can fail.
 """
@@ -33,22 +34,45 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SIDELIGHT_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     # Where records come in.
-    endpoint: str = _option("", "Unix socket senders use, as unix:/path. Unset: /run/sidelight/agent.sock where that folder "
-                            "is writable, else under XDG_RUNTIME_DIR, else /tmp/sidelight-UID; the client looks in the same places.")
+    endpoint: str = _option(
+        "",
+        "Unix socket senders use, as unix:/path. Unset: /run/sidelight/agent.sock where that folder "
+        "is writable, else under XDG_RUNTIME_DIR, else /tmp/sidelight-UID; the client looks in the same places.",
+    )
     socket_mode: int = _option(0o660, "Permissions of the socket file, in octal.", "octal", ge=0, le=0o777)
-    tcp: str = _option("", "Also listen here (host:port). A host that is not loopback needs tls_cert_file, and client_ca_file or tokens_file.")
+    tcp: str = _option(
+        "",
+        "Also listen here (host:port). A host that is not loopback needs tls_cert_file, and "
+        "client_ca_file or tokens_file.",
+    )
     tls_cert_file: str = _option("", "Server certificate chain for tcp, PEM.")
     tls_key_file: str = _option("", "Its private key, PEM.")
     client_ca_file: str = _option("", "Clients must show a certificate signed by this authority, PEM.")
-    tokens_file: str = _option("", "Bearer tokens, one a line: TOKEN MODEL-PATTERN[,MODEL-PATTERN…]; patterns as in a shell.")
+    tokens_file: str = _option(
+        "", "Bearer tokens, one a line: TOKEN MODEL-PATTERN[,MODEL-PATTERN…]; patterns as in a shell."
+    )
     http: str = _option("127.0.0.1:8686", "Health, readiness, status and the local page (host:port); off: none.")
 
     # What is kept, and where.
-    state_dir: str = _option("", "Folder of journal, checkpoint and spool. Unset: /var/lib/sidelight where writable, else under XDG_STATE_HOME.")
-    checkpoint_seconds: float = _option(2.0, "Time between checkpoints: what a crash makes the next start read again.", "s", ge=0.1, le=60)
-    journal_bytes_max: int = _option(256 << 20, "Journal size at which records are taken without it (durable=false).", "By", ge=1 << 20)
-    queue_bytes_max: int = _option(32 << 20, "Accepted records waiting to be counted; above: RESOURCE_EXHAUSTED.", "By", ge=1 << 20)
-    spool_bytes_max: int = _option(256 << 20, "Encoded telemetry waiting for the backend; above, metrics go first, then traces, alerts last.", "By", ge=1 << 20)
+    state_dir: str = _option(
+        "",
+        "Folder of journal, checkpoint and spool. Unset: /var/lib/sidelight where writable, else under XDG_STATE_HOME.",
+    )
+    checkpoint_seconds: float = _option(
+        2.0, "Time between checkpoints: what a crash makes the next start read again.", "s", ge=0.1, le=60
+    )
+    journal_bytes_max: int = _option(
+        256 << 20, "Journal size at which records are taken without it (durable=false).", "By", ge=1 << 20
+    )
+    queue_bytes_max: int = _option(
+        32 << 20, "Accepted records waiting to be counted; above: RESOURCE_EXHAUSTED.", "By", ge=1 << 20
+    )
+    spool_bytes_max: int = _option(
+        256 << 20,
+        "Encoded telemetry waiting for the backend; above, metrics go first, then traces, alerts last.",
+        "By",
+        ge=1 << 20,
+    )
     spool_age_seconds: float = _option(86_400.0, "Telemetry older than this is dropped and counted.", "s", ge=60)
 
     # Limits of the door.
@@ -58,32 +82,54 @@ class Settings(BaseSettings):
     text_bytes_max: int = _option(4_096, "Longest text, name or id.", "By", ge=16, le=1 << 20)
     vector_size_max: int = _option(8_192, "Longest vector.", "{value}", ge=1, le=1 << 20)
     models_max: int = _option(32, "Model versions watched at once.", "{model}", ge=1, le=10_000)
-    clients_max: int = _option(1_024, "Senders whose resends are recognised; the longest silent is forgotten first.", "{client}", ge=1)
+    clients_max: int = _option(
+        1_024, "Senders whose resends are recognised; the longest silent is forgotten first.", "{client}", ge=1
+    )
 
     # Time and windows.
-    time: Literal["arrival", "event"] = _option("arrival", "Windows by when records arrive, or by the records' own time (replaying history).")
-    window_seconds: float = _option(0.0, "Length of a window; 0: the reference's, or 3600 without one.", "s", ge=0, le=31 * 86_400)
-    lateness_seconds: float = _option(0.0, "Event time only: how long a window waits for stragglers after its end.", "s", ge=0)
-    future_seconds: float = _option(7 * 86_400.0, "Event time only: how far one record may push the watermark; beyond it is refused.", "s", ge=1)
-    retire_seconds: float = _option(7 * 86_400.0, "A version silent for so long is retired, its counters kept.", "s", ge=60)
+    time: Literal["arrival", "event"] = _option(
+        "arrival", "Windows by when records arrive, or by the records' own time (replaying history)."
+    )
+    window_seconds: float = _option(
+        0.0, "Length of a window; 0: the reference's, or 3600 without one.", "s", ge=0, le=31 * 86_400
+    )
+    lateness_seconds: float = _option(
+        0.0, "Event time only: how long a window waits for stragglers after its end.", "s", ge=0
+    )
+    future_seconds: float = _option(
+        7 * 86_400.0, "Event time only: how far one record may push the watermark; beyond it is refused.", "s", ge=1
+    )
+    retire_seconds: float = _option(
+        7 * 86_400.0, "A version silent for so long is retired, its counters kept.", "s", ge=60
+    )
 
     # The reference and the rule.
-    reference: str = _option("", "Reference: a file, a folder (MODEL/VERSION.sidelight) or a URL. Unset: learned from traffic.")
+    reference: str = _option(
+        "", "Reference: a file, a folder (MODEL/VERSION.sidelight) or a URL. Unset: learned from traffic."
+    )
     learn_rows: int = _option(10_000, "Rows from which a learned reference takes its bins.", "{row}", ge=100)
     learn_windows: int = _option(30, "Windows a learned reference is made of.", "{window}", ge=8)
-    false_alarms_per_day: float = _option(0.05, "The dial: false alarms a day for one model, over everything.", "/d", gt=0, le=100)
+    false_alarms_per_day: float = _option(
+        0.05, "The dial: false alarms a day for one model, over everything.", "/d", gt=0, le=100
+    )
     replicas: int = _option(1, "Agents that watch the same model; the dial is divided among them.", "{agent}", ge=1)
     segments: Names = _option((), "Segment keys that are counted apart, comma separated.")
-    cells_max: int = _option(4_000_000, "Counters held at once over all models, windows and segments.", "{cell}", ge=10_000)
+    cells_max: int = _option(
+        4_000_000, "Counters held at once over all models, windows and segments.", "{cell}", ge=10_000
+    )
     latency_objective_seconds: float = _option(0.0, "p99 of a window above this is an alert; 0: none.", "s", ge=0)
 
     # What goes out.
-    bin_features: int = _option(50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0)
+    bin_features: int = _option(
+        50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0
+    )
     trace_limit_per_minute: int = _option(600, "Prediction spans exported a minute.", "{span}", ge=0)
     webhook_url: str = _option("", "Alerts are also posted here as JSON.")
 
     # The machine.
-    collectors: Names = _option(("cpu", "memory", "process", "cgroup", "gpu"), "Collectors that run, comma separated; none: none.")
+    collectors: Names = _option(
+        ("cpu", "memory", "process", "cgroup", "gpu"), "Collectors that run, comma separated; none: none."
+    )
     collect_seconds: float = _option(15.0, "Time between two readings of the machine.", "s", ge=1)
     watch_processes: Names = _option((), "Process names of the model server to read, comma separated.")
     log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the agent writes to stderr.")
@@ -125,9 +171,17 @@ class Settings(BaseSettings):
         host = self.tcp.rpartition(":")[0].strip("[]")
         if host and host not in ("127.0.0.1", "::1", "localhost"):
             if not (self.tls_cert_file and self.tls_key_file):
-                raise ConfigurationError("SIDELIGHT_TCP", self.tcp, "a loopback host, or SIDELIGHT_TLS_CERT_FILE and SIDELIGHT_TLS_KEY_FILE as well")
+                raise ConfigurationError(
+                    "SIDELIGHT_TCP",
+                    self.tcp,
+                    "a loopback host, or SIDELIGHT_TLS_CERT_FILE and SIDELIGHT_TLS_KEY_FILE as well",
+                )
             if not (self.client_ca_file or self.tokens_file):
-                raise ConfigurationError("SIDELIGHT_TCP", self.tcp, "a loopback host, or SIDELIGHT_CLIENT_CA_FILE or SIDELIGHT_TOKENS_FILE as well")
+                raise ConfigurationError(
+                    "SIDELIGHT_TCP",
+                    self.tcp,
+                    "a loopback host, or SIDELIGHT_CLIENT_CA_FILE or SIDELIGHT_TOKENS_FILE as well",
+                )
         for name in ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file"):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
@@ -136,8 +190,11 @@ class Settings(BaseSettings):
 
     @property
     def counting_hash(self) -> int:
-        """xxh3-64 of the options that decide how records are counted: a journal written under others is still readable."""
-        return xxhash.xxh3_64_intdigest(repr((self.time, self.window_seconds, self.lateness_seconds, self.segments)).encode())
+        """xxh3-64 of the options that decide how records are counted: a journal written under others is still
+        readable."""
+        return xxhash.xxh3_64_intdigest(
+            repr((self.time, self.window_seconds, self.lateness_seconds, self.segments)).encode()
+        )
 
 
 OTLP_SIGNALS = ("", "traces_", "metrics_", "logs_")
@@ -154,33 +211,44 @@ class Otel(BaseSettings):
     # Who is speaking.
     sdk_disabled: bool = _option(False, "Export nothing over OTLP.")
     service_name: str = _option(
-        "", "service.name of the resource. Unset: as in OTEL_RESOURCE_ATTRIBUTES, else sidelight-agent.")
+        "", "service.name of the resource. Unset: as in OTEL_RESOURCE_ATTRIBUTES, else sidelight-agent."
+    )
     resource_attributes: str = _option(
-        "", "Attributes of the resource: key=value[,key=value…], values percent-encoded.")
+        "", "Attributes of the resource: key=value[,key=value…], values percent-encoded."
+    )
 
     # Which signals go where.
     traces_exporter: Literal["otlp", "console", "none"] = _option(
-        "otlp", "Where prediction spans go; console: JSON on stdout.")
+        "otlp", "Where prediction spans go; console: JSON on stdout."
+    )
     metrics_exporter: Literal["otlp", "console", "none", "prometheus"] = _option(
-        "otlp", "Where metrics go; prometheus means none here: the local page serves them at /metrics in any case.")
+        "otlp", "Where metrics go; prometheus means none here: the local page serves them at /metrics in any case."
+    )
     logs_exporter: Literal["otlp", "console", "none"] = _option("otlp", "Where events (alerts, closed windows) go.")
     metric_export_interval: int = _option(
-        60_000, "Time between two exports of all metrics.", "ms", ge=1_000, le=86_400_000)
+        60_000, "Time between two exports of all metrics.", "ms", ge=1_000, le=86_400_000
+    )
 
     # OTLP, for all signals.
     exporter_otlp_endpoint: str = _option(
-        "", "The collector or backend: http://host:4317 (gRPC), http://host:4318 (HTTP; /v1/traces, /v1/metrics and "
-        "/v1/logs are added), https:// for TLS, unix:///path (gRPC). Unset: nothing is exported, the status says so.")
+        "",
+        "The collector or backend: http://host:4317 (gRPC), http://host:4318 (HTTP; /v1/traces, /v1/metrics and "
+        "/v1/logs are added), https:// for TLS, unix:///path (gRPC). Unset: nothing is exported, the status says so.",
+    )
     exporter_otlp_protocol: Literal["", "grpc", "http/protobuf"] = _option(
-        "", "grpc or http/protobuf. Unset: grpc for port 4317, unix: and no scheme, else http/protobuf.")
+        "", "grpc or http/protobuf. Unset: grpc for port 4317, unix: and no scheme, else http/protobuf."
+    )
     exporter_otlp_headers: SecretStr = _option(
-        SecretStr(""), "Sent with every request: key=value[,key=value…], percent-encoded.")
+        SecretStr(""), "Sent with every request: key=value[,key=value…], percent-encoded."
+    )
     exporter_otlp_timeout: float = _option(
-        10_000.0, "Longest wait for one answer; milliseconds, as the specification says.", "ms", gt=0)
+        10_000.0, "Longest wait for one answer; milliseconds, as the specification says.", "ms", gt=0
+    )
     exporter_otlp_compression: Literal["gzip", "none"] = _option("gzip", "How requests are compressed.")
     exporter_otlp_insecure: bool = _option(False, "gRPC endpoints without a scheme: no TLS.")
     exporter_otlp_certificate: str = _option(
-        "", "Authorities trusted to sign the backend's certificate, PEM. Unset: the system's.")
+        "", "Authorities trusted to sign the backend's certificate, PEM. Unset: the system's."
+    )
     exporter_otlp_client_key: str = _option("", "Private key of the agent's own certificate (mTLS), PEM.")
     exporter_otlp_client_certificate: str = _option("", "The agent's own certificate chain (mTLS), PEM.")
 
@@ -217,29 +285,44 @@ class Otel(BaseSettings):
 
     # What is said, and how.
     traces_sampler: Literal[
-        "always_on", "always_off", "traceidratio",
-        "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
     ] = _option(
         "parentbased_always_on",
-        "Which predictions become spans. Each has its caller's span as parent, so parentbased_* follow the caller.")
+        "Which predictions become spans. Each has its caller's span as parent, so parentbased_* follow the caller.",
+    )
     traces_sampler_arg: float = _option(1.0, "Share of traces kept by traceidratio.", "1", ge=0, le=1)
     exporter_otlp_metrics_temporality_preference: Literal["cumulative", "delta", "lowmemory"] = _option(
-        "cumulative", "Only cumulative; a collector's cumulativetodelta processor serves backends that want delta.")
+        "cumulative", "Only cumulative; a collector's cumulativetodelta processor serves backends that want delta."
+    )
     metrics_exemplar_filter: Literal["always_on", "always_off", "trace_based"] = _option(
-        "trace_based", "Accepted, without effect: no exemplars are exported yet.")
+        "trace_based", "Accepted, without effect: no exemplars are exported yet."
+    )
     attribute_count_limit: int = _option(
-        128, "Attributes of one span or log record; further ones are only counted.", "{attribute}", ge=1)
+        128, "Attributes of one span or log record; further ones are only counted.", "{attribute}", ge=1
+    )
     attribute_value_length_limit: int = _option(
-        4_096, "Longest text in an attribute of a span or log record; cut above.", "{character}", ge=1)
+        4_096, "Longest text in an attribute of a span or log record; cut above.", "{character}", ge=1
+    )
     propagators: str = _option(
-        "tracecontext,baggage", "Accepted, without effect: senders put the trace context into the record.")
+        "tracecontext,baggage", "Accepted, without effect: senders put the trace context into the record."
+    )
     log_level: str = _option("info", "Accepted, without effect: SIDELIGHT_LOG_LEVEL is the agent's own.")
 
     @field_validator(
-        "traces_exporter", "metrics_exporter", "logs_exporter", "traces_sampler", "metrics_exemplar_filter",
+        "traces_exporter",
+        "metrics_exporter",
+        "logs_exporter",
+        "traces_sampler",
+        "metrics_exemplar_filter",
         "exporter_otlp_metrics_temporality_preference",
         *(f"exporter_otlp_{signal}{name}" for signal in OTLP_SIGNALS for name in ("protocol", "compression")),
-        mode="before")
+        mode="before",
+    )
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
@@ -333,11 +416,16 @@ def options(*groups: BaseSettings) -> list[Option]:
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             octal = extra.get("unit") == "octal"
             variable = f"{prefix}{name}".upper()
-            found.append(Option(
-                variable=variable, value=_show(getattr(group, name), octal), default=_show(field.default, octal),
-                unit="" if octal else str(extra.get("unit", "")), origin="environment" if os.environ.get(variable) else "default",
-                about=field.description or "",
-            ))
+            found.append(
+                Option(
+                    variable=variable,
+                    value=_show(getattr(group, name), octal),
+                    default=_show(field.default, octal),
+                    unit="" if octal else str(extra.get("unit", "")),
+                    origin="environment" if os.environ.get(variable) else "default",
+                    about=field.description or "",
+                )
+            )
     return found
 
 
@@ -349,7 +437,13 @@ def _show(value: object, octal: bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-CLIENT_VARIABLES = {"SIDELIGHT_DISABLED", "SIDELIGHT_TOKEN", "SIDELIGHT_CA_FILE", "SIDELIGHT_CLIENT_CERT_FILE", "SIDELIGHT_CLIENT_KEY_FILE"}
+CLIENT_VARIABLES = {
+    "SIDELIGHT_DISABLED",
+    "SIDELIGHT_TOKEN",
+    "SIDELIGHT_CA_FILE",
+    "SIDELIGHT_CLIENT_CERT_FILE",
+    "SIDELIGHT_CLIENT_KEY_FILE",
+}
 
 
 def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:

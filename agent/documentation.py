@@ -1,4 +1,5 @@
-"""Writes docs/configuration.md and docs/metrics.md from the code that means them; `--check` says whether they are fresh."""
+"""Writes docs/configuration.md and docs/metrics.md from the code that means them; `--check` says whether they are
+fresh."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ deployment, tenant where the sender gives them) as attributes of the point. Even
 def configuration(rows: Sequence[Option]) -> str:
     """The options as Markdown."""
     lines = [CONFIGURATION, "| variable | default | unit | meaning |\n|---|---|---|---|\n"]
-    lines += [f"| `{r.variable}` | {f'`{r.default}`' if r.default else ''} | {r.unit} | {_cell(r.about)} |\n" for r in rows]
+    lines += [
+        f"| `{r.variable}` | {f'`{r.default}`' if r.default else ''} | {r.unit} | {_cell(r.about)} |\n" for r in rows
+    ]
     return "".join(lines)
 
 

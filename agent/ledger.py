@@ -1,6 +1,8 @@
-"""The one dial, split: how significant a single test must be, so that all together keep the promised rate of false alarms.
+"""The one dial, split: how significant a single test must be, so that all together keep the promised rate of false
+alarms.
 
-Every check owns a fixed share of the dial, whether it runs or not, and so does every check still to come: adding one never
+Every check owns a fixed share of the dial, whether it runs or not, and so does every check still to come: adding one
+never
 changes what the others got. A share is divided over all tests that the check makes in a day (features x windows x
 horizons), which bounds the expected number of false alarms whatever the tests have to do with each other (Bonferroni).
 """
@@ -53,7 +55,8 @@ RUNNING = ("drift", "type_mismatch", "missing", "out_of_range", "new_category", 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """What is promised: false alarms a day for one model name, over all its replicas and versions. segments: how many."""
+    """What is promised: false alarms a day for one model name, over all its replicas and versions. segments: how
+    many."""
 
     false_alarms_per_day: float = 0.05
     replicas: int = 1
@@ -126,7 +129,8 @@ class Ledger:
         return DAY_SECONDS / self.window_seconds
 
     def rows(self) -> tuple[Row, ...]:
-        """The whole split, reserved shares too; share x dial = alpha x tests_per_day for each, over replicas and versions."""
+        """The whole split, reserved shares too; share x dial = alpha x tests_per_day for each, over replicas and
+        versions."""
         found = []
         for check in CHECKS:
             if check.name not in self.checks:
@@ -134,7 +138,8 @@ class Ledger:
                 continue
             groups = self._groups(check)
             found += [
-                Row(check.name, name, check.share * part, self._alpha(check, part, len(members)), self._tests(check, len(members)))
+                Row(check.name, name, check.share * part, self._alpha(check, part, len(members)), self._tests(check,
+                len(members)))
                 for name, part, members in groups
             ]
             if not groups:

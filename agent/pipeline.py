@@ -34,7 +34,7 @@ from agent.ingest.admission import Accepted, Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.rows import Gathering
-from agent.ingest.server import reason_name
+from agent.ingest.limits import reason_name
 from agent.ledger import Dial, Ledger
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
@@ -80,8 +80,16 @@ class Outlet(Protocol):
 class Pipeline:
     """Owns every series, the alerts and the outbox."""
 
-    def __init__(self, settings: Settings, clock: Clock, store: Store, journal: Journal, queue: Queue, clients: Clients,
-                 outlet: Outlet) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        journal: Journal,
+        queue: Queue,
+        clients: Clients,
+        outlet: Outlet,
+    ) -> None:
         self._settings, self._clock, self._store = settings, clock, store
         self._journal, self._queue, self._clients = journal, queue, clients
         self._outlet = outlet
@@ -147,9 +155,9 @@ class Pipeline:
             self._wake.clear()
             await self._drain()
             if self._clock.monotonic() - self.checkpoint_at >= self._settings.checkpoint_seconds:
-                await self.checkpoint()
+                await self.save()
         await self._drain()
-        await self.checkpoint()
+        await self.save()
 
     def stop(self) -> None:
         self._stopping = True
@@ -266,7 +274,11 @@ class Pipeline:
                 findings.extend(part)
                 await asyncio.sleep(0)
         findings.extend(self._judge_latency(watch, index))
-        findings.append(state_finding("not_durable", not (self.durable and item.durable), "the state folder cannot be written", index))
+        findings.append(
+            state_finding(
+                "not_durable", not (self.durable and item.durable), "the state folder cannot be written", index
+            )
+        )
         findings.append(state_finding("no_data", False, "", index))
         watch.findings = explained(self.alerts, findings, series.key)
         watch.window_start_ns = index * series.window_ns
@@ -287,10 +299,18 @@ class Pipeline:
     def _context(self, series: Series, index: int, rows: int, item: Accepted) -> WindowContext:
         key, reference = series.key, series.reference
         return WindowContext(
-            model=key, window=index, start_ns=index * series.window_ns, end_ns=(index + 1) * series.window_ns, rows=rows,
-            share=self._share(series, rows), versions=tuple(sorted(w.version for w in self.watches if w.name == key.name)),
-            reference_hash=reference.hash_text if reference else "", offset=item.offset,
-            public=frozenset((f.source, f.name) for f in reference.layout.features if f.public) if reference else frozenset(),
+            model=key,
+            window=index,
+            start_ns=index * series.window_ns,
+            end_ns=(index + 1) * series.window_ns,
+            rows=rows,
+            share=self._share(series, rows),
+            versions=tuple(sorted(w.version for w in self.watches if w.name == key.name)),
+            reference_hash=reference.hash_text if reference else "",
+            offset=item.offset,
+            public=frozenset((f.source, f.name) for f in reference.layout.features if f.public)
+            if reference
+            else frozenset(),
         )
 
     def _supersede_others(self, watch: Watch, index: int, item: Accepted) -> bool:
@@ -298,8 +318,15 @@ class Pipeline:
         began_ns, said = index * watch.series.window_ns, False
         for other in self.watches.values():
             key, own = other.series.key, watch.series.key
-            silent = max(other.series.newest_ns, 0) < began_ns if self._event_time else other.series.last_seen_ns < began_ns
-            if key == own or (key.name, key.role, key.tenant) != (own.name, own.role, own.tenant) or not silent or not self.alerts.of(key):
+            silent = (
+                max(other.series.newest_ns, 0) < began_ns if self._event_time else other.series.last_seen_ns < began_ns
+            )
+            if (
+                key == own
+                or (key.name, key.role, key.tenant) != (own.name, own.role, own.tenant)
+                or not silent
+                or not self.alerts.of(key)
+            ):
                 continue
             reason = f"superseded by version {own.version}"
             self.alerts, changes = supersede(self.alerts, key, self._context(other.series, index, 0, item), reason)
@@ -313,7 +340,8 @@ class Pipeline:
     def _notice_silence(self, watch: Watch, item: Accepted) -> None:
         """A window without a record, after a day's half of windows that all had some: the model fell silent.
 
-        Where traffic has gaps of its own, silence says nothing yet; a window the agent did not watch from its start neither.
+        Where traffic has gaps of its own, silence says nothing yet; a window the agent did not watch from its start
+        neither.
         """
         series = watch.series
         index = item.arrived_ns // series.window_ns - 1
@@ -331,12 +359,20 @@ class Pipeline:
                 series.forget(source, subject)
             if change.event is not None:
                 key = f"{prefix}/{change.event.key}"
-                event = replace(change.event, key=key, attributes={**change.event.attributes, "sidelight.event.key": key})
+                event = replace(
+                    change.event, key=key, attributes={**change.event.attributes, "sidelight.event.key": key}
+                )
                 events.append(event)
-                self.events.append({
-                    "name": event.name, "key": event.key, "time": datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(),
-                    "severity": event.severity, "body": event.body, "attributes": dict(event.attributes),
-                })
+                self.events.append(
+                    {
+                        "name": event.name,
+                        "key": event.key,
+                        "time": datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(),
+                        "severity": event.severity,
+                        "body": event.body,
+                        "attributes": dict(event.attributes),
+                    }
+                )
         self.outbox.extend(self._outlet.rows_for_events(events))
 
     def _judge_latency(self, watch: Watch, index: int) -> list[Finding]:
@@ -360,7 +396,11 @@ class Pipeline:
 
     def _share(self, series: Series, rows: int) -> float:
         """This version's share of the model's traffic in its newest window."""
-        others = sum(w.series.last_rows for w in self.watches.values() if w.series.key.name == series.key.name and w.series is not series)
+        others = sum(
+            w.series.last_rows
+            for w in self.watches.values()
+            if w.series.key.name == series.key.name and w.series is not series
+        )
         return rows / (rows + others) if rows + others else 0.0
 
     # ── references ──
@@ -374,7 +414,11 @@ class Pipeline:
         return watch
 
     def _make(self, key: ModelKey, reference: Reference | None, note: str) -> Series:
-        seconds = self._settings.window_seconds or (reference.layout.window_seconds if reference else 0) or DEFAULT_WINDOW_SECONDS
+        seconds = (
+            self._settings.window_seconds
+            or (reference.layout.window_seconds if reference else 0)
+            or DEFAULT_WINDOW_SECONDS
+        )
         learner = None
         if reference is None:
             head = blank(key.name, key.version, seconds, made_by=f"sidelight-agent {VERSION}")
@@ -416,11 +460,16 @@ class Pipeline:
         if reference is not None:
             watch.series.adopt(reference, "learned from traffic")
             await self._prepare(watch)
-            log.info("reference_learned model=%s version=%s hash=%s", watch.series.key.name, watch.series.key.version, reference.hash_text)
+            log.info(
+                "reference_learned model=%s version=%s hash=%s",
+                watch.series.key.name,
+                watch.series.key.version,
+                reference.hash_text,
+            )
 
     # ── checkpoint ──
 
-    async def checkpoint(self) -> None:
+    async def save(self) -> None:
         """One transaction: everything that changed, the outbox, and the offset. Then the journal is cut."""
         began = self._clock.monotonic()
         puts, deletes = [], []
@@ -431,7 +480,12 @@ class Pipeline:
             await asyncio.sleep(0)
         offset, outbox = self.applied, list(self.outbox)
         meta = checkpoint.Meta(
-            offset, {checkpoint.series_id(k): base64.b64encode(w.baseline.to_bytes()).decode() for k, w in self.watches.items() if w.baseline},
+            offset,
+            {
+                checkpoint.series_id(k): base64.b64encode(w.baseline.to_bytes()).decode()
+                for k, w in self.watches.items()
+                if w.baseline
+            },
         )
         if self._said:
             puts += [("alerts", self.alerts.to_json().encode()), ("events", json.dumps(list(self.events)).encode())]
@@ -444,6 +498,7 @@ class Pipeline:
             client.dirty = False
         gone = [f"client/{name}" for name in self._clients.forgotten]
         try:
+
             def work(db: Any) -> None:
                 checkpoint.write(db, [*puts, *clients], [*deletes, *gone])
                 put(db, "meta", meta.pack())
@@ -479,7 +534,9 @@ class Pipeline:
             name = checkpoint.series_id(one.key)
             self._checkpoint.stored(name, [int(key.rpartition("/")[2]) for key in keys(db, f"closed/{name}/")])
             saved = meta.baselines.get(name)
-            self.watches[one.key] = Watch(one, baseline=LatencyBaseline.from_bytes(base64.b64decode(saved)) if saved else None)
+            self.watches[one.key] = Watch(
+                one, baseline=LatencyBaseline.from_bytes(base64.b64decode(saved)) if saved else None
+            )
         for key in keys(db, "client/"):
             try:
                 self._clients.load(get(db, key) or b"")

@@ -70,7 +70,8 @@ PRESENT, NULL, ABSENT = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """values: float64 (rows,), NaN and ±inf allowed; state: uint8 (rows,) of PRESENT/NULL/ABSENT, None when all present."""
+    """values: float64 (rows,), NaN and ±inf allowed; state: uint8 (rows,) of PRESENT/NULL/ABSENT, None when all
+    present."""
 
     values: Floats
     state: Bytes | None = None
@@ -119,7 +120,8 @@ class Batch:
     """Predictions of one model, column by column; every array has `rows` entries.
 
     outputs: `prediction` (value or label) and `score`, `score:CLASS`; further outputs carry `NAME.` before these.
-    time_ns: when each prediction started; None: all at `arrived_ns`. latency: seconds, NaN unknown, None: nowhere known.
+    time_ns: when each prediction started; None: all at `arrived_ns`. latency: seconds, NaN unknown, None: nowhere
+    known.
     """
 
     model: ModelKey
@@ -157,25 +159,38 @@ class Trace:
 
 def select(batch: Batch, kept: Ints) -> Batch:
     """The batch with only the rows in `kept` (indices, rising)."""
-    def pick(column):  # type: ignore[no-untyped-def]
+
+    def pick(column: Any) -> Any:
         state = None if column.state is None else column.state[kept]
         if isinstance(column, Texts):
             return Texts(column.dictionary, column.codes[kept], state)
         return type(column)(column.values[kept], state)
 
-    def each(columns):  # type: ignore[no-untyped-def]
+    def each(columns: Mapping[str, Any]) -> dict[str, Any]:
         return {name: pick(column) for name, column in columns.items()}
 
-    def part(array):  # type: ignore[no-untyped-def]
+    def part(array: Any) -> Any:
         return None if array is None else array[kept]
 
     chosen = set(kept.tolist())
     return Batch(
-        model=batch.model, rows=len(kept), arrived_ns=batch.arrived_ns,
-        features=Columns(each(batch.features.numbers), each(batch.features.texts), each(batch.features.flags), each(batch.features.vectors)),
+        model=batch.model,
+        rows=len(kept),
+        arrived_ns=batch.arrived_ns,
+        features=Columns(
+            each(batch.features.numbers),
+            each(batch.features.texts),
+            each(batch.features.flags),
+            each(batch.features.vectors),
+        ),
         outputs=Columns(each(batch.outputs.numbers), each(batch.outputs.texts)),
-        time_ns=part(batch.time_ns), latency=part(batch.latency), errors=part(batch.errors), segments=each(batch.segments),
-        protected=each(batch.protected), measures=each(batch.measures), weights=part(batch.weights),
+        time_ns=part(batch.time_ns),
+        latency=part(batch.latency),
+        errors=part(batch.errors),
+        segments=each(batch.segments),
+        protected=each(batch.protected),
+        measures=each(batch.measures),
+        weights=part(batch.weights),
         traces=tuple(t for t in batch.traces if t.row in chosen),
     )
 
@@ -245,7 +260,8 @@ class AlertState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened once and leaves as one log record. `key` makes it idempotent: offset and running number."""
+    """Something that happened once and leaves as one log record. `key` makes it idempotent: offset and running
+    number."""
 
     name: str
     key: str

@@ -13,7 +13,7 @@ from agent.config import Settings
 from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
-from agent.ingest.server import reason_name
+from agent.ingest.limits import reason_name
 from agent.pipeline import Pipeline, Watch
 from agent.records import Finding, Source, Verdict
 from agent.telemetry import Exponential, Point
@@ -28,8 +28,16 @@ DRIFT_SHOWN = 50
 class Reporting:
     """Reads the stations for export and for people."""
 
-    def __init__(self, settings: Settings, clock: Clock, pipeline: Pipeline, admission: Admission, queue: Queue, journal: Journal,
-                 clients: Clients) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        pipeline: Pipeline,
+        admission: Admission,
+        queue: Queue,
+        journal: Journal,
+        clients: Clients,
+    ) -> None:
         self._settings, self._clock, self._pipeline, self._admission = settings, clock, pipeline, admission
         self._queue, self._journal, self._clients = queue, journal, clients
         self._rates: dict[str, tuple[float, int, float]] = {}
@@ -76,8 +84,8 @@ class Reporting:
         for finding in watch.findings:
             yield from _finding_points(finding, own)
         for (source, name), values in series.quantiles.items():
-            for share, value in zip(("0.05", "0.5", "0.95"), values, strict=True):
-                yield Point(telemetry.FEATURE_QUANTILE, value, own | _of(source, name) | {"sidelight.quantile": share})
+            for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
+                yield Point(telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share})
 
     def _bin_points(self, series: Series, own: Mapping[str, Any]) -> Iterator[Point]:
         """Counters per bin, empty bins as zeros: a counter's first point has no predecessor."""
@@ -110,43 +118,78 @@ class Reporting:
         duplicate, dropped = self._admission.duplicates[series.key], self._admission.dropped[series.key]
         reference = series.reference
         return {
-            "name": series.key.name, "version": series.key.version, "role": series.key.role.name.lower(),
-            "state": state, "state_reason": reason,
-            "reference": None if reference is None else {
-                "hash": reference.hash_text, "rows": int(reference.rows.sum()), "blocks": len(reference.blocks),
-                "origin": reference.origin, "note": series.reference_note,
+            "name": series.key.name,
+            "version": series.key.version,
+            "role": series.key.role.name.lower(),
+            "state": state,
+            "state_reason": reason,
+            "reference": None
+            if reference is None
+            else {
+                "hash": reference.hash_text,
+                "rows": int(reference.rows.sum()),
+                "blocks": len(reference.blocks),
+                "origin": reference.origin,
+                "note": series.reference_note,
             },
             "records": {
-                "received": count["received"] + duplicate + dropped, "kept": count["kept"], "refused": count["refused"],
-                "duplicate": duplicate, "late": count["late"], "dropped": dropped,
+                "received": count["received"] + duplicate + dropped,
+                "kept": count["kept"],
+                "refused": count["refused"],
+                "duplicate": duplicate,
+                "late": count["late"],
+                "dropped": dropped,
             },
             "refusals": [
-                {"reason": reason_text, "field": field, "count": note.count, "detail": note.detail, "last_at": _iso(note.last_ns)}
+                {
+                    "reason": reason_text,
+                    "field": field,
+                    "count": note.count,
+                    "detail": note.detail,
+                    "last_at": _iso(note.last_ns),
+                }
                 for (reason_text, field), note in series.refusals.items()
             ],
-            "window": None if newest is None else {
-                "index": newest.index, "start": _iso(newest.index * series.window_ns), "end": _iso((newest.index + 1) * series.window_ns),
+            "window": None
+            if newest is None
+            else {
+                "index": newest.index,
+                "start": _iso(newest.index * series.window_ns),
+                "end": _iso((newest.index + 1) * series.window_ns),
                 "rows": newest.rows,
             },
             "open_rows": sum(w.rows for w in series.open.values()),
-            "windows_closed": count["windows"], "window_seconds": series.window_ns / 1e9,
-            "rate_per_second": self._rate(series), "last_seen": _iso(series.last_seen_ns),
+            "windows_closed": count["windows"],
+            "window_seconds": series.window_ns / 1e9,
+            "rate_per_second": self._rate(series),
+            "last_seen": _iso(series.last_seen_ns),
             "latency": None if quantiles is None else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
             "drift": _ranked(f for f in watch.findings if f.check == "drift"),
-            "quality": [_finding(f) for f in watch.findings if f.check not in ("drift", "latency", "latency_objective")],
+            "quality": [
+                _finding(f) for f in watch.findings if f.check not in ("drift", "latency", "latency_objective")
+            ],
             "service": [_finding(f) for f in watch.findings if f.check in ("latency", "latency_objective")],
-            "labels": count["labels"], "clients": sum(c.model == series.key.name for c in self._clients),
+            "labels": count["labels"],
+            "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),
         }
 
     def alerts(self) -> list[dict[str, Any]]:
         """Pending and firing alerts, and what was last said of each."""
-        bodies = {(e["attributes"].get("sidelight.alert.name"), e["attributes"].get("sidelight.model.version")): e["body"] for e in self._pipeline.events}
+        bodies = {
+            (e["attributes"].get("sidelight.alert.name"), e["attributes"].get("sidelight.model.version")): e["body"]
+            for e in self._pipeline.events
+        }
         return [
             {
-                "name": a.name, "model": a.model.name, "version": a.model.version, "severity": a.severity, "state": a.state.value,
-                "since": _iso(a.since_ns), "subjects": [s.name for s in a.subjects],
+                "name": a.name,
+                "model": a.model.name,
+                "version": a.model.version,
+                "severity": a.severity,
+                "state": a.state.value,
+                "since": _iso(a.since_ns),
+                "subjects": [s.name for s in a.subjects],
                 "summary": bodies.get((a.name, a.model.version), ""),
             }
             for a in self._pipeline.alerts.alerts
@@ -166,11 +209,17 @@ class Reporting:
         now, found = self._clock.now_ns(), []
         for client in self._clients:
             report = wire.ClientReport.FromString(client.report)
-            found.append({
-                "id": client.id, "model": client.model, "language": report.language, "version": report.client_version,
-                "last_seen_seconds": max(0.0, (now - client.last_seen_ns) / 1e9), "recorded": report.recorded,
-                "dropped": report.dropped_full + report.dropped_failed + report.dropped_invalid,
-            })
+            found.append(
+                {
+                    "id": client.id,
+                    "model": client.model,
+                    "language": report.language,
+                    "version": report.client_version,
+                    "last_seen_seconds": max(0.0, (now - client.last_seen_ns) / 1e9),
+                    "recorded": report.recorded,
+                    "dropped": report.dropped_full + report.dropped_failed + report.dropped_invalid,
+                }
+            )
         return found[-100:]
 
     def hint(self) -> str:
@@ -181,8 +230,10 @@ class Reporting:
         if refused:
             worst = refused.most_common(1)[0]
             return f"Messages arrive, but all are refused: {worst[1]} × {reason_name(worst[0])}."
-        return ("Nothing has arrived yet. Senders find this socket by SIDELIGHT_ENDPOINT; it must be the same file in both containers, "
-                "and the sender's user or group must be allowed to open it.")
+        return (
+            "Nothing has arrived yet. Senders find this socket by SIDELIGHT_ENDPOINT; it must be the same file in both containers, "
+            "and the sender's user or group must be allowed to open it."
+        )
 
 
 def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
@@ -211,7 +262,11 @@ def exponential(series: Series) -> Exponential:
     filled = series.latency.nonzero()[0]
     first, last = int(filled[0]), int(filled[-1])
     return Exponential(
-        count=int(series.latency.sum()), sum=series.latency_sum, scale=LATENCY_SCALE, zero_count=0, offset=LATENCY_OFFSET + first,
+        count=int(series.latency.sum()),
+        sum=series.latency_sum,
+        scale=LATENCY_SCALE,
+        zero_count=0,
+        offset=LATENCY_OFFSET + first,
         buckets=[int(v) for v in series.latency[first : last + 1]],
     )
 
@@ -235,15 +290,29 @@ def _of(source: Source, name: str) -> dict[str, str]:
 
 
 def _ranked(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    ordered = sorted(findings, key=lambda f: (not f.alarms, f.source is Source.FEATURE and not f.alarms, -_number(f.effect)))
+    ordered = sorted(
+        findings, key=lambda f: (not f.alarms, f.source is Source.FEATURE and not f.alarms, -_number(f.effect))
+    )
     return [_finding(f) for f in ordered[:DRIFT_SHOWN]]
 
 
 def _finding(f: Finding) -> dict[str, Any]:
     return {
-        "check": f.check, "feature": f.subject, "source": f.source.name.lower(), "verdict": f.verdict.value, "effect": f.effect,
-        "p": f.p_value, "alpha": f.alpha, "horizon": f.horizon, "n": f.n, "n_reference": f.n_reference, "phi": f.phi,
-        "current": f.current, "expected": f.expected, "reason": f.reason, "distances": dict(f.distances),
+        "check": f.check,
+        "feature": f.subject,
+        "source": f.source.name.lower(),
+        "verdict": f.verdict.value,
+        "effect": f.effect,
+        "p": f.p_value,
+        "alpha": f.alpha,
+        "horizon": f.horizon,
+        "n": f.n,
+        "n_reference": f.n_reference,
+        "phi": f.phi,
+        "current": f.current,
+        "expected": f.expected,
+        "reason": f.reason,
+        "distances": dict(f.distances),
         "changes": [{"label": c.label, "reference": c.reference, "current": c.current} for c in f.changes],
     }
 

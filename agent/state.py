@@ -129,7 +129,10 @@ def get(db: sqlite3.Connection, key: str) -> bytes | None:
 
 def keys(db: sqlite3.Connection, prefix: str) -> list[str]:
     """All keys that begin with `prefix`, sorted."""
-    return [row[0] for row in db.execute("SELECT key FROM blob WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix))]
+    return [
+        row[0]
+        for row in db.execute("SELECT key FROM blob WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix))
+    ]
 
 
 def delete(db: sqlite3.Connection, key: str) -> None:

@@ -1,4 +1,5 @@
-"""The catalogue of what the agent says: every metric and event, by name, unit and meaning. `docs/metrics.md` is made from it.
+"""The catalogue of what the agent says: every metric and event, by name, unit and meaning. `docs/metrics.md` is made
+from it.
 
 Stations yield `Point`s; `export/` turns them into OTLP. Nothing is said that does not stand here.
 """
@@ -29,7 +30,8 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """An OTLP exponential histogram: positive buckets of base 2**(2**-scale), bucket i covers (base**(offset+i), base**(offset+i+1)]."""
+    """An OTLP exponential histogram: positive buckets of base 2**(2**-scale), bucket i covers (base**(offset+i),
+    base**(offset+i+1)]."""
 
     count: int
     sum: float
@@ -59,65 +61,122 @@ def _define(name: str, shape: Shape, unit: str, description: str, *attributes: s
 
 # What arrives.
 RECORDS = _define(
-    "sidelight.records", Shape.COUNTER, "{record}",
-    "Records received, by what became of them: kept, refused, duplicate, late, dropped.", "sidelight.outcome", "sidelight.reason",
+    "sidelight.records",
+    Shape.COUNTER,
+    "{record}",
+    "Records received, by what became of them: kept, refused, duplicate, late, dropped.",
+    "sidelight.outcome",
+    "sidelight.reason",
 )
 PREDICTIONS = _define("sidelight.predictions", Shape.COUNTER, "{prediction}", "Predictions counted.")
-PREDICTION_ERRORS = _define("sidelight.prediction.errors", Shape.COUNTER, "{prediction}", "Predictions whose sender reported an error.")
-LATENCY = _define("sidelight.prediction.duration", Shape.HISTOGRAM, "s", "How long predictions took, as the sender measured it.")
+PREDICTION_ERRORS = _define(
+    "sidelight.prediction.errors", Shape.COUNTER, "{prediction}", "Predictions whose sender reported an error."
+)
+LATENCY = _define(
+    "sidelight.prediction.duration", Shape.HISTOGRAM, "s", "How long predictions took, as the sender measured it."
+)
 LABELS = _define("sidelight.labels", Shape.COUNTER, "{label}", "Labels received.")
-LIFECYCLE = _define("sidelight.lifecycle.events", Shape.COUNTER, "{event}", "Lifecycle events received.", "sidelight.lifecycle.event")
+LIFECYCLE = _define(
+    "sidelight.lifecycle.events", Shape.COUNTER, "{event}", "Lifecycle events received.", "sidelight.lifecycle.event"
+)
 CLIENT_DROPPED = _define(
-    "sidelight.client.dropped", Shape.COUNTER, "{record}", "Records that senders say they lost before the agent.", "sidelight.reason",
+    "sidelight.client.dropped",
+    Shape.COUNTER,
+    "{record}",
+    "Records that senders say they lost before the agent.",
+    "sidelight.reason",
 )
 # What the windows hold.
 WINDOWS = _define("sidelight.windows", Shape.COUNTER, "{window}", "Windows closed.")
 BIN_COUNT = _define(
-    "sidelight.feature.bin.values", Shape.COUNTER, "{value}",
+    "sidelight.feature.bin.values",
+    Shape.COUNTER,
+    "{value}",
     "Values per bin since the series began; replicas with the same reference add up.",
-    "sidelight.feature.name", "sidelight.feature.source", "sidelight.bin", "sidelight.reference.hash",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
+    "sidelight.bin",
+    "sidelight.reference.hash",
 )
 BIN_REFERENCE = _define(
-    "sidelight.feature.bin.reference", Shape.GAUGE, "1", "The bin's share in the reference.",
-    "sidelight.feature.name", "sidelight.feature.source", "sidelight.bin", "sidelight.reference.hash",
+    "sidelight.feature.bin.reference",
+    Shape.GAUGE,
+    "1",
+    "The bin's share in the reference.",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
+    "sidelight.bin",
+    "sidelight.reference.hash",
 )
 # What is judged.
 DRIFT = _define(
-    "sidelight.drift.effect", Shape.GAUGE, "{score}",
+    "sidelight.drift.effect",
+    Shape.GAUGE,
+    "{score}",
     "Drift of the newest window: PSI less what noise alone would give. 0.02 small, 0.1 clear, 0.25 large.",
-    "sidelight.feature.name", "sidelight.feature.source",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
 )
 DRIFT_SIGNIFICANCE = _define(
-    "sidelight.drift.significance", Shape.GAUGE, "{score}",
+    "sidelight.drift.significance",
+    Shape.GAUGE,
+    "{score}",
     "log10(alpha / p) of the most significant horizon: above 0 the check would alarm.",
-    "sidelight.feature.name", "sidelight.feature.source",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
 )
 DRIFT_DISTANCE = _define(
-    "sidelight.drift.distance", Shape.GAUGE, "{score}", "Distances people know, of the newest window. Never the rule by themselves.",
-    "sidelight.feature.name", "sidelight.feature.source", "sidelight.distance",
+    "sidelight.drift.distance",
+    Shape.GAUGE,
+    "{score}",
+    "Distances people know, of the newest window. Never the rule by themselves.",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
+    "sidelight.distance",
 )
 DRIFT_PHI = _define(
-    "sidelight.drift.overdispersion", Shape.GAUGE, "{score}", "φ: how much more reference windows vary than independent rows would.",
-    "sidelight.feature.name", "sidelight.feature.source",
+    "sidelight.drift.overdispersion",
+    Shape.GAUGE,
+    "{score}",
+    "φ: how much more reference windows vary than independent rows would.",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
 )
-REFERENCE_ROWS = _define("sidelight.reference.rows", Shape.GAUGE, "{row}", "N: rows of the reference.", "sidelight.reference.hash")
+REFERENCE_ROWS = _define(
+    "sidelight.reference.rows", Shape.GAUGE, "{row}", "N: rows of the reference.", "sidelight.reference.hash"
+)
 QUALITY = _define(
-    "sidelight.quality.share", Shape.GAUGE, "1", "Share of the newest window's values with this fault.",
-    "sidelight.feature.name", "sidelight.feature.source", "sidelight.check",
+    "sidelight.quality.share",
+    Shape.GAUGE,
+    "1",
+    "Share of the newest window's values with this fault.",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
+    "sidelight.check",
 )
 STATE = _define(
-    "sidelight.model.state", Shape.GAUGE, "1",
-    "1 for the state the model's watch is in: watching, learning, no_reference, reference_too_short, no_data, not_durable.", "sidelight.state",
+    "sidelight.model.state",
+    Shape.GAUGE,
+    "1",
+    "1 for the state the model's watch is in: watching, learning, no_reference, reference_too_short, no_data, not_durable.",
+    "sidelight.state",
 )
-ALERT = _define("sidelight.alert", Shape.GAUGE, "1", "1 while the alert fires.", "sidelight.alert.name", "sidelight.alert.severity")
+ALERT = _define(
+    "sidelight.alert", Shape.GAUGE, "1", "1 while the alert fires.", "sidelight.alert.name", "sidelight.alert.severity"
+)
 
 # The machine. OpenTelemetry's names where it has one; what it calls an up-down counter is a gauge here.
 COLLECTOR_DURATION = _define(
-    "sidelight.collector.duration", Shape.GAUGE, "s",
-    "How long the collector's last run took.", "sidelight.collector.name",
+    "sidelight.collector.duration",
+    Shape.GAUGE,
+    "s",
+    "How long the collector's last run took.",
+    "sidelight.collector.name",
 )
 COLLECTOR_SUCCESS = _define(
-    "sidelight.collector.success", Shape.GAUGE, "1",
+    "sidelight.collector.success",
+    Shape.GAUGE,
+    "1",
     "1 where the last run gave readings, 0 where it failed or hung; no point where it rightly has nothing to read.",
     "sidelight.collector.name",
 )
@@ -126,45 +185,66 @@ _define("system.cpu.time", Shape.COUNTER, "s", "The node's processor time, all p
 _define("system.cpu.logical.count", Shape.GAUGE, "{cpu}", "The node's logical processors.")
 _define("system.memory.limit", Shape.GAUGE, "By", "The node's memory.")
 _define(
-    "system.memory.usage", Shape.GAUGE, "By",
-    "The node's memory by state; the states add up to the limit.", "system.memory.state",
+    "system.memory.usage",
+    Shape.GAUGE,
+    "By",
+    "The node's memory by state; the states add up to the limit.",
+    "system.memory.state",
 )
 _define(
-    "system.memory.linux.available", Shape.GAUGE, "By",
+    "system.memory.linux.available",
+    Shape.GAUGE,
+    "By",
     "What the kernel thinks the node can still give without swapping.",
 )
 _define("container.cpu.time", Shape.COUNTER, "s", "Processor time of the agent's container.", "cpu.mode")
 _define("container.memory.usage", Shape.GAUGE, "By", "Memory of the agent's container, file cache included.")
 _define(
-    "container.memory.working_set", Shape.GAUGE, "By",
+    "container.memory.working_set",
+    Shape.GAUGE,
+    "By",
     "Memory the container cannot give back; the kubelet evicts by it.",
 )
 _define("container.memory.rss", Shape.GAUGE, "By", "Anonymous memory of the agent's container.")
 _define(
-    "container.memory.available", Shape.GAUGE, "By",
+    "container.memory.available",
+    Shape.GAUGE,
+    "By",
     "The container's limit less its working set; absent without a limit.",
 )
 _define(
-    "container.paging.faults", Shape.COUNTER, "{fault}",
-    "Page faults of the agent's container.", "system.paging.fault.type",
+    "container.paging.faults",
+    Shape.COUNTER,
+    "{fault}",
+    "Page faults of the agent's container.",
+    "system.paging.fault.type",
 )
 _define(
-    "sidelight.container.cpu.limit", Shape.GAUGE, "{cpu}",
+    "sidelight.container.cpu.limit",
+    Shape.GAUGE,
+    "{cpu}",
     "Processors the container may use; absent without a limit.",
 )
 _define(
-    "sidelight.container.cpu.throttled.time", Shape.COUNTER, "s",
+    "sidelight.container.cpu.throttled.time",
+    Shape.COUNTER,
+    "s",
     "Time the container was kept from running by its limit.",
 )
 _define("sidelight.container.memory.limit", Shape.GAUGE, "By", "Memory the container may use; absent without a limit.")
 _define(
-    "sidelight.container.memory.oom_kills", Shape.COUNTER, "{kill}",
+    "sidelight.container.memory.oom_kills",
+    Shape.COUNTER,
+    "{kill}",
     "Processes of the container killed for want of memory.",
 )
 _define(
-    "sidelight.container.pressure.time", Shape.COUNTER, "s",
+    "sidelight.container.pressure.time",
+    Shape.COUNTER,
+    "s",
     "Time in which some, or all, of the container's tasks waited for cpu, memory or io.",
-    "sidelight.resource", "sidelight.pressure",
+    "sidelight.resource",
+    "sidelight.pressure",
 )
 _define("process.cpu.time", Shape.COUNTER, "s", "The agent's own processor time.", "cpu.mode")
 _define("process.memory.usage", Shape.GAUGE, "By", "The agent's own resident memory.")
@@ -172,21 +252,33 @@ _define("process.memory.virtual", Shape.GAUGE, "By", "The agent's own address sp
 _define("process.thread.count", Shape.GAUGE, "{thread}", "The agent's own threads.")
 _define("process.paging.faults", Shape.COUNTER, "{fault}", "The agent's own page faults.", "system.paging.fault.type")
 _define(
-    "process.context_switches", Shape.COUNTER, "{context_switch}", "Context switches of the agent's main thread.",
+    "process.context_switches",
+    Shape.COUNTER,
+    "{context_switch}",
+    "Context switches of the agent's main thread.",
     "process.context_switch.type",
 )
 _define("process.unix.file_descriptor.count", Shape.GAUGE, "{file_descriptor}", "File descriptors the agent holds.")
 _define("process.uptime", Shape.GAUGE, "s", "How long the agent has run.")
 _define(
-    "sidelight.watched.processes", Shape.GAUGE, "{process}",
-    "Processes that bear a watched name.", "process.executable.name",
+    "sidelight.watched.processes",
+    Shape.GAUGE,
+    "{process}",
+    "Processes that bear a watched name.",
+    "process.executable.name",
 )
 _define(
-    "sidelight.watched.cpu.time", Shape.COUNTER, "s", "Their processor time, that of ended ones included.",
-    "process.executable.name", "cpu.mode",
+    "sidelight.watched.cpu.time",
+    Shape.COUNTER,
+    "s",
+    "Their processor time, that of ended ones included.",
+    "process.executable.name",
+    "cpu.mode",
 )
 _define(
-    "sidelight.watched.memory.usage", Shape.GAUGE, "By",
+    "sidelight.watched.memory.usage",
+    Shape.GAUGE,
+    "By",
     "Their resident memory; a page they share counts once for each.",
     "process.executable.name",
 )
@@ -199,25 +291,46 @@ _define("hw.power", Shape.GAUGE, "W", "Power the GPU draws.", *_GPU)
 _define("hw.energy", Shape.COUNTER, "J", "Energy the GPU used since its driver was loaded.", *_GPU)
 _define("hw.temperature", Shape.GAUGE, "Cel", "The GPU's temperature.", *_GPU)
 _define(
-    "hw.errors", Shape.COUNTER, "{error}",
-    "The GPU's memory (ECC) errors since its driver was loaded.", *_GPU, "error.type",
+    "hw.errors",
+    Shape.COUNTER,
+    "{error}",
+    "The GPU's memory (ECC) errors since its driver was loaded.",
+    *_GPU,
+    "error.type",
 )
 _define("sidelight.gpu.sm.clock", Shape.GAUGE, "Hz", "The clock of the streaming multiprocessors.", *_GPU)
 _define(
-    "sidelight.gpu.throttle", Shape.GAUGE, "1", "1 while the GPU's clocks are held down for this reason.",
-    *_GPU, "sidelight.gpu.throttle.reason",
+    "sidelight.gpu.throttle",
+    Shape.GAUGE,
+    "1",
+    "1 while the GPU's clocks are held down for this reason.",
+    *_GPU,
+    "sidelight.gpu.throttle.reason",
 )
 _define(
-    "sidelight.gpu.process.memory.usage", Shape.GAUGE, "By",
-    "GPU memory by process; the pid is the host's.", *_GPU, "process.pid",
+    "sidelight.gpu.process.memory.usage",
+    Shape.GAUGE,
+    "By",
+    "GPU memory by process; the pid is the host's.",
+    *_GPU,
+    "process.pid",
 )
 FEATURE_QUANTILE = _define(
-    "sidelight.feature.quantile", Shape.GAUGE, "{value}", "Quantiles of the newest window, from a KLL sketch (rank error 1.3 %).",
-    "sidelight.feature.name", "sidelight.feature.source", "sidelight.quantile",
+    "sidelight.feature.quantile",
+    Shape.GAUGE,
+    "{value}",
+    "Quantiles of the newest window, from a KLL sketch (rank error 1.3 %).",
+    "sidelight.feature.name",
+    "sidelight.feature.source",
+    "sidelight.quantile",
 )
 # The agent itself.
 MESSAGES_REFUSED = _define(
-    "sidelight.messages.refused", Shape.COUNTER, "{message}", "Messages refused whole, before any model could be charged.", "sidelight.reason",
+    "sidelight.messages.refused",
+    Shape.COUNTER,
+    "{message}",
+    "Messages refused whole, before any model could be charged.",
+    "sidelight.reason",
 )
 JOURNAL_SIZE = _define("sidelight.journal.size", Shape.GAUGE, "By", "The journal's size on disk.")
 QUEUE_SIZE = _define("sidelight.queue.size", Shape.GAUGE, "By", "Accepted records waiting to be counted.")
@@ -225,14 +338,26 @@ CHECKPOINT_AGE = _define("sidelight.checkpoint.age", Shape.GAUGE, "s", "Time sin
 
 # What leaves.
 EXPORT_ITEMS = _define(
-    "sidelight.export.items", Shape.COUNTER, "{item}",
+    "sidelight.export.items",
+    Shape.COUNTER,
+    "{item}",
     "Points, spans, log records and alerts, by what became of them: delivered, rejected by the backend, dropped.",
-    "sidelight.signal", "sidelight.outcome", "sidelight.reason",
+    "sidelight.signal",
+    "sidelight.outcome",
+    "sidelight.reason",
 )
 SPOOL_ITEMS = _define(
-    "sidelight.spool.items", Shape.GAUGE, "{item}", "Items that wait for the backend.", "sidelight.signal",
+    "sidelight.spool.items",
+    Shape.GAUGE,
+    "{item}",
+    "Items that wait for the backend.",
+    "sidelight.signal",
 )
 SPOOL_SIZE = _define(
-    "sidelight.spool.size", Shape.GAUGE, "By", "Compressed size of what waits for the backend.", "sidelight.signal",
+    "sidelight.spool.size",
+    Shape.GAUGE,
+    "By",
+    "Compressed size of what waits for the backend.",
+    "sidelight.signal",
 )
 SPOOL_LIMIT = _define("sidelight.spool.limit", Shape.GAUGE, "By", "The spool's size at which telemetry is let go.")

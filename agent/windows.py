@@ -63,8 +63,15 @@ class RefusalNote:
 class Series:
     """Everything counted for one model version."""
 
-    def __init__(self, key: ModelKey, window_ns: int, reference: Reference | None, learner: Learner | None,
-                 segments: tuple[str, ...] = (), started_ns: int = 0) -> None:
+    def __init__(
+        self,
+        key: ModelKey,
+        window_ns: int,
+        reference: Reference | None,
+        learner: Learner | None,
+        segments: tuple[str, ...] = (),
+        started_ns: int = 0,
+    ) -> None:
         self.key, self.window_ns = key, window_ns
         self.reference, self.learner = reference, learner
         self.reference_note = ""  # "borrowed from version 3"
@@ -118,7 +125,9 @@ class Series:
         self.counters["kept"] += part.rows
         window = self.open.get(index)
         if window is None:
-            window = self.open[index] = Window(index, None if self.reference is None else np.zeros(self.reference.layout.cells, dtype=np.int64))
+            window = self.open[index] = Window(
+                index, None if self.reference is None else np.zeros(self.reference.layout.cells, dtype=np.int64)
+            )
         window.rows += part.rows
         if part.errors is not None:
             errors = int(np.count_nonzero(part.errors))
@@ -158,14 +167,18 @@ class Series:
                 if column.state is not None:
                     rows &= column.state == 0
                 name = f"{key}={column.dictionary[code]}"
-                if name not in window.segments and sum(s.startswith(f"{key}=") for s in window.segments) >= SEGMENT_VALUES:
+                if (
+                    name not in window.segments
+                    and sum(s.startswith(f"{key}=") for s in window.segments) >= SEGMENT_VALUES
+                ):
                     self.counters["segments_refused"] += int(rows.sum())
                     continue
                 counts = placed.count(self.total.size, rows)
                 window.segments[name] = window.segments[name] + counts if name in window.segments else counts
 
     def _sketch(self, batch: Batch) -> None:
-        """Feeds the quantile sketches a sample: every row while traffic is low, every k-th when the last window was large."""
+        """Feeds the quantile sketches a sample: every row while traffic is low, every k-th when the last window was
+        large."""
         step = max(1, self.last_rows // SKETCHED_ROWS)
         assert self.reference is not None  # noqa: S101 - the caller has looked
         for feature in self.reference.layout.features:
@@ -208,12 +221,18 @@ class Series:
         self.counters["windows"] += 1
         cells = 0 if self.reference is None else self.reference.layout.cells
         closed = Closed(
-            index, (np.zeros(cells, np.int64) if window.counts is None else window.counts).astype(np.int32), window.latency.astype(np.int32),
-            window.rows, window.errors, {name: counts.astype(np.int32) for name, counts in window.segments.items()},
+            index,
+            (np.zeros(cells, np.int64) if window.counts is None else window.counts).astype(np.int32),
+            window.latency.astype(np.int32),
+            window.rows,
+            window.errors,
+            {name: counts.astype(np.int32) for name, counts in window.segments.items()},
         )
         self.recent.append(closed)
         self.last_rows = window.rows
-        self.quantiles = {key: tuple(sketch.quantiles((0.05, 0.5, 0.95))) for key, sketch in self.sketches.items() if sketch.count}
+        self.quantiles = {
+            key: tuple(sketch.quantiles((0.05, 0.5, 0.95))) for key, sketch in self.sketches.items() if sketch.count
+        }
         self.sketches.clear()
         if self.learner is not None:
             self.learner.close(index)
@@ -233,7 +252,8 @@ class Series:
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
 
     def forget(self, source: Source, name: str) -> None:
-        """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it again."""
+        """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it
+        again."""
         if self.reference is None:
             return
         at = self.reference.layout.index.get((source, name))
@@ -258,7 +278,8 @@ def latency_bucket(seconds: Floats) -> Ints:
     """The bucket of each duration (not NaN, not negative): upper bounds belong to the bucket, as OTLP asks."""
     with np.errstate(divide="ignore"):
         found = np.ceil(np.log2(seconds) * (1 << LATENCY_SCALE)) - 1 - LATENCY_OFFSET
-    return np.clip(found, 0, LATENCY_BUCKETS - 1).astype(np.int64)
+    clipped: Ints = np.clip(found, 0, LATENCY_BUCKETS - 1).astype(np.int64)
+    return clipped
 
 
 def latency_quantiles(buckets: Ints | Cells, shares: tuple[float, ...] = (0.5, 0.95, 0.99)) -> tuple[float, ...] | None:
@@ -278,4 +299,3 @@ def latency_quantiles(buckets: Ints | Cells, shares: tuple[float, ...] = (0.5, 0
 
 def _with_outputs(batch: Batch, numbers: Mapping[str, Numbers]) -> Batch:
     return replace(batch, outputs=replace(batch.outputs, numbers=numbers))
-

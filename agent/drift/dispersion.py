@@ -66,7 +66,10 @@ class Dispersion:
         slow = np.zeros_like(excess)
         # z holds sampling noise too, which hides the autocorrelation of what moves.
         own = np.minimum(lag * self.phi[0, :3] / np.maximum(excess[:3], 0.05), LAG_MAX)
-        slow[:3] = excess[:3] * (1.0 + own) / (1.0 - own)
+        factor = (1.0 + own) / (1.0 - own)
+        # The windows' own spread is measured around a mean that moved with them: what that hid is put back.
+        hidden = np.minimum(factor / np.maximum(self.groups[0], 1.0), 0.5)
+        slow[:3] = excess[:3] * factor / (1.0 - hidden)
         return np.maximum(seen, 1.0 + slow)
 
     def at(self, horizon: int, n: Floats) -> Spread:
@@ -218,10 +221,12 @@ def _shared(found: Sequence[_Groups]) -> tuple[Floats, Floats]:
     """
     phi, df = [], []
     prior, cap = np.ones_like(found[0].phi), np.full_like(found[0].phi, DF_MAX)
+    # Where windows depend on each other, how φ grows with the horizon is the feature's own: little can be borrowed.
+    trust = 1.0 - np.square(found[0].lag.max(axis=0))
     for groups in found:
         both = [moderate(groups.phi[k], groups.df[k], prior[k], cap[k]) for k in (slice(0, 3), slice(3, 4))]
         prior = np.concatenate([b[0] for b in both])
-        cap = np.concatenate([b[1] for b in both])
+        df.append(np.concatenate([b[1] for b in both]))
+        cap = df[-1] * trust
         phi.append(prior)
-        df.append(cap)
     return np.array(phi), np.array(df)

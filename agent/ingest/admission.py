@@ -1,6 +1,7 @@
-"""One message through the door: decode, doubt, journal, answer. Synchronous and without waiting; the counting comes later.
+"""One message through the door: decode, doubt, journal, answer. Synchronous and without waiting; the counting comes
+later.
 
-    bytes ── twin ── model, resend? ── rows | columns | labels | events ── journal ── queue ── answer
+bytes ── twin ── model, resend? ── rows | columns | labels | events ── journal ── queue ── answer
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Accepted:
 
 @dataclass(slots=True)
 class Queue:
-    """Frames waiting to be counted, bounded in bytes. `wake` is called when enough has gathered to be worth counting."""
+    """Frames waiting to be counted, bounded in bytes. `wake` is called when enough has gathered to be worth
+    counting."""
 
     bytes_max: int
     wake: Callable[[], None] = lambda: None
@@ -93,10 +95,27 @@ class _Ahead:
 class Admission:
     """Judges messages. One owner; never raises for what a sender did."""
 
-    def __init__(self, limits: Limits, clock: Clock, journal: Journal, clients: Clients, queue: Queue, *,
-                 models_max: int, event_time: bool, future_ns: int, window_ns: Callable[[ModelKey], int], config_hash: int = 0) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        journal: Journal,
+        clients: Clients,
+        queue: Queue,
+        *,
+        models_max: int,
+        event_time: bool,
+        future_ns: int,
+        window_ns: Callable[[ModelKey], int],
+        config_hash: int = 0,
+    ) -> None:
         self._limits, self._clock, self._journal, self._clients, self._queue = limits, clock, journal, clients, queue
-        self._models_max, self._event_time, self._future_ns, self._window_ns = models_max, event_time, future_ns, window_ns
+        self._models_max, self._event_time, self._future_ns, self._window_ns = (
+            models_max,
+            event_time,
+            future_ns,
+            window_ns,
+        )
         self._config_hash = config_hash
         self._ahead: dict[ModelKey, _Ahead] = {}
         self._gathering: dict[ModelKey, Gathering] = {}
@@ -127,7 +146,10 @@ class Admission:
     def tick(self, covered_ns: int) -> None:
         """Journals that time has come to `covered_ns`, so that closing windows is replayed as it happened."""
         head = state_pb2.FrameHead(
-            arrived_unix_nano=covered_ns, kind=state_pb2.FrameHead.KIND_TICK, covered_unix_nano=covered_ns, config_hash=self._config_hash
+            arrived_unix_nano=covered_ns,
+            kind=state_pb2.FrameHead.KIND_TICK,
+            covered_unix_nano=covered_ns,
+            config_hash=self._config_hash,
         )
         durable = self._journal.append(head, b"")
         self._queue.put(Accepted(head.offset, covered_ns, None, "tick", durable=durable))
@@ -147,14 +169,21 @@ class Admission:
         if head.client_id:
             self._clients.remember(head.client_id, head.sequence, head.response, head.arrived_unix_nano, model.name)
         self.models.add(model)
-        return self._accepted(head.offset, head.arrived_unix_nano, model, request, content, response, len(raw), head.client_id, True)
+        return self._accepted(
+            head.offset, head.arrived_unix_nano, model, request, content, response, len(raw), head.client_id, True
+        )
 
     # ── the steps, in order ──
 
     def _open(self, raw: bytes, permitted: Callable[[str], bool] | None) -> tuple[twin_pb2.Request, ModelKey]:
         limits = self._limits
         if len(raw) > limits.message_bytes:
-            raise RefusedError(wire.REASON_MESSAGE_TOO_LARGE, "message", f"{len(raw)} bytes, limit {limits.message_bytes}", limits.message_bytes)
+            raise RefusedError(
+                wire.REASON_MESSAGE_TOO_LARGE,
+                "message",
+                f"{len(raw)} bytes, limit {limits.message_bytes}",
+                limits.message_bytes,
+            )
         try:
             request = twin_pb2.Request.FromString(raw)
         except DecodeError:
@@ -164,8 +193,11 @@ class Admission:
         if not name:
             raise RefusedError(wire.REASON_MODEL_MISSING, "model.name", "empty")
         model = ModelKey(
-            name, limits.text(m.version, "model.version"), Role.SHADOW if m.role == wire.ROLE_SHADOW else Role.PRIMARY,
-            limits.text(m.deployment, "model.deployment"), limits.text(m.tenant, "model.tenant"),
+            name,
+            limits.text(m.version, "model.version"),
+            Role.SHADOW if m.role == wire.ROLE_SHADOW else Role.PRIMARY,
+            limits.text(m.deployment, "model.deployment"),
+            limits.text(m.tenant, "model.tenant"),
         )
         limits.text(request.client_id, "client_id")
         if permitted is not None and not permitted(name):
@@ -188,22 +220,30 @@ class Admission:
     def _turn_away(self, request: twin_pb2.Request, model: ModelKey) -> wire.RecordResponse:
         count = count_of(request)
         self.dropped[model] += predictions_of(request)
-        answer = _refusal(RefusedError(wire.REASON_QUEUE_FULL, "queue", "the agent is behind", self._queue.bytes_max), count)
+        answer = _refusal(
+            RefusedError(wire.REASON_QUEUE_FULL, "queue", "the agent is behind", self._queue.bytes_max), count
+        )
         answer.hints.retry_after_seconds = 0.5
         return answer
 
-    def _take(self, raw: bytes, request: twin_pb2.Request, model: ModelKey, client_id: str, arrived_ns: int) -> wire.RecordResponse:
+    def _take(
+        self, raw: bytes, request: twin_pb2.Request, model: ModelKey, client_id: str, arrived_ns: int
+    ) -> wire.RecordResponse:
         count = count_of(request)
         refusals = Refusals.none(count)
         content = None
         try:
             if count > self._limits.rows:
                 limit, count = self._limits.rows, 0
-                raise RefusedError(wire.REASON_TOO_MANY_RECORDS, "body", f"{len(refusals.verdict)} records, limit {limit}", limit)
+                raise RefusedError(
+                    wire.REASON_TOO_MANY_RECORDS, "body", f"{len(refusals.verdict)} records, limit {limit}", limit
+                )
             content = self._read(request, raw, model, arrived_ns, refusals, None)
         except RefusedError as error:
             refusals.all(error)
-        answer = wire.RecordResponse(accepted=len(refusals.verdict) - refusals.count, durable=True, refusals=list(refusals.groups.values()))
+        answer = wire.RecordResponse(
+            accepted=len(refusals.verdict) - refusals.count, durable=True, refusals=list(refusals.groups.values())
+        )
         if request.sent_at_unix_nano:
             self.skew_seconds = (request.sent_at_unix_nano - arrived_ns) / 1e9
         self.models.add(model)
@@ -211,7 +251,10 @@ class Admission:
             self._queue.put(self._accepted(0, arrived_ns, model, request, None, answer, 0, client_id, True))
             return answer
         head = state_pb2.FrameHead(
-            arrived_unix_nano=arrived_ns, kind=state_pb2.FrameHead.KIND_REQUEST, verdict=refusals.packed(), config_hash=self._config_hash,
+            arrived_unix_nano=arrived_ns,
+            kind=state_pb2.FrameHead.KIND_REQUEST,
+            verdict=refusals.packed(),
+            config_hash=self._config_hash,
         )
         stamped = bool(client_id and request.sequence)
         if stamped:
@@ -220,23 +263,54 @@ class Admission:
         self.durable = answer.durable = self._journal.append(head, raw)
         if stamped:
             self._clients.remember(client_id, request.sequence, packed, arrived_ns, model.name)
-        self._queue.put(self._accepted(head.offset, arrived_ns, model, request, content, answer, len(raw), client_id, answer.durable))
+        self._queue.put(
+            self._accepted(
+                head.offset, arrived_ns, model, request, content, answer, len(raw), client_id, answer.durable
+            )
+        )
         return answer
 
-    def _accepted(self, offset: int, arrived_ns: int, model: ModelKey, request: twin_pb2.Request, content: Batch | Gathering | Sequence[lifecycle_pb2.Event] | None,
-                  answer: wire.RecordResponse, size: int, client_id: str, durable: bool) -> Accepted:
-        kind = {"rows": "rows", "columns": "columns", "lifecycle": "events", None: "events"}.get(request.WhichOneof("body"), "labels")
+    def _accepted(
+        self,
+        offset: int,
+        arrived_ns: int,
+        model: ModelKey,
+        request: twin_pb2.Request,
+        content: Batch | Gathering | Sequence[lifecycle_pb2.Event] | None,
+        answer: wire.RecordResponse,
+        size: int,
+        client_id: str,
+        durable: bool,
+    ) -> Accepted:
+        kind = {"rows": "rows", "columns": "columns", "lifecycle": "events", None: "events"}.get(
+            request.WhichOneof("body"), "labels"
+        )
         return Accepted(
-            offset=offset, arrived_ns=arrived_ns, model=model, kind=kind, rows=answer.accepted,
+            offset=offset,
+            arrived_ns=arrived_ns,
+            model=model,
+            kind=kind,
+            rows=answer.accepted,
             content=content if isinstance(content, (Batch, Gathering)) else None,
-            events=content if isinstance(content, (list, tuple)) else (), refused=list(answer.refusals),
-            client_id=client_id, report=request.report, size=size, durable=durable,
+            events=content if isinstance(content, (list, tuple)) else (),
+            refused=list(answer.refusals),
+            client_id=client_id,
+            report=request.report,
+            size=size,
+            durable=durable,
         )
 
     # ── bodies ──
 
-    def _read(self, request: twin_pb2.Request, raw: bytes, model: ModelKey, arrived_ns: int, refusals: Refusals,
-              verdict: bytes | None) -> Batch | Gathering | list[lifecycle_pb2.Event] | None:
+    def _read(
+        self,
+        request: twin_pb2.Request,
+        raw: bytes,
+        model: ModelKey,
+        arrived_ns: int,
+        refusals: Refusals,
+        verdict: bytes | None,
+    ) -> Batch | Gathering | list[lifecycle_pb2.Event] | None:
         """The body's content. verdict: the journal's, where this was judged before."""
         body = request.WhichOneof("body")
         if body == "columns":
@@ -249,7 +323,15 @@ class Admission:
             self._labels(request, refusals)
         return None
 
-    def _columns(self, columns: twin_pb2.Columns, raw: bytes, model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None) -> Batch:
+    def _columns(
+        self,
+        columns: twin_pb2.Columns,
+        raw: bytes,
+        model: ModelKey,
+        arrived_ns: int,
+        refusals: Refusals,
+        verdict: bytes | None,
+    ) -> Batch:
         try:
             batch = Reader(columns, self._limits, refusals).batch(model, arrived_ns)
         except RefusedError as error:
@@ -267,7 +349,9 @@ class Admission:
             batch = select(batch, np.flatnonzero(np.frombuffer(refused, dtype=np.uint8) == 0))
         return batch
 
-    def _rows(self, items: Sequence[bytes], model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None) -> Gathering:
+    def _rows(
+        self, items: Sequence[bytes], model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None
+    ) -> Gathering:
         gathering = self._gathering_for(model, arrived_ns)
         for i, raw in enumerate(items):
             if verdict and verdict[i]:
@@ -323,12 +407,15 @@ class Admission:
         return ahead, (ahead.newest_ns or self._clock.now_ns()) + self._future_ns
 
     def _check_future(self, model: ModelKey, time_ns: int) -> None:
-        """Refuses a time too far ahead; a long run of such records is believed (a gap in the history, not a broken clock)."""
+        """Refuses a time too far ahead; a long run of such records is believed (a gap in the history, not a broken
+        clock)."""
         ahead, bound = self._bound(model)
         if time_ns > bound and ahead.stubborn < STUBBORN:
             ahead.stubborn += 1
             limit = self._future_ns // 1_000_000_000
-            raise RefusedError(wire.REASON_FUTURE, "time_unix_nano", f"over {limit} s ahead of the newest record", limit)
+            raise RefusedError(
+                wire.REASON_FUTURE, "time_unix_nano", f"over {limit} s ahead of the newest record", limit
+            )
         ahead.newest_ns = max(ahead.newest_ns, time_ns) if time_ns <= bound else time_ns
         ahead.stubborn = 0
 
@@ -369,7 +456,9 @@ def label_rows(raw: bytes) -> int:
 def check_label(label: labels_pb2.Label, limits: Limits) -> None:
     """Raises RefusedError for a label that can belong to nothing or says nothing."""
     if not (label.prediction_id or label.request_id or label.HasField("prediction")):
-        raise RefusedError(wire.REASON_ID_MISSING, "prediction_id", "a label needs a prediction id, a request id or its prediction")
+        raise RefusedError(
+            wire.REASON_ID_MISSING, "prediction_id", "a label needs a prediction id, a request id or its prediction"
+        )
     if label.WhichOneof("truth") is None:
         raise RefusedError(wire.REASON_LABEL_MISSING, "truth", "neither value nor label")
     for name in ("prediction_id", "request_id", "item", "label", "output"):
@@ -385,9 +474,14 @@ def check_label_columns(raw: bytes, refusals: Refusals) -> None:
         raise RefusedError(wire.REASON_UNDECODABLE, "label_columns", f"not LabelColumns, {len(raw)} bytes") from None
     rows = columns.rows
     lengths = {
-        "ids": len(columns.ids), "id_numbers": len(columns.id_numbers), "request_ids": len(columns.request_ids),
-        "request_id_numbers": len(columns.request_id_numbers), "values": len(columns.values.values),
-        "labels": len(columns.labels.codes), "time_unix_nano": len(columns.time_unix_nano), "weights": len(columns.weights),
+        "ids": len(columns.ids),
+        "id_numbers": len(columns.id_numbers),
+        "request_ids": len(columns.request_ids),
+        "request_id_numbers": len(columns.request_id_numbers),
+        "values": len(columns.values.values),
+        "labels": len(columns.labels.codes),
+        "time_unix_nano": len(columns.time_unix_nano),
+        "weights": len(columns.weights),
     }
     for where, found in lengths.items():
         if found not in (0, rows):
@@ -402,7 +496,8 @@ def check_label_columns(raw: bytes, refusals: Refusals) -> None:
 
 
 def _repacked(raw: bytes) -> twin_pb2.Columns | None:
-    """The columns of a sender that does not pack its arrays, which the twin cannot see: read strictly, packed, read again."""
+    """The columns of a sender that does not pack its arrays, which the twin cannot see: read strictly, packed, read
+    again."""
     try:
         return twin_pb2.Request.FromString(wire.RecordRequest.FromString(raw).SerializeToString()).columns
     except DecodeError:
@@ -410,6 +505,9 @@ def _repacked(raw: bytes) -> twin_pb2.Columns | None:
 
 
 def _refusal(error: RefusedError, count: int) -> wire.RecordResponse:
-    return wire.RecordResponse(durable=True, refusals=[
-        wire.Refusal(reason=error.reason, field=error.field, limit=error.limit, detail=error.detail, count=count)  # type: ignore[arg-type]
-    ])
+    return wire.RecordResponse(
+        durable=True,
+        refusals=[
+            wire.Refusal(reason=error.reason, field=error.field, limit=error.limit, detail=error.detail, count=count)  # type: ignore[arg-type]
+        ],
+    )

@@ -65,6 +65,10 @@ class Clients:
     @staticmethod
     def dump(client: Client) -> bytes:
         return state.Client(
-            id=client.id, sequences=list(client.answers), responses=list(client.answers.values()),
-            last_seen_unix_nano=client.last_seen_ns, report=client.report, model=client.model,
+            id=client.id,
+            sequences=list(client.answers),
+            responses=list(client.answers.values()),
+            last_seen_unix_nano=client.last_seen_ns,
+            report=client.report,
+            model=client.model,
         ).SerializeToString()

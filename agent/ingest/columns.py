@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from agent.records import (
     Columns,
     Flags,
     Floats,
+    Ints,
     ModelKey,
     Numbers,
     Texts,
@@ -29,10 +31,12 @@ from agent.wire import twin_pb2 as twin
 SIZES = {"<f8": 8, "<f4": 4, "<u8": 8, "<u4": 4, "u1": 1}
 TRACES_MAX = 32  # traces kept of one message
 ID_CHUNK = 8
+C = TypeVar("C")
 
 
 class Reader:
-    """Reads one Columns message of `rows` records. Structural faults raise; faults of single records go to `refusals`."""
+    """Reads one Columns message of `rows` records. Structural faults raise; faults of single records go to
+    `refusals`."""
 
     def __init__(self, message: twin.Columns, limits: Limits, refusals: Refusals) -> None:
         self._message = message
@@ -59,20 +63,32 @@ class Reader:
             time_ns = times.astype(np.int64)
             time_ns[time_ns <= 0] = arrived_ns
         return Batch(
-            model=model, rows=rows, arrived_ns=arrived_ns, features=features, outputs=self._outputs(),
-            time_ns=time_ns, latency=latency, errors=None if status is None else status != rows_wire.STATUS_OK,
-            segments=self._named(m.segments, "segments", self._texts), protected=self._named(m.protected, "protected", self._texts),
+            model=model,
+            rows=rows,
+            arrived_ns=arrived_ns,
+            features=features,
+            outputs=self._outputs(),
+            time_ns=time_ns,
+            latency=latency,
+            errors=None if status is None else status != rows_wire.STATUS_OK,
+            segments=self._named(m.segments, "segments", self._texts),
+            protected=self._named(m.protected, "protected", self._texts),
             measures=self._named(m.measures, "measures", self._numbers),
-            weights=self._packed(m.weights, "<f8", rows, "weights"), traces=self._traces(time_ns, latency, arrived_ns),
+            weights=self._packed(m.weights, "<f8", rows, "weights"),
+            traces=self._traces(time_ns, latency, arrived_ns),
         )
 
     def _check_shape(self) -> None:
         m, limits = self._message, self._limits
         if m.rows > limits.rows:
-            raise RefusedError(wire.REASON_TOO_MANY_RECORDS, "columns.rows", f"{m.rows} records, limit {limits.rows}", limits.rows)
+            raise RefusedError(
+                wire.REASON_TOO_MANY_RECORDS, "columns.rows", f"{m.rows} records, limit {limits.rows}", limits.rows
+            )
         count = len(m.numbers) + len(m.texts) + len(m.flags) + len(m.vectors)
         if count > limits.features:
-            raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "columns", f"{count} features, limit {limits.features}", limits.features)
+            raise RefusedError(
+                wire.REASON_TOO_MANY_FEATURES, "columns", f"{count} features, limit {limits.features}", limits.features
+            )
         self._packed(m.part, "u1", m.rows, "part")
         for ids, numbers, where in ((m.ids, m.id_numbers, "ids"), (m.request_ids, m.request_id_numbers, "request_ids")):
             self._packed(numbers, "<u8", m.rows, where)
@@ -96,13 +112,15 @@ class Reader:
         for name in {n for n in names if names.count(n) > 1}:
             taken = np.zeros(self._rows, dtype=np.int8)
             for kind in (features.numbers, features.texts, features.flags, features.vectors):
-                column = kind.get(name)  # type: ignore[attr-defined]
+                column = kind.get(name)
                 if column is not None:
                     taken += 1 if column.state is None else column.state != ABSENT
             both = np.flatnonzero(taken > 1)
-            self._refusals.add_many(both, RefusedError(wire.REASON_DUPLICATE_KEY, f"features[{name}]", "in two typed columns at once"))
+            self._refusals.add_many(
+                both, RefusedError(wire.REASON_DUPLICATE_KEY, f"features[{name}]", "in two typed columns at once")
+            )
 
-    def _named(self, columns, where, read):  # type: ignore[no-untyped-def]
+    def _named(self, columns: Any, where: str, read: Callable[[Any, str], C]) -> dict[str, C]:
         found = {}
         for column in columns:
             name = self._limits.text(column.name, f"{where}.name")
@@ -111,8 +129,9 @@ class Reader:
             found[name] = read(column, f"{where}[{name}]")
         return found
 
-    def _packed(self, chunks: Sequence[bytes], dtype: str, count: int, where: str):  # type: ignore[no-untyped-def]
-        """An array of `count` entries, or None where nothing was sent. A sender may split a packed field: chunks are joined."""
+    def _packed(self, chunks: Sequence[bytes], dtype: str, count: int, where: str) -> Any:
+        """An array of `count` entries, or None where nothing was sent. A sender may split a packed field: chunks are
+        joined."""
         if not chunks:
             return None
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -121,7 +140,7 @@ class Reader:
             raise _length(where, len(data) // size, count)
         return np.frombuffer(data, dtype=dtype)
 
-    def _full(self, chunks: Sequence[bytes], dtype: str, count: int, where: str):  # type: ignore[no-untyped-def]
+    def _full(self, chunks: Sequence[bytes], dtype: str, count: int, where: str) -> Any:
         found = self._packed(chunks, dtype, count, where)
         if found is None:
             if count:
@@ -129,7 +148,7 @@ class Reader:
             return np.empty(0, dtype=dtype)
         return found
 
-    def _state(self, column, where: str) -> Bytes | None:  # type: ignore[no-untyped-def]
+    def _state(self, column: Any, where: str) -> Bytes | None:
         nulls, absents = column.nulls, column.absents
         if not nulls and not absents:
             return None
@@ -169,13 +188,15 @@ class Reader:
         texts = [self._entry(i, text, codes, state, where) for i, text in enumerate(dictionary)]
         return Texts(texts, codes.view("<i4"), state)
 
-    def _refuse_outside(self, codes, state, size: int, where: str):  # type: ignore[no-untyped-def]
+    def _refuse_outside(self, codes: Any, state: Bytes | None, size: int, where: str) -> Any:
         outside = codes >= size
         bad = np.flatnonzero(outside if state is None else outside & (state == 0))
-        self._refusals.add_many(bad, RefusedError(wire.REASON_CODE_OUT_OF_RANGE, where, f"the dictionary has {size} entries", size))
+        self._refusals.add_many(
+            bad, RefusedError(wire.REASON_CODE_OUT_OF_RANGE, where, f"the dictionary has {size} entries", size)
+        )
         return np.where(outside, 0, codes).astype("<u4")
 
-    def _entry(self, entry: int, text: bytes, codes, state, where: str) -> str:  # type: ignore[no-untyped-def]
+    def _entry(self, entry: int, text: bytes, codes: Any, state: Bytes | None, where: str) -> str:
         """One text of the dictionary; rows that use a bad one are refused."""
         try:
             return self._limits.text(text, where)
@@ -199,28 +220,49 @@ class Reader:
                 texts[f"{prefix}prediction"] = self._texts(output.labels, f"{where}.labels")
             for score in output.scores:
                 label = getattr(score, "class")
-                key = f"{prefix}score:{self._limits.text(label, f'{where}.scores.class')}" if label else f"{prefix}score"
+                key = (
+                    f"{prefix}score:{self._limits.text(label, f'{where}.scores.class')}" if label else f"{prefix}score"
+                )
                 numbers[key] = _scores(self._full(score.values, "<f8", self._rows, f"{where}.scores"))
             if len(numbers) > self._limits.features:
-                raise RefusedError(wire.REASON_TOO_MANY_FEATURES, where, f"over {self._limits.features} outputs", self._limits.features)
+                raise RefusedError(
+                    wire.REASON_TOO_MANY_FEATURES, where, f"over {self._limits.features} outputs", self._limits.features
+                )
         return Columns(numbers=numbers, texts=texts)
 
-    def _traces(self, time_ns, latency: Floats | None, arrived_ns: int) -> tuple[Trace, ...]:  # type: ignore[no-untyped-def]
+    def _traces(self, time_ns: Ints | None, latency: Floats | None, arrived_ns: int) -> tuple[Trace, ...]:
         m, rows = self._message, self._rows
         if not m.trace_ids:
             return ()
         if len(m.trace_ids) != 16 * rows:
             raise _length("trace_ids", len(m.trace_ids), 16 * rows)
         flags = m.trace_flags if len(m.trace_flags) == rows else b"\x01" * rows
-        sampled = [i for i in range(rows) if flags[i] & 1 and m.trace_ids[16 * i : 16 * i + 16] != bytes(16)][:TRACES_MAX]
+        sampled = [i for i in range(rows) if flags[i] & 1 and m.trace_ids[16 * i : 16 * i + 16] != bytes(16)][
+            :TRACES_MAX
+        ]
         parents = m.span_ids if len(m.span_ids) == 8 * rows else bytes(8 * rows)
-        stages = [(self._limits.text(s.name, "stages.name"), self._full(s.offset_seconds, "<f8", rows, "stages"),
-                   self._full(s.duration_seconds, "<f8", rows, "stages")) for s in m.stages] if sampled else []
+        stages = (
+            [
+                (
+                    self._limits.text(s.name, "stages.name"),
+                    self._full(s.offset_seconds, "<f8", rows, "stages"),
+                    self._full(s.duration_seconds, "<f8", rows, "stages"),
+                )
+                for s in m.stages
+            ]
+            if sampled
+            else []
+        )
         return tuple(
             Trace(
-                row=i, trace_id=m.trace_ids[16 * i : 16 * i + 16], parent_id=parents[8 * i : 8 * i + 8], flags=flags[i],
-                prediction_id=self._id(i), start_ns=arrived_ns if time_ns is None else int(time_ns[i]),
-                latency=float("nan") if latency is None else float(latency[i]), error_type=self._error_type(i),
+                row=i,
+                trace_id=m.trace_ids[16 * i : 16 * i + 16],
+                parent_id=parents[8 * i : 8 * i + 8],
+                flags=flags[i],
+                prediction_id=self._id(i),
+                start_ns=arrived_ns if time_ns is None else int(time_ns[i]),
+                latency=float("nan") if latency is None else float(latency[i]),
+                error_type=self._error_type(i),
                 stages=tuple((n, float(o[i]), float(d[i])) for n, o, d in stages if d[i] == d[i]),
             )
             for i in sampled

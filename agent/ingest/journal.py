@@ -16,7 +16,9 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import xxhash
 from google.protobuf.message import DecodeError
@@ -54,7 +56,8 @@ class Journal:
         self.offset = 0
 
     def open(self, after: int) -> Iterator[tuple[state.FrameHead, bytes]]:
-        """Reads every whole frame with an offset above `after`, then starts a new segment. Exhaust it before appending."""
+        """Reads every whole frame with an offset above `after`, then starts a new segment. Exhaust it before
+        appending."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.offset = after
         for path in sorted(self._folder.glob("journal-*.log")):
@@ -70,7 +73,8 @@ class Journal:
         self._roll()
 
     def append(self, head: state.FrameHead, payload: bytes) -> bool:
-        """Gives the frame its offset and writes it. False when it could not be written: the frame lives in memory only."""
+        """Gives the frame its offset and writes it. False when it could not be written: the frame lives in memory
+        only."""
         self.offset += 1
         head.offset = self.offset
         packed = head.SerializeToString()
@@ -102,7 +106,7 @@ class Journal:
     def cut(self, offset: int) -> None:
         """Deletes the segments that hold nothing above `offset`: a checkpoint carries it."""
         paths = list(self._sizes)
-        for path, following in zip(paths, paths[1:], strict=False):
+        for path, following in pairwise(paths):
             if _first(following) <= offset + 1:
                 path.unlink(missing_ok=True)
                 del self._sizes[path]
@@ -153,7 +157,8 @@ class Journal:
             log.error("journal_truncate_failed error=%s", error)
 
     def _read(self, path: Path) -> Iterator[tuple[state.FrameHead, bytes]]:
-        """Whole frames of one segment. What follows a broken frame is set aside, or cut off where nothing follows it."""
+        """Whole frames of one segment. What follows a broken frame is set aside, or cut off where nothing follows
+        it."""
         size = path.stat().st_size
         at = 0
         with path.open("rb") as file:
@@ -177,7 +182,7 @@ class Journal:
             path.chmod(0o600)
 
 
-def _frame(prefix: bytes, file, room: int):  # type: ignore[no-untyped-def]
+def _frame(prefix: bytes, file: BinaryIO, room: int) -> tuple[state.FrameHead, bytes] | None:
     """The next frame, or None where the bytes are not one."""
     if len(prefix) < PREFIX.size:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agent.config import Settings
@@ -25,13 +25,19 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         return cls(
-            settings.message_bytes_max, settings.rows_max, settings.features_max, settings.text_bytes_max, settings.vector_size_max
+            settings.message_bytes_max,
+            settings.rows_max,
+            settings.features_max,
+            settings.text_bytes_max,
+            settings.vector_size_max,
         )
 
     def text(self, value: bytes, where: str) -> str:
         """Decodes a name, id or text. Raises RefusedError naming the field and the limit."""
         if len(value) > self.text_bytes:
-            raise RefusedError(wire.REASON_TEXT_TOO_LONG, where, f"{len(value)} bytes, limit {self.text_bytes}", self.text_bytes)
+            raise RefusedError(
+                wire.REASON_TEXT_TOO_LONG, where, f"{len(value)} bytes, limit {self.text_bytes}", self.text_bytes
+            )
         try:
             return value.decode()
         except UnicodeDecodeError:
@@ -57,13 +63,16 @@ class Refusals:
         group = self.groups.get(key)
         if group is None:
             group = self.groups[key] = wire.Refusal(
-                reason=error.reason, field=error.field, limit=error.limit, detail=error.detail  # type: ignore[arg-type]
+                reason=error.reason,  # type: ignore[arg-type] # an enum's number is an int
+                field=error.field,
+                limit=error.limit,
+                detail=error.detail,
             )
         group.count += 1
         if len(group.index) < INDEX_MAX:
             group.index.append(index)
 
-    def add_many(self, indices: Sequence[int], error: RefusedError) -> None:
+    def add_many(self, indices: Iterable[int], error: RefusedError) -> None:
         for index in indices:
             self.add(int(index), error)
 
@@ -78,3 +87,8 @@ class Refusals:
     def packed(self) -> bytes:
         """The verdict for the journal; empty when all were kept."""
         return bytes(self.verdict) if self.count else b""
+
+
+def reason_name(reason: int) -> str:
+    """The reason as attributes and status show it: `text_too_long`."""
+    return wire.Reason.Name(reason).removeprefix("REASON_").lower()

@@ -50,7 +50,8 @@ def parse(raw: bytes, limits: Limits) -> rows_wire.Row:
 
 
 class Field:
-    """One typed map of the gathered rows: a tuple a row, entries in the order of `names`, None where the row lacks it."""
+    """One typed map of the gathered rows: a tuple a row, entries in the order of `names`, None where the row lacks
+    it."""
 
     __slots__ = ("_getter", "names", "ragged", "rows")
 
@@ -136,14 +137,17 @@ class Gathering:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
         numbers, texts = row.numbers, row.texts
         features = len(numbers) + len(texts)
-        rare = ()
+        rare: tuple[str, ...] = ()
         if row.flags or row.vectors or row.measures or row.segments or row.protected or row.nulls or self.rare:
             rare = RARE
             features += len(row.flags) + len(row.vectors) + len(row.nulls)
         self._check_size(row, features, bool(rare))
         known = len(self.numbers.names) + len(self.texts.names)
         typed = [
-            (self.numbers, self.numbers.read(numbers, lambda: rows_wire.Row.FromString(raw).numbers, self.limits.features)),
+            (
+                self.numbers,
+                self.numbers.read(numbers, lambda: rows_wire.Row.FromString(raw).numbers, self.limits.features),
+            ),
             (self.texts, self._read_texts(self.texts, texts, "texts", raw)),
         ]
         for where in rare:
@@ -183,7 +187,8 @@ class Gathering:
             raise RefusedError(wire.REASON_TEXT_TOO_LONG, "prediction_id", f"limit {limit}", limit)
 
     def _check_names(self, raw: bytes) -> None:
-        """The part of the check that only rows with new names, or rare parts, need. On a fresh copy: reading adds keys."""
+        """The part of the check that only rows with new names, or rare parts, need. On a fresh copy: reading adds
+        keys."""
         names = [self.numbers.names, self.texts.names, self.flags.names, self.vectors.names]
         self.overlaps = sum(len(n) for n in names) > len(set().union(*names))
         check_keys(rows_wire.Row.FromString(raw), self.limits)
@@ -197,7 +202,9 @@ class Gathering:
                 for name, value in zip(fields.names, values, strict=False):
                     size = 0 if value is None else len(value.encode())
                     if size > limit:
-                        raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{size} bytes, limit {limit}", limit)
+                        raise RefusedError(
+                            wire.REASON_TEXT_TOO_LONG, f"{where}[{name}]", f"{size} bytes, limit {limit}", limit
+                        )
         return values
 
     def _outputs(self, outputs: Sequence[rows_wire.Output]) -> tuple[dict[str, float], dict[str, str]]:
@@ -212,7 +219,12 @@ class Gathering:
             elif which == "label":
                 texts[f"{prefix}prediction"] = label = output.label
                 if len(label) * 4 > self.limits.text_bytes and len(label.encode()) > self.limits.text_bytes:
-                    raise RefusedError(wire.REASON_TEXT_TOO_LONG, "outputs.label", f"limit {self.limits.text_bytes}", self.limits.text_bytes)
+                    raise RefusedError(
+                        wire.REASON_TEXT_TOO_LONG,
+                        "outputs.label",
+                        f"limit {self.limits.text_bytes}",
+                        self.limits.text_bytes,
+                    )
             scores = output.scores
             for label in scores:
                 numbers[f"{prefix}score:{label}" if label else f"{prefix}score"] = scores[label]
@@ -228,9 +240,15 @@ class Gathering:
         if len(trace_id) != 16 or len(parent_id) != 8 or not any(trace_id) or not any(parent_id) or not flags & 1:
             return None
         return Trace(
-            row=len(self.times), trace_id=trace_id, parent_id=parent_id, flags=flags, prediction_id=row.prediction_id,
-            start_ns=row.time_unix_nano or arrived_ns, latency=row.latency_seconds if row.HasField("latency_seconds") else math.nan,
-            error_type=row.error_type, stages=tuple((s.name, s.offset_seconds, s.duration_seconds) for s in row.stages[:64]),
+            row=len(self.times),
+            trace_id=trace_id,
+            parent_id=parent_id,
+            flags=flags,
+            prediction_id=row.prediction_id,
+            start_ns=row.time_unix_nano or arrived_ns,
+            latency=row.latency_seconds if row.HasField("latency_seconds") else math.nan,
+            error_type=row.error_type,
+            stages=tuple((s.name, s.offset_seconds, s.duration_seconds) for s in row.stages[:64]),
         )
 
     def batch(self) -> Batch:
@@ -239,17 +257,27 @@ class Gathering:
         latency = np.array(self.latencies)
         errors = np.array(self.errors)
         return Batch(
-            model=self.model, rows=rows, arrived_ns=self.arrived_ns,
-            features=self._features(), outputs=self._output_columns(),
-            time_ns=np.array(self.times, dtype=np.int64), latency=None if np.isnan(latency).all() else latency,
+            model=self.model,
+            rows=rows,
+            arrived_ns=self.arrived_ns,
+            features=self._features(),
+            outputs=self._output_columns(),
+            time_ns=np.array(self.times, dtype=np.int64),
+            latency=None if np.isnan(latency).all() else latency,
             errors=errors if errors.any() else None,
-            segments=_texts(self.segments, rows), protected=_texts(self.protected, rows), measures=_numbers(self.measures, rows),
-            weights=np.array(self.weights), traces=tuple(self.traces),
+            segments=_texts(self.segments, rows),
+            protected=_texts(self.protected, rows),
+            measures=_numbers(self.measures, rows),
+            weights=np.array(self.weights),
+            traces=tuple(self.traces),
         )
 
     def _features(self) -> Columns:
         numbers, texts = _numbers(self.numbers, self.rows), _texts(self.texts, self.rows)
-        flags = {name: Flags(np.array([bool(v) for v in values]), _state(values)) for name, values in _padded(self.flags, self.rows)}
+        flags = {
+            name: Flags(np.array([bool(v) for v in values]), _state(values))
+            for name, values in _padded(self.flags, self.rows)
+        }
         vectors = _vectors(_padded(self.vectors, self.rows))
         kinds: tuple[dict[str, Any], ...] = (numbers, texts, flags, vectors)
         for at, name in self.nulls:
@@ -259,7 +287,7 @@ class Gathering:
                 column = home[name] = Numbers(np.zeros(self.rows), np.full(self.rows, ABSENT, dtype=np.uint8))
             elif column.state is None:
                 column = home[name] = _with_state(column, np.zeros(self.rows, dtype=np.uint8))
-            column.state[at] = NULL
+            column.state[at] = NULL  # type: ignore[index] # made just above where it was None
         return Columns(numbers, texts, flags, vectors)
 
     def _output_columns(self) -> Columns:
@@ -279,13 +307,23 @@ def check_keys(row: rows_wire.Row, limits: Limits) -> None:
     for where in ("numbers", "texts", "flags", "vectors", "nulls"):
         for name in getattr(row, where):
             if len(name.encode()) > limits.text_bytes:
-                raise RefusedError(wire.REASON_TEXT_TOO_LONG, f"{where}.key", f"{len(name.encode())} bytes, limit {limits.text_bytes}", limits.text_bytes)
+                raise RefusedError(
+                    wire.REASON_TEXT_TOO_LONG,
+                    f"{where}.key",
+                    f"{len(name.encode())} bytes, limit {limits.text_bytes}",
+                    limits.text_bytes,
+                )
             if name in seen:
                 raise RefusedError(wire.REASON_DUPLICATE_KEY, f"features[{name}]", "stands in two of the row's maps")
             seen.add(name)
     for name, vector in row.vectors.items():
         if not 0 < len(vector.values) <= limits.vector_size:
-            raise RefusedError(wire.REASON_VECTOR_SIZE, f"vectors[{name}]", f"{len(vector.values)} values, limit {limits.vector_size}", limits.vector_size)
+            raise RefusedError(
+                wire.REASON_VECTOR_SIZE,
+                f"vectors[{name}]",
+                f"{len(vector.values)} values, limit {limits.vector_size}",
+                limits.vector_size,
+            )
 
 
 def _padded(fields: Field, rows: int) -> list[tuple[str, Sequence[Any]]]:
@@ -341,4 +379,8 @@ def _state(values: Sequence[Any]) -> Bytes | None:
 
 
 def _with_state(column: Any, state: Bytes) -> Any:
-    return Texts(column.dictionary, column.codes, state) if isinstance(column, Texts) else type(column)(column.values, state)
+    return (
+        Texts(column.dictionary, column.codes, state)
+        if isinstance(column, Texts)
+        else type(column)(column.values, state)
+    )

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,12 +19,12 @@ from grpc_reflection.v1alpha import reflection
 from agent.config import Settings, socket_path
 from agent.errors import ConfigurationError
 from agent.ingest.admission import Admission
-from agent.wire import recorder_pb2 as wire
 
 SERVICE = "sidelight.v1.Recorder"
 SLACK_BYTES = 1 << 20  # above our own limit, so that our typed refusal comes before gRPC's
 log = logging.getLogger("sidelight.server")
 Permitted = Callable[[str], bool]
+Context = Any  # grpc.aio.ServicerContext, which has no types of its own
 
 
 class Server:
@@ -49,7 +50,9 @@ class Server:
         try:
             unix.add_insecure_port(f"unix:{self.path}")
         except RuntimeError as error:
-            raise ConfigurationError("SIDELIGHT_ENDPOINT", f"unix:{self.path}", f"a path that can be bound ({error})") from None
+            raise ConfigurationError(
+                "SIDELIGHT_ENDPOINT", f"unix:{self.path}", f"a path that can be bound ({error})"
+            ) from None
         finally:
             os.umask(before)
         os.chmod(self.path, self._settings.socket_mode)
@@ -76,10 +79,14 @@ class Server:
 
     def _build(self, open_: bool) -> grpc.aio.Server:
         limit = self._settings.message_bytes_max + SLACK_BYTES
-        server = grpc.aio.server(options=[
-            ("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0), ("grpc.max_concurrent_streams", 1024),
-        ])
-        handlers = {
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", 1024),
+            ]
+        )
+        handlers: dict[str, Any] = {
             "Record": grpc.unary_unary_rpc_method_handler(self._unary(open_)),
             "RecordStream": grpc.stream_stream_rpc_method_handler(self._stream(open_)),
         }
@@ -88,21 +95,24 @@ class Server:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         return server
 
-    def _unary(self, open_: bool):  # type: ignore[no-untyped-def]
+    def _unary(self, open_: bool) -> Any:
         handle = self._admission.handle
 
-        async def record(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def record(raw: bytes, context: Context) -> bytes:
             answer = handle(raw) if open_ else handle(raw, await self._identify(context))
             if answer.hints.retry_after_seconds:
                 wait_ms = str(int(answer.hints.retry_after_seconds * 1000))
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the agent is behind; try again later",
-                                    (("grpc-retry-pushback-ms", wait_ms),))
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "the agent is behind; try again later",
+                    (("grpc-retry-pushback-ms", wait_ms),),
+                )
             return answer.SerializeToString()
 
         return record
 
-    def _stream(self, open_: bool):  # type: ignore[no-untyped-def]
-        async def record_stream(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+    def _stream(self, open_: bool) -> Any:
+        async def record_stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             permitted = None if open_ else await self._identify(context)
             async for raw in requests:
                 yield self._admission.handle(raw, permitted).SerializeToString()
@@ -124,7 +134,7 @@ class Server:
             raise ConfigurationError("SIDELIGHT_TCP", s.tcp, f"an address that can be bound ({error})") from None
         return server
 
-    async def _identify(self, context: grpc.aio.ServicerContext) -> Permitted:
+    async def _identify(self, context: Context) -> Permitted:
         """Which models this caller may write. Aborts the call where the token is unknown."""
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         patterns = (self._tokens or {}).get(str(given).removeprefix("Bearer ").strip())
@@ -138,7 +148,9 @@ class Server:
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
-            self._lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(
+                self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             taken = error.errno in (errno.EWOULDBLOCK, errno.EAGAIN)
@@ -168,10 +180,7 @@ def _read_tokens(path: str) -> dict[str, tuple[str, ...]]:
         if len(words) == 2:
             tokens[words[0]] = tuple(words[1].split(","))
         elif words:
-            raise ConfigurationError("SIDELIGHT_TOKENS_FILE", f"{path}, line {number}", "TOKEN MODEL-PATTERN[,MODEL-PATTERN…]")
+            raise ConfigurationError(
+                "SIDELIGHT_TOKENS_FILE", f"{path}, line {number}", "TOKEN MODEL-PATTERN[,MODEL-PATTERN…]"
+            )
     return tokens
-
-
-def reason_name(reason: int) -> str:
-    """The reason as attributes and status show it: `text_too_long`."""
-    return wire.Reason.Name(reason).removeprefix("REASON_").lower()  # type: ignore[arg-type]

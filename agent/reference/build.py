@@ -5,7 +5,6 @@ Counting is `Layout.place`, the same code the agent runs, so reference and traff
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +109,8 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
 
 def made_by() -> str:
     """Name and version of this program, as it stands in a reference."""
+    import importlib.metadata
+
     try:
         return f"sidelight-agent {importlib.metadata.version('sidelight-agent')}"
     except importlib.metadata.PackageNotFoundError:

@@ -45,6 +45,8 @@ def run_show(options: argparse.Namespace) -> int:
 def _reported(act: Callable[[], None]) -> int:
     try:
         act()
+    except BrokenPipeError:  # a reader such as `head`: the command line's own affair
+        raise
     except (SidelightError, OSError) as error:
         print(f"sidelight reference: {error}", file=sys.stderr)
         return 2

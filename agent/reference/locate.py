@@ -5,10 +5,7 @@ All of it blocks: call it in a thread with a deadline.
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from agent.errors import RetryableError, UnusableReferenceError
@@ -97,6 +94,11 @@ def _load(path: Path) -> bytes | None:
 
 
 def _fetch(url: str, timeout_seconds: float) -> bytes | None:
+    # Imported here: TLS and HTTP cost 8 MB, and most agents read a file.
+    import http.client
+    import urllib.error
+    import urllib.request
+
     shown = _shown(url)
     request = urllib.request.Request(url, headers={"Accept": "application/octet-stream"})  # noqa: S310 - is_url was asked
     try:
