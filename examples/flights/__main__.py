@@ -28,13 +28,13 @@ from examples.flights.status import Status, Watch
 from examples.flights.summary import summarise
 from examples.flights.view import Frame
 
+Children = tuple[processes.Child, ...]
 DAY_SECONDS = 86_400
 SETTLE_SECONDS = 20.0
 
 AGENT_OPTIONS = {
     "SIDELIGHT_TIME": "event",
     "SIDELIGHT_WINDOW_SECONDS": str(DAY_SECONDS),
-    "SIDELIGHT_LATENESS_SECONDS": "3600",
 }
 
 
@@ -106,7 +106,7 @@ def agent_paths(files: train.Files) -> dict[str, str]:
 
 
 def replay(
-    rows: pd.DataFrame, port: int, agent: processes.Agent, watch: Watch, children: tuple[processes.Child, ...], show: Show
+    rows: pd.DataFrame, port: int, agent: processes.Agent, watch: Watch, children: Children, show: Show
 ) -> None:
     """The half year, a picture after each hour of it. Raises DemoError when a process died on the way."""
     predictor, note = HttpPredictor(port), f"the agent's own page: {agent.url}   {where_to()}"

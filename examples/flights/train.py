@@ -103,5 +103,5 @@ def train(files: Files) -> Trained:
 
 
 def write_training(rows: pd.DataFrame, path: Path) -> None:
-    """Parquet in which NaN stays NaN, as the server will send it: pandas itself would write null, which is another thing."""
+    """Parquet in which NaN stays NaN, as the server will send it: pandas itself would write null, another thing."""
     pyarrow.parquet.write_table(pa.table({name: rows[name].to_numpy() for name in rows}), path)
