@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import xxhash
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from agent import telemetry
@@ -90,9 +91,10 @@ class Exporter:
         payload, items = traces.encode(batch, model, self._resource, self._sampler, self._limits)
         if len(payload) > metrics.REQUEST_BYTES_MAX and len(batch) > 1:
             half = len(batch) // 2
-            parts = (batch[:half], f"{key}/0"), (batch[half:], f"{key}/1")
-            return [row for part, its_key in parts for row in self.rows_for_traces(part, model, its_key)]
-        return [SpoolRow(f"{key}/traces", spool.TRACES, items, self._clock.now_ns(), payload)] if items else []
+            return [row for part in (batch[:half], batch[half:]) for row in self.rows_for_traces(part, model, key)]
+        # One message may bring spans of several models: same offset, other bytes.
+        its_key = f"{key}/traces/{xxhash.xxh3_64_hexdigest(payload)}"
+        return [SpoolRow(its_key, spool.TRACES, items, self._clock.now_ns(), payload)] if items else []
 
     async def put_metrics(self, points: Sequence[Point]) -> None:
         """Spools one export of all points, all of one time. Yields to the loop every `SLICE` points.

@@ -15,7 +15,7 @@ from agent.errors import ConfigurationError, RetryableError
 from agent.export import answers, spool
 from agent.export.destination import Destination
 from agent.export.policy import SAID_MAX, Answer, http_failure
-from agent.export.resource import version
+from agent.version import VERSION
 
 BODY_BYTES_MAX = 1 << 20
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -80,7 +80,7 @@ class HttpTransport:
         found = [
             ("Host", self._netloc), ("Content-Length", str(length)), ("Connection", "close"),
             ("Content-Type", "application/json" if json else "application/x-protobuf"),
-            ("User-Agent", f"sidelight-agent/{version()}"),
+            ("User-Agent", f"sidelight-agent/{VERSION}"),
         ]
         if self.packed:
             found.append(("Content-Encoding", "gzip"))

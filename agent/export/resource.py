@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from agent.config import Otel
 from agent.export.attributes import key_values, text
+from agent.version import VERSION
 
 SERVICE_NAME = "sidelight-agent"
 
@@ -20,7 +20,7 @@ def build(otel: Otel, folder: Path) -> Resource:
     """OTEL_RESOURCE_ATTRIBUTES over the agent's own; OTEL_SERVICE_NAME over both, as the specification orders them."""
     attributes = {
         "service.name": SERVICE_NAME,
-        "service.version": version(),
+        "service.version": VERSION,
         "service.instance.id": instance_id(folder),
         **given(otel.resource_attributes),
     }
@@ -41,14 +41,6 @@ def given(pairs: str) -> dict[str, str]:
         if key.strip():
             found[text(key.strip())] = text(unquote(value.strip()))
     return found
-
-
-def version() -> str:
-    """The installed distribution's version; `unknown` in a bare checkout."""
-    try:
-        return metadata.version("sidelight-agent")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def instance_id(folder: Path) -> str:

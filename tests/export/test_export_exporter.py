@@ -51,6 +51,16 @@ async def test_the_same_event_is_stored_once_however_often_it_is_replayed(tmp_pa
         await s.assert_law()
 
 
+async def test_spans_of_two_models_from_one_message_are_both_kept(tmp_path: Path) -> None:
+    """They come with the same journal offset; a replay of both still adds nothing."""
+    async with scene(tmp_path, Otel(exporter_otlp_endpoint="http://127.0.0.1:1"), run=False) as s:
+        for _ in range(2):
+            for model in (ModelKey("a"), ModelKey("b")):
+                await s.put(s.exporter.rows_for_traces([trace()], model, "7"))
+        await s.exporter.count()
+        assert s.of("traces").produced == 2
+
+
 async def test_large_batches_of_spans_are_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No row above the limit, every span in one of them."""
     monkeypatch.setattr(metrics, "REQUEST_BYTES_MAX", 2_000)
