@@ -225,10 +225,10 @@ def _window(message: state.Window, cells: int | None) -> Window:
         message.index,
         None if cells is None else _ints(message.counts, cells),
         _ints(message.latency, LATENCY_BUCKETS),
-        message.rows,
-        message.errors,
-        message.latency_sum,
-        {name: _ints(data, cells or 0) for name, data in message.segments.items()},
+        rows=message.rows,
+        errors=message.errors,
+        latency_sum=message.latency_sum,
+        segments={name: _ints(data, cells or 0) for name, data in message.segments.items()},
     )
 
 

@@ -432,7 +432,7 @@ class Pipeline:
         location = self._settings.reference
         if location:
             try:
-                found = locate.find(location, key.name, key.version)
+                found = locate.find(location, key.name, key.version) or locate.newest(location, key.name)
             except (SidelightError, OSError) as error:
                 log.warning("reference_unusable model=%s version=%s error=%s", key.name, key.version, error)
                 return None, f"unusable: {error}"

@@ -28,7 +28,10 @@ SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more
 
 @dataclass(slots=True)
 class Window:
-    """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (LATENCY_BUCKETS,)."""
+    """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (LATENCY_BUCKETS,).
+
+    first_ns: when its first record arrived, as far as this process has seen.
+    """
 
     index: int
     counts: Ints | None
@@ -36,6 +39,7 @@ class Window:
     rows: int = 0
     errors: int = 0
     latency_sum: float = 0.0
+    first_ns: int = 0
     segments: dict[str, Ints] = field(default_factory=dict)
 
 
@@ -103,19 +107,19 @@ class Series:
         batch = self._named_score(batch)
         if not event_time or batch.time_ns is None:
             stamp = batch.arrived_ns
-            self._add_to(stamp // self.window_ns, batch, None)
+            self._add_to(stamp // self.window_ns, batch, None, event_time)
             self.newest_ns = max(self.newest_ns, stamp)
             return
         indices = batch.time_ns // self.window_ns
         first = int(indices[0]) if batch.rows else 0
         self.newest_ns = max(self.newest_ns, int(batch.time_ns.max(initial=0)))
         if batch.rows and (indices == first).all():
-            self._add_to(first, batch, None)
+            self._add_to(first, batch, None, event_time)
             return
         for index in np.unique(indices):
-            self._add_to(int(index), batch, np.flatnonzero(indices == index))
+            self._add_to(int(index), batch, np.flatnonzero(indices == index), event_time)
 
-    def _add_to(self, index: int, batch: Batch, rows: Ints | None) -> None:
+    def _add_to(self, index: int, batch: Batch, rows: Ints | None, event_time: bool) -> None:
         part = batch if rows is None else select(batch, rows)
         if not part.rows:
             return
@@ -128,6 +132,7 @@ class Series:
             window = self.open[index] = Window(
                 index, None if self.reference is None else np.zeros(self.reference.layout.cells, dtype=np.int64)
             )
+        window.first_ns = window.first_ns or batch.arrived_ns
         window.rows += part.rows
         if part.errors is not None:
             errors = int(np.count_nonzero(part.errors))
@@ -142,7 +147,7 @@ class Series:
             self.total += counts
             if self.segment_keys:
                 self._add_segments(window, part, placed)
-            self._sketch(part)
+            self._sketch(part, window, event_time)
         if self.learner is not None:
             self.learner.add(part, index)
 
@@ -176,11 +181,13 @@ class Series:
                 counts = placed.count(self.total.size, rows)
                 window.segments[name] = window.segments[name] + counts if name in window.segments else counts
 
-    def _sketch(self, batch: Batch) -> None:
-        """Feeds the quantile sketches a sample: every row while traffic is low, every k-th when the last window was
-        large."""
-        step = max(1, self.last_rows // SKETCHED_ROWS)
+    def _sketch(self, batch: Batch, window: Window, event_time: bool) -> None:
+        """Feeds the quantile sketches: every row while traffic is low, every k-th where a window is going to be large."""
         assert self.reference is not None  # noqa: S101 - the caller has looked
+        step = max(1, self._expected_rows(batch, window, event_time) // SKETCHED_ROWS)
+        first = -(window.rows - batch.rows) % step  # goes on where the last batch stopped
+        if first >= batch.rows:
+            return
         for feature in self.reference.layout.features:
             if feature.kind is not Kind.NUMBER or feature.ignored or feature.source is Source.LATENCY:
                 continue
@@ -192,7 +199,15 @@ class Series:
             sketch = self.sketches.get(key)
             if sketch is None:
                 sketch = self.sketches[key] = Quantiles()
-            sketch.update((found.values if found.state is None else found.values[found.state == 0])[::step])
+            values = found.values[first::step]
+            sketch.update(values if found.state is None else values[found.state[first::step] == 0])
+
+    def _expected_rows(self, batch: Batch, window: Window, event_time: bool) -> int:
+        """How many rows this window will hold: as the last one did, or as fast as it goes on, whichever is more."""
+        seconds = (batch.arrived_ns - window.first_ns) / 1e9
+        if event_time or seconds < 1.0:
+            return self.last_rows
+        return max(self.last_rows, int(window.rows / seconds * self.window_ns / 1e9))
 
     def _named_score(self, batch: Batch) -> Batch:
         """Scores by class become the one score the reference knows, where it says which class is positive."""
