@@ -1,0 +1,80 @@
+"""`python -m bench`: measures the budgets and writes docs/benchmarks.md; never fails because a figure is poor."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench import client, closing, ingest, machine, report, resident
+from bench.line import Line
+from bench.scale import DEFAULT, ROOT, TINY, WORK, Scale
+
+Section = Callable[[Scale, Path], Iterator[Line]]
+SECTIONS: dict[str, Section] = {
+    "bulk": ingest.bulk,
+    "rows": ingest.rows,
+    "single": ingest.single,
+    "client": client.client,
+    "segments": ingest.segments,
+    "labels": ingest.labels,
+    "closing": closing.closing,
+    "evaluating": closing.evaluating,
+    "memory": resident.memory,
+    "start": resident.start,
+    "soak": resident.soak,
+}
+
+
+def run(scale: Scale, names: Sequence[str]) -> list[Line]:
+    """Measures these sections, one after the other; says how each comes along on stderr."""
+    WORK.mkdir(exist_ok=True)
+    # Sockets lie in it, and their paths may have 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=WORK))
+    found: list[Line] = []
+    try:
+        for name in names:
+            began = time.monotonic()
+            lines = list(SECTIONS[name](scale, folder))
+            print(f"{name}: {time.monotonic() - began:.0f} s\n{report.table(lines)}", file=sys.stderr, flush=True)
+            found += lines
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, comma separated: {', '.join(SECTIONS)}")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help="also load an agent for so long and watch its memory")
+    parser.add_argument("--tiny", action="store_true", help="everything once and small: shows that it runs, measures nothing")
+    parser.add_argument("--out", type=Path, help="where the page goes; default docs/benchmarks.md, or stdout where not all was measured")
+    chosen = parser.parse_args(arguments)
+    names = chosen.only.split(",")
+    if unknown := [name for name in names if name not in SECTIONS]:
+        parser.error(f"--only: no section {unknown[0]!r}")
+    scale = dataclasses.replace(TINY if chosen.tiny else DEFAULT, soak_seconds=chosen.soak)
+    began, load = time.monotonic(), machine.load()
+    lines = run(scale, names)
+    page = report.render(lines, machine.machine(), machine.commit(), f"{load} and {machine.load()}", time.monotonic() - began)
+    whole = set(names) >= set(SECTIONS) and not chosen.tiny
+    target = chosen.out or (ROOT / "docs" / "benchmarks.md" if whole else None)
+    if target is None:
+        print(page)
+    else:
+        target.write_text(page)
+        print(f"written: {target}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["profile"]:
+        from bench.stations import profile
+
+        sys.exit(profile(sys.argv[2:]))
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""What recording adds to the thread that predicts, with the Python client and a real agent behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.line import Beside, Line, Samples
+from bench.processes import Agent, Process
+from bench.scale import ROOT, Scale
+from bench.traffic import Traffic, write_reference
+
+CALL_WHY = "beside the copy, a call builds one tuple and one id; what is above is this machine's Python and its other processes."
+P99_WHY = "the sender's thread holds the interpreter while it encodes; on a shared machine the scheduler adds its own."
+BUSY_WHY = "p99.9 of some thousand predictions is their slowest handful: on a shared machine mostly what others did just then."
+
+
+def client(scale: Scale, folder: Path) -> Iterator[Line]:
+    """record() by dict and by 1-D row; then predictions of half a millisecond with and without it."""
+    folder = folder / "client"
+    references = write_reference(Traffic(), folder, 60.0)
+    with Agent(folder, reference=str(references)) as agent:
+        agent.wait_ready()
+        with Process("bench.client_child", [agent.endpoint], folder, PYTHONPATH=f"{ROOT}:{ROOT / 'clients/python/src'}") as child:
+            child.ask("")
+            rounds = [_round(child, scale) for _ in range(scale.repeats + 1)][1:]
+        agent.kept()
+
+    def samples(key: str) -> Samples:
+        return Samples.of([one[key] for one in rounds])
+
+    beside = (Beside("dict.copy() and uuid4()", samples("floor_p50")), Beside("20 OpenTelemetry histograms", samples("histograms_p50")))
+    for kind, text in (("dict", "a dict"), ("row", "a 1-D row")):
+        yield Line(f"Python client, {text} of 20 values, p50", "µs", samples(f"{kind}_p50"), 1.5, beside=beside, why=CALL_WHY)
+        yield Line(f"Python client, {text} of 20 values, p99", "µs", samples(f"{kind}_p99"), 10.0,
+                   beside=(Beside("dict.copy() and uuid4(), p99", samples("floor_p99")),), why=P99_WHY)  # fmt: skip
+    yield Line("a busy prediction's p99.9, recorded", "ms", samples("with_p999"), 1.05, relative=True,
+               beside=(Beside("not recorded", samples("without_p999")),), why=BUSY_WHY)  # fmt: skip
+
+
+def _round(child: Process, scale: Scale) -> dict[str, Any]:
+    found: dict[str, Any] = child.ask(json.dumps({"calls": scale.client_calls, "predictions": scale.predictions}))
+    return found

@@ -1,0 +1,100 @@
+"""Memory and start of a real agent process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.line import Beside, Line, Samples, in_turns
+from bench.processes import Agent, Sender
+from bench.scale import Scale
+from bench.traffic import Traffic, segment_name, write_reference
+
+IDLE_SECONDS = 5.0
+MODELS = ("loan", "fraud", "churn")
+SEGMENTS = 10
+IMPORTS = "import datasketches, grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection, h11, numpy, psutil, pydantic_settings, xxhash, google.protobuf.message"
+IDLE_WHY = "the bare imports beside it are most of it."
+LOADED_WHY = "the imports, three layouts with their 1,024-square bin grids (12 KiB a number), references, and 24 windows of counts a segment."
+START_WHY = "the imports beside it are most of it; the rest is the state folder, the socket and, on a shared machine, waiting for a core."
+
+
+def memory(scale: Scale, folder: Path) -> Iterator[Line]:
+    """Idle, and after 28 one-second windows with three wide models and ten segments."""
+    wide = [Traffic(rows=200, segments=(SEGMENTS,), model=model).wide(scale.wide) for model in MODELS]
+    references = [write_reference(traffic, folder / "memory", 1.0) for traffic in wide]
+    with ExitStack() as stack:
+        agent = stack.enter_context(Agent(folder / "memory", reference=str(references[0]), segments=segment_name(0)))
+        agent.wait_ready()
+        time.sleep(min(IDLE_SECONDS, scale.resident_seconds))
+        idle = agent.resident_mib()
+        senders = [stack.enter_context(Sender(agent.endpoint, traffic, folder / "memory" / traffic.model)) for traffic in wide]
+        until = time.monotonic() + scale.resident_seconds
+        peak = 0.0
+        while time.monotonic() < until:
+            for sender in senders:
+                sender.send(2)
+            peak = max(peak, agent.resident_mib())
+            time.sleep(0.2)
+        kept, loaded = agent.kept(), agent.resident_mib()
+    imports = Samples.of([_imports()[1]])
+    yield Line("resident memory, idle", "MiB", Samples.of([idle]), 100.0, beside=(Beside("bare imports", imports),), why=IDLE_WHY)
+    yield Line(f"resident memory, {scale.wide} features × 3 models × 10 segments", "MiB", Samples.of([loaded]), 160.0,
+               beside=(Beside("bare imports", imports),), why=LOADED_WHY,
+               note=f"after {kept:,} records in windows of 1 s, {scale.resident_seconds:.0f} of them; highest {peak:.0f} MiB")  # fmt: skip
+
+
+def start(scale: Scale, folder: Path) -> Iterator[Line]:
+    """From the process's start until it takes records."""
+    number = iter(range(1_000))
+    cpu: list[float] = []
+
+    def ours() -> float:
+        with Agent(folder / f"start{next(number)}") as agent:
+            wall = agent.wait_ready()
+            cpu.append(agent.cpu_seconds())
+        return wall
+
+    subjects: dict[str, Callable[[], float]] = {"ours": ours, "imports": lambda: _imports()[0]}
+    found = in_turns(subjects, scale.starts)
+    spent = Samples.of(cpu[1:])
+    yield Line("start to ready, wall", "s", found["ours"], 1.0, beside=(Beside("bare imports", found["imports"]),), why=START_WHY,
+               note=f"CPU {spent.text('s')}")  # fmt: skip
+
+
+def soak(scale: Scale, folder: Path) -> Iterator[Line]:
+    """Growth of memory under full load, after the first quarter of it."""
+    what = "flat: growth of resident memory over a million records"
+    if not scale.soak_seconds:
+        yield Line(what, "MiB", None, note="not measured in this run: `python -m bench --soak 60`")
+        return
+    traffic = Traffic()
+    references = write_reference(traffic, folder / "soak", 2.0)
+    with Agent(folder / "soak", reference=str(references)) as agent:
+        agent.wait_ready()
+        with Sender(agent.endpoint, traffic, folder / "soak") as sender:
+            _send_for(sender, scale.soak_seconds / 4)
+            before, already = agent.resident_mib(), agent.kept()
+            _send_for(sender, scale.soak_seconds * 3 / 4)
+            time.sleep(1.0)
+            after, millions = agent.resident_mib(), (agent.kept() - already) / 1e6
+    yield Line(what, "MiB", Samples.of([(after - before) / millions]),
+               note=f"{before:.1f} to {after:.1f} MiB over {millions:.1f} million records in {scale.soak_seconds * 3 / 4:.0f} s")  # fmt: skip
+
+
+def _send_for(sender: Sender, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        sender.send(100, stream=True)
+
+
+def _imports() -> tuple[float, float]:
+    """Wall seconds and MiB of a Python that only imports what the agent needs."""
+    code = f"import psutil\n{IMPORTS}\nprint(psutil.Process().memory_info().rss / 2**20)"
+    began = time.monotonic()
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return time.monotonic() - began, float(answer.stdout)
