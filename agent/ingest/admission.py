@@ -368,10 +368,12 @@ class Admission:
     def _gathering_for(self, model: ModelKey, arrived_ns: int) -> Gathering:
         """Where this frame's rows go. By event time every frame is counted alone, so that a replay counts alike."""
         open_ = self._gathering.get(model)
-        if open_ is None:
+        if open_ is None or open_.crowded:
             open_ = Gathering(model, arrived_ns, self._limits)
         elif open_.sealed or self._event_time or open_.rows >= GATHER_ROWS or self._other_window(open_, arrived_ns):
             open_ = open_.next(arrived_ns)
+        else:
+            open_.begin_message()
         self._gathering[model] = open_
         return open_
 

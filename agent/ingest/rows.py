@@ -26,6 +26,9 @@ from agent.wire import twin_pb2 as twin
 RARE = ("flags", "vectors", "measures", "segments", "protected")
 TEXTUAL = ("texts", "segments", "protected")
 TRACES_MAX = 512  # traces kept of one gathering
+CELLS_MAX = 2_000_000  # rows × names of one gathered map whose rows differ: 16 MB of references, thrice that as columns
+TIME_MAX_NS = (1 << 63) - 1
+Outputs = tuple[dict[str, float], dict[str, str]]  # numbers and texts by name
 
 
 def parse(raw: bytes, limits: Limits) -> rows_wire.Row:
@@ -43,7 +46,8 @@ def parse(raw: bytes, limits: Limits) -> rows_wire.Row:
     for name in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
         for entry in getattr(row, name):
             key = limits.text(entry.key, f"{name}.key")
-            limits.text(entry.value, f"{name}[{key}]")
+            if name in TEXTUAL:
+                limits.text(entry.value, f"{name}[{key}]")
     for value in row.nulls:
         limits.text(value, "nulls")
     raise RefusedError(wire.REASON_INVALID_UTF8, "outputs or stages", f"not UTF-8, row of {len(raw)} bytes")
@@ -53,10 +57,12 @@ class Field:
     """One typed map of the gathered rows: a tuple a row, entries in the order of `names`, None where the row lacks
     it."""
 
-    __slots__ = ("_getter", "names", "ragged", "rows")
+    __slots__ = ("_getter", "_kept", "before", "names", "ragged", "rows")
 
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
+        self.before = 0  # names known when the present message began: the limit is on what one message adds
+        self._kept = 0  # names some kept row has, or was lent
         self.rows: list[tuple[Any, ...]] = []
         self.ragged = False  # some row lacks a name, or came before a name was known
         self._getter: Callable[[Any], tuple[Any, ...]] | None = None
@@ -70,26 +76,48 @@ class Field:
                 return values
             mapping = again()
         fresh = [name for name in mapping if name not in names]
+        if len(names) + len(fresh) > self.before + limit:
+            raise _too_many("features", f"over {limit} different names in one message", limit)
+        if (len(names) + len(fresh)) * len(self.rows) > CELLS_MAX:
+            raise _too_many("features", f"rows too different, over {CELLS_MAX} cells", CELLS_MAX)
         if fresh:
-            if len(names) + len(fresh) > limit:
-                raise RefusedError(wire.REASON_TOO_MANY_FEATURES, "features", f"over {limit} different names", limit)
             self.ragged |= bool(self.rows)
             names.update(dict.fromkeys(fresh))
-            self._getter = itemgetter(*names) if len(names) > 1 else _single(next(iter(names)))
+            self._getter = _getter(names)
         values = tuple([mapping[name] if name in mapping else None for name in names])
         self.ragged |= len(mapping) < len(names)
         return values
+
+    def keep(self) -> None:
+        """The names read so far stay."""
+        self._kept = len(self.names)
+
+    def forget(self) -> None:
+        """Unlearns names that only a refused row had."""
+        if len(self.names) > self._kept:
+            while len(self.names) > self._kept:
+                self.names.popitem()
+            self._getter = _getter(self.names)
 
     def lend(self, other: Field) -> None:
         """Gives `other` the names known here."""
         if not self.ragged:  # names that come and go are learned anew
             other.names, other._getter = dict(self.names), self._getter
+            other.before = other._kept = len(other.names)
+
+    def crowded(self, limit: int) -> bool:
+        """Whether further rows should begin without these names."""
+        return len(self.names) > limit or len(self.names) * len(self.rows) > CELLS_MAX // 2
 
     def columns(self) -> list[tuple[str, Sequence[Any]]]:
         """Values by name, None where a row lacks it."""
         width = len(self.names)
         rows = [r + (None,) * (width - len(r)) for r in self.rows] if self.ragged else self.rows
         return list(zip(self.names, zip(*rows, strict=True), strict=True)) if width and rows else []
+
+
+def _getter(names: dict[str, None]) -> Callable[[Any], tuple[Any, ...]] | None:
+    return itemgetter(*names) if len(names) > 1 else _single(next(iter(names))) if names else None
 
 
 def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
@@ -112,6 +140,8 @@ class Gathering:
     measures: Field = field(default_factory=Field)
     output_numbers: list[dict[str, float]] = field(default_factory=list)
     output_texts: list[dict[str, str]] = field(default_factory=list)
+    output_names: dict[str, None] = field(default_factory=dict)
+    outputs_before: int = 0  # names of outputs known when the present message began
     nulls: list[tuple[int, str]] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
@@ -125,9 +155,24 @@ class Gathering:
     def next(self, arrived_ns: int) -> Gathering:
         """An empty gathering that already knows this one's names."""
         fresh = Gathering(self.model, arrived_ns, self.limits, overlaps=self.overlaps, rare=self.rare)
-        for where in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
-            getattr(self, where).lend(getattr(fresh, where))
+        for mine, theirs in zip(self._fields(), fresh._fields(), strict=True):
+            mine.lend(theirs)
         return fresh
+
+    def _fields(self) -> tuple[Field, ...]:
+        return self.numbers, self.texts, self.flags, self.vectors, self.measures, self.segments, self.protected
+
+    def begin_message(self) -> None:
+        """Names known by now no longer count against the limit of one message."""
+        for fields in self._fields():
+            fields.before = len(fields.names)
+        self.outputs_before = len(self.output_names)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it knows so many names that the next message should begin another, without them."""
+        limit = self.limits.features
+        return len(self.output_names) > limit or any(fields.crowded(limit) for fields in self._fields())
 
     @property
     def rows(self) -> int:
@@ -135,6 +180,31 @@ class Gathering:
 
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
+        try:
+            typed, outputs = self._doubted(row, raw)
+        except RefusedError:
+            self._forget()
+            raise
+        trace = self._trace(row, arrived_ns) if row.traceparent else None
+        at = len(self.times)
+        for fields, values in typed:
+            if len(fields.rows) < at:  # the field's first row after others without it
+                fields.rows.extend([()] * (at - len(fields.rows)))
+                fields.ragged = True
+            fields.rows.append(values)
+        for name in row.nulls:
+            self.nulls.append((at, name))
+        self.output_numbers.append(outputs[0])
+        self.output_texts.append(outputs[1])
+        self.times.append(_start_ns(row, arrived_ns))
+        self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
+        self.errors.append(row.status != 0)
+        self.weights.append(row.weight or 1.0)
+        if trace is not None and len(self.traces) < TRACES_MAX:
+            self.traces.append(trace)
+
+    def _doubted(self, row: rows_wire.Row, raw: bytes) -> tuple[list[tuple[Field, tuple[Any, ...]]], Outputs]:
+        """The row's values by field, and its outputs. Everything that can refuse it happens here."""
         numbers, texts = row.numbers, row.texts
         features = len(numbers) + len(texts)
         rare: tuple[str, ...] = ()
@@ -155,27 +225,21 @@ class Gathering:
             if len(mapping) or fields.names:
                 self.rare = True
                 typed.append((fields, self._read_texts(fields, mapping, where, raw)))
-        if rare or self.overlaps or len(self.numbers.names) + len(self.texts.names) != known:
+        fresh = len(self.numbers.names) + len(self.texts.names) != known
+        if rare or self.overlaps or fresh:
             self._check_names(raw)
         outputs = self._outputs(row.outputs)
-        trace = self._trace(row, arrived_ns) if row.traceparent else None
-        # Nothing refuses from here on.
-        at = len(self.times)
-        for fields, values in typed:
-            if len(fields.rows) < at:  # the field's first row after others without it
-                fields.rows.extend([()] * (at - len(fields.rows)))
-                fields.ragged = True
-            fields.rows.append(values)
-        for name in row.nulls:
-            self.nulls.append((at, name))
-        self.output_numbers.append(outputs[0])
-        self.output_texts.append(outputs[1])
-        self.times.append(row.time_unix_nano or arrived_ns)
-        self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
-        self.errors.append(row.status != 0)
-        self.weights.append(row.weight or 1.0)
-        if trace is not None and len(self.traces) < TRACES_MAX:
-            self.traces.append(trace)
+        if rare or fresh:
+            for fields, _ in typed:
+                fields.keep()
+        return typed, outputs
+
+    def _forget(self) -> None:
+        """Unlearns what only a refused row brought."""
+        for fields in self._fields():
+            fields.forget()
+        names = [self.numbers.names, self.texts.names, self.flags.names, self.vectors.names]
+        self.overlaps = sum(len(n) for n in names) > len(set().union(*names))
 
     def _check_size(self, row: rows_wire.Row, features: int, rare: bool) -> None:
         limit = self.limits.features
@@ -207,34 +271,45 @@ class Gathering:
                         )
         return values
 
-    def _outputs(self, outputs: Sequence[rows_wire.Output]) -> tuple[dict[str, float], dict[str, str]]:
+    def _outputs(self, outputs: Sequence[rows_wire.Output]) -> Outputs:
         numbers: dict[str, float] = {}
         texts: dict[str, str] = {}
+        limit = self.limits.text_bytes
         for i in range(len(outputs)):
             output = outputs[i]
             prefix = f"{output.name}." if output.name else ""
+            if prefix:
+                _check_text(output.name, "outputs.name", limit)
             which = output.WhichOneof("prediction")
             if which == "value":
                 numbers[f"{prefix}prediction"] = output.value
             elif which == "label":
                 texts[f"{prefix}prediction"] = label = output.label
-                if len(label) * 4 > self.limits.text_bytes and len(label.encode()) > self.limits.text_bytes:
-                    raise RefusedError(
-                        wire.REASON_TEXT_TOO_LONG,
-                        "outputs.label",
-                        f"limit {self.limits.text_bytes}",
-                        self.limits.text_bytes,
-                    )
+                _check_text(label, "outputs.label", limit)
             scores = output.scores
             for label in scores:
+                if label:
+                    _check_text(label, "outputs.scores.key", limit)
                 numbers[f"{prefix}score:{label}" if label else f"{prefix}score"] = scores[label]
+        self._check_outputs(numbers, texts)
         return numbers, texts
+
+    def _check_outputs(self, numbers: dict[str, float], texts: dict[str, str]) -> None:
+        """Bounds the outputs of one row, and the different ones of one message."""
+        known, limit = self.output_names, self.limits.features
+        fresh = [name for name in (*numbers, *texts) if name not in known]
+        if len(numbers) + len(texts) > limit or len(known) + len(fresh) > self.outputs_before + limit:
+            raise _too_many("outputs", f"over {limit} different outputs", limit)
+        if (len(known) + len(fresh)) * len(self.times) > CELLS_MAX:
+            raise _too_many("outputs", f"rows too different, over {CELLS_MAX} cells", CELLS_MAX)
+        if fresh:
+            known.update(dict.fromkeys(fresh))
 
     def _trace(self, row: rows_wire.Row, arrived_ns: int) -> Trace | None:
         """The row's place in its caller's trace; a traceparent that is none is treated as absent, as the W3C asks."""
         parts = row.traceparent.split("-")
         try:
-            trace_id, parent_id, flags = bytes.fromhex(parts[1]), bytes.fromhex(parts[2]), int(parts[3], 16)
+            trace_id, parent_id, (flags,) = bytes.fromhex(parts[1]), bytes.fromhex(parts[2]), bytes.fromhex(parts[3])
         except (IndexError, ValueError):
             return None
         if len(trace_id) != 16 or len(parent_id) != 8 or not any(trace_id) or not any(parent_id) or not flags & 1:
@@ -245,7 +320,7 @@ class Gathering:
             parent_id=parent_id,
             flags=flags,
             prediction_id=row.prediction_id,
-            start_ns=row.time_unix_nano or arrived_ns,
+            start_ns=_start_ns(row, arrived_ns),
             latency=row.latency_seconds if row.HasField("latency_seconds") else math.nan,
             error_type=row.error_type,
             stages=tuple((s.name, s.offset_seconds, s.duration_seconds) for s in row.stages[:64]),
@@ -301,8 +376,26 @@ class Gathering:
         return Columns(numbers, texts)
 
 
+def _start_ns(row: rows_wire.Row, arrived_ns: int) -> int:
+    """When the prediction started; a time that int64 does not hold is an unknown one, as in columns."""
+    time_ns = row.time_unix_nano
+    return time_ns if 0 < time_ns <= TIME_MAX_NS else arrived_ns
+
+
+def _too_many(where: str, detail: str, limit: int) -> RefusedError:
+    return RefusedError(wire.REASON_TOO_MANY_FEATURES, where, detail, limit)
+
+
+def _check_text(text: str, where: str, limit: int) -> None:
+    if len(text) * 4 > limit and len(text.encode()) > limit:
+        raise RefusedError(wire.REASON_TEXT_TOO_LONG, where, f"limit {limit}", limit)
+
+
 def check_keys(row: rows_wire.Row, limits: Limits) -> None:
     """The part of the check that only a row with new names needs."""
+    for where in ("measures", "segments", "protected"):
+        for name in getattr(row, where):
+            _check_text(name, f"{where}.key", limits.text_bytes)
     seen: set[str] = set()
     for where in ("numbers", "texts", "flags", "vectors", "nulls"):
         for name in getattr(row, where):
