@@ -109,7 +109,7 @@ def replay(
     rows: pd.DataFrame, port: int, agent: processes.Agent, watch: Watch, children: Children, show: Show
 ) -> None:
     """The half year, a picture after each hour of it. Raises DemoError when a process died on the way."""
-    predictor, note = HttpPredictor(port), f"the agent's own page: {agent.url}   {where_to()}"
+    predictor, note = HttpPredictor(port), f"page {agent.url} · {where_to()}"
     with sidelight.Recorder(train.MODEL, version=train.VERSION, endpoint=agent.endpoint) as recorder:
         try:
             for progress in play(rows, predictor, RecordedLabels(recorder)):
@@ -128,7 +128,7 @@ def where_to() -> str:
     """Where the agent sends what it finds, or how to make it."""
     named = (v for k, v in os.environ.items() if k.startswith("OTEL_EXPORTER_OTLP_") and k.endswith("ENDPOINT") and v)
     endpoint = next(named, "")
-    return f"exported to {endpoint}" if endpoint else "to a backend: set OTEL_EXPORTER_OTLP_ENDPOINT"
+    return f"exports to {endpoint}" if endpoint else "backend: set OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def settle(watch: Watch, sent: int) -> Status:

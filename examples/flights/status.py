@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import urllib.error
@@ -15,16 +16,24 @@ from typing import Any
 import pandas as pd
 
 POLL_SECONDS = 0.5
+WORDS = {
+    "type_mismatch": "wrong type", "missing": "missing", "not_finite": "not a number", "out_of_range": "out of range",
+    "new_category": "unknown categories",
+}  # fmt: skip
 FIRING, UPDATED, RESOLVED = (f"sidelight.alert.{state}" for state in ("firing", "updated", "resolved"))
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One watched value in the newest window. effect: PSI less what noise alone would give."""
+    """One watched value in the newest window. effect: PSI less what noise alone would give; NaN: not tested.
+
+    nearness: 0 nothing unusual, 1 an alarm's significance; logarithmic in between.
+    """
 
     subject: str
     effect: float
     verdict: str
+    nearness: float = 0.0
 
     @property
     def alarms(self) -> bool:
@@ -47,7 +56,7 @@ class Subject:
             return f"{self.name}, PSI {self.effect:.2g} over {'1 day' if self.horizon == 1 else f'{self.horizon} days'}"
         if self.check == "latency":
             return f"{self.effect:.1f} times the usual"
-        return f"{self.name} {self.check.replace('_', ' ')}, {self.effect:.0%} more of its rows than usual"
+        return f"{self.name}, {WORDS.get(self.check, self.check)} (+{self.effect:.0%} of rows)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +139,18 @@ def read(document: Mapping[str, Any]) -> Status:
         windows_closed=model["windows_closed"],
         p50=_number(latency.get("p50")),
         p99=_number(latency.get("p99")),
-        drift=tuple(Drift(d["feature"], _number(d["effect"]), d["verdict"]) for d in model["drift"]),
+        drift=tuple(map(drift, model["drift"])),
         alarms=alarms,
         hint=hint,
     )
+
+
+def drift(finding: Mapping[str, Any]) -> Drift:
+    """One entry of a model's drift."""
+    p, alpha = _number(finding["p"]), _number(finding["alpha"])
+    tested = 0.0 < alpha < 1.0 and p <= 1.0
+    nearness = min(1.0, math.log(max(p, 1e-300)) / math.log(alpha)) if tested else 0.0
+    return Drift(finding["feature"], _number(finding["effect"]), finding["verdict"], nearness)
 
 
 def alarm(event: Mapping[str, Any]) -> Alarm:

@@ -16,7 +16,6 @@ from examples.flights.status import Alarm, Drift, Status
 from examples.flights.timeline import ACCENT, ALARM, OTHER, QUIET, expected, timeline
 
 WIDE = 108  # from here on drift and alerts stand side by side
-LARGE_EFFECT = 0.25
 BAR, NAME, EFFECT = 16, 12, 6
 FIXED_ROWS = 12  # everything but drift and alerts
 
@@ -88,16 +87,15 @@ def _beside(left: list[Text], right: list[Text], column: int, rows: int) -> list
 
 
 def _drift(drift: Sequence[Drift], width: int, rows: int) -> list[Text]:
-    """A heading and the most drifted, the alarming ones first."""
-    ranked = sorted(drift, key=lambda d: (d.alarms, -1.0 if math.isnan(d.effect) else d.effect), reverse=True)
-    heading = Text("most drifted".ljust(NAME + BAR + 2) + "effect".rjust(EFFECT), style=QUIET)
+    """A heading and the most unusual, the alarming ones first."""
+    ranked = sorted(drift, key=lambda d: (d.alarms, d.nearness), reverse=True)
+    heading = Text(f"{'most drifted':{NAME}}{'towards an alarm':{BAR}}  {'effect':>{EFFECT}}", style=QUIET)
     return [heading, *(drift_line(one, width) for one in ranked[: rows - 1])]
 
 
 def drift_line(drift: Drift, width: int) -> Text:
-    """Name, bar (full at a large effect, 0.25), effect, verdict."""
-    share = 0.0 if math.isnan(drift.effect) else min(1.0, max(0.0, drift.effect / LARGE_EFFECT))
-    full, style = round(share * BAR), ALARM if drift.alarms else ""
+    """Name, how near it is to an alarm, effect, verdict."""
+    full, style = round(drift.nearness * BAR), ALARM if drift.alarms else ""
     effect = "–" if math.isnan(drift.effect) else f"{max(0.0, drift.effect):.3f}"
     return _cut(Text.assemble(
         (f"{drift.subject[:NAME - 1]:{NAME}}", style), ("▬" * full, style or ACCENT), ("▬" * (BAR - full), "grey23"),
