@@ -1,9 +1,7 @@
-"""The one dial, split: how significant a single test must be, so that all together keep the promised rate of false
-alarms.
+"""The one dial, split: how significant a single test must be, so that all together keep the promised rate.
 
 Every check owns a fixed share of the dial, whether it runs or not, and so does every check still to come: adding one
-never
-changes what the others got. A share is divided over all tests that the check makes in a day (features x windows x
+never changes what the others got. A share is divided over all tests that the check makes in a day (features x windows x
 horizons), which bounds the expected number of false alarms whatever the tests have to do with each other (Bonferroni).
 """
 

@@ -16,8 +16,8 @@ from agent.records import Floats
 class Comparison:
     """Of current against reference counts, each (…, cells); … are windows or groups of the reference, or nothing.
 
-    z: (…, 3, features) normal deviates, NaN where a feature lacks the degree; residual: (…, features), what the
-    divergence has beyond the three scores, with `df` degrees of freedom; rare, rare_reference: (…, features) their mass.
+    z: (…, 3, features) normal deviates, NaN where a feature lacks the degree; residual: (…, features), what
+    the divergence has beyond the three scores; rare, rare_reference: (…, features), the mass of the rare cells.
     """
 
     z: Floats
@@ -28,7 +28,19 @@ class Comparison:
     reference: Floats
 
 
-def compare(cells: Cells, pooled: Pooled, current: Floats, reference: Floats, n: Floats, n_reference: Floats) -> Comparison:
+def largest_cell(found: Comparison, pooled: Pooled, n: Floats, n_reference: Floats) -> Floats:
+    """(…, features): the largest |z| of a single pooled cell's share, as a normal deviate: one category that moved."""
+    n, n_reference = np.maximum(n, 1.0)[..., pooled.owner], np.maximum(n_reference, 1.0)[..., pooled.owner]
+    share = np.clip((found.current + found.reference) / (n + n_reference), 1e-12, 1.0 - 1e-12)
+    spread = np.sqrt(share * (1.0 - share))
+    skewness = (1.0 - 2.0 * share) / spread
+    _, z = two_sample(found.current / n / spread, found.reference / n_reference / spread, n, n_reference, skewness)
+    return np.asarray(np.maximum.reduceat(np.abs(z), pooled.first, axis=-1), dtype=np.float64)
+
+
+def compare(
+    cells: Cells, pooled: Pooled, current: Floats, reference: Floats, n: Floats, n_reference: Floats
+) -> Comparison:
     """All features at once; n and n_reference are (…, features). About 0.5 ms for 200 features of 22 cells."""
     skewness = pooled.scores.skewness
     mean = score_sums(cells, pooled.scores, current) / np.maximum(n, 1.0)[..., None, :]

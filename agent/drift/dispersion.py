@@ -1,8 +1,8 @@
 """φ: how much more windows vary than independent rows would, learned from the reference's own windows.
 
-Groups of h consecutive windows are each compared with the rest of the reference; the mean of z² is φ for horizon h, with
-groups - 1 degrees of freedom. Few groups leave a wide t distribution, which would be silence; so each estimate borrows
-from the other features and from the horizon before (docs/decisions/0010-shared-overdispersion.md).
+Groups of h consecutive windows are each compared with the rest of the reference; the mean of z² is φ for horizon h,
+with groups - 1 degrees of freedom. Few groups leave a wide t distribution, which would be silence; so each estimate
+borrows from the other features and from the horizon before (docs/decisions/0010-shared-overdispersion.md).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.drift.comparison import compare
 from agent.drift.moderation import DF_MAX, moderate
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
 from agent.drift.scores import score_sums, two_sample
-from agent.records import Bools, Floats, Ints
+from agent.records import Bools, Floats
 
 GROUPS_MIN = 3  # groups of a size, for that size to be known at all
 RARE_GROUPS_MIN = 10  # rare mass borrows from nobody: its φ differs too much between features
@@ -29,9 +29,10 @@ _CELLS_AT_ONCE = 400_000  # cells held at once while preparing
 
 @dataclass(frozen=True)
 class Spread:
-    """φ for one horizon and n. phi, tested: (4, features) for location, scale, skew, rest; rare and its own: (features,).
+    """φ for one horizon and n.
 
-    df: (4, features), those of the t distribution.
+    phi, df, tested: (4, features) for location, scale, skew and the rest; df of the t distribution. rare, rare_tested:
+    (features,).
     """
 
     phi: Floats
@@ -70,7 +71,7 @@ class Dispersion:
         # The windows' own spread is measured around a mean that moved with them: what that hid is put back.
         hidden = np.minimum(factor / np.maximum(self.groups[0], 1.0), 0.5)
         slow[:3] = excess[:3] * factor / (1.0 - hidden)
-        return np.maximum(seen, 1.0 + slow)
+        return np.asarray(np.maximum(seen, 1.0 + slow), dtype=np.float64)
 
     def at(self, horizon: int, n: Floats) -> Spread:
         """For n rows (features,) of `horizon` windows: from the smallest groups that are as long and about as large.
@@ -102,7 +103,7 @@ class Dispersion:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Raw estimates of one size of group; (4, features) or (features,). tail: excess kurtosis; lag: autocorrelation of z."""
+    """Raw estimates of one size of group. tail: excess kurtosis of z; lag: its autocorrelation."""
 
     phi: Floats
     df: Floats

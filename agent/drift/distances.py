@@ -1,7 +1,7 @@
 """Distances people know and ask for, from one window's counts. Never the alarm rule by themselves.
 
-All from the same cells, unpooled, so that they agree with what an exported histogram gives. Below the first edge and above
-the last, values count as lying on that edge.
+All from the same cells, unpooled, so that they agree with what an exported histogram gives. Below the first edge and
+above the last, values count as lying on that edge.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ NAMES = ("psi", "chi_square", "jensen_shannon", "ks", "wasserstein", "l_infinity
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the cells of numbers lie. width: (cells,) 0 outside the edges and for texts; deviation: (features,), NaN without."""
+    """Where the cells of numbers lie.
+
+    width: (cells,), 0 outside the edges and for texts; deviation: (features,), NaN for texts.
+    """
 
     width: Floats
     deviation: Floats
@@ -44,9 +47,9 @@ class Axis:
 def distances(cells: Cells, axis: Axis, counts: Floats, reference: Floats) -> dict[str, Floats]:
     """Each of NAMES as (features,), NaN where it has no meaning or a side is empty. counts, reference: (cells,).
 
-    psi: half a count added a cell. chi_square: Pearson's two-sample statistic. jensen_shannon: the distance (root of the
-    divergence in bits, 0-1). ks: largest difference of the distribution functions at the edges (numbers). wasserstein: area
-    between them, values even within a bin, over the reference's standard deviation (numbers). l_infinity: largest
+    psi: half a count added a cell. chi_square: Pearson's two-sample statistic. jensen_shannon: the distance (root of
+    the divergence in bits, 0-1). ks: largest difference of the distribution functions at the edges (numbers).
+    wasserstein: area between them, values even within a bin, over the reference's standard deviation (numbers). l_infinity: largest
     difference of a category's share (texts, flags).
     """
     n, n_reference = cells.sums(counts), cells.sums(reference)

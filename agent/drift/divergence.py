@@ -10,7 +10,9 @@ import numpy as np
 from agent.records import Floats, Ints
 
 
-def power_divergence(current: Floats, reference: Floats, n: Floats, n_reference: Floats, first: Ints, owner: Ints) -> Floats:
+def power_divergence(
+    current: Floats, reference: Floats, n: Floats, n_reference: Floats, first: Ints, owner: Ints
+) -> Floats:
     """The two-sample statistic on 2 x B tables, many at once (Cressie and Read 1984, eq. 1.1, λ = 2/3).
 
     current, reference: (…, pooled) counts; n, n_reference: (…, tables) their sums; first: where each table begins;

@@ -1,4 +1,4 @@
-"""The drift rule: two-sample tests at many horizons against the ledger's alpha, joined by AND with the effect's floor."""
+"""The drift rule: two-sample tests at many horizons against the ledger's alpha, AND the effect's floor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.bins import Feature
-from agent.drift.comparison import Comparison, compare
+from agent.drift.comparison import Comparison, compare, largest_cell
 from agent.drift.dispersion import Dispersion, Spread, directions
 from agent.drift.distances import NAMES, Axis, distances
 from agent.drift.effect import FLOOR, corrected_psi, psi_terms
@@ -24,7 +24,7 @@ _FINDINGS_A_SLICE = 25
 
 @dataclass(frozen=True)
 class Judged:
-    """One horizon, every tested feature: (features,) each. p: NaN where not tested; why: a verdict's number where not."""
+    """One horizon, every tested feature: (features,) each. p: NaN where not tested."""
 
     horizon: int
     counts: Floats  # (cells,)
@@ -32,7 +32,6 @@ class Judged:
     p: Floats
     effect: Floats
     phi: Floats
-    enough: Bools
 
 
 class Drift:
@@ -57,6 +56,7 @@ class Drift:
         self._axis = Axis.of(layout, self._cells)
         self._alpha = np.array([ledger.alpha("drift", i) for i in self._cells.features])
         self._rank = _ranks(self._cells)
+        self._texts = np.array([layout.features[i].kind is Kind.TEXT for i in self._cells.features])
         self._own = [layout.features[i] for i in self._cells.features]
         first = layout.starts[:-1][list(self._cells.features)]
         self._bin = (self._cells.take - first[self._cells.owner]).tolist()
@@ -67,22 +67,25 @@ class Drift:
     def judge(self, recent: Sequence[np.ndarray], newest_window: int) -> Iterator[list[Finding]]:
         """One finding a feature, in slices of at most about 2 ms; a slice may be empty.
 
-        recent: counts (layout.cells,) a window, newest last; the newest 24 matter. A horizon longer than what is there is
-        left out. A finding tells its most significant horizon (of those that alarm, if any do); effect and changes are of
-        that horizon. `current` and `expected`: mean rank among the reference's values (0.5 by construction) of a
-        number; share of the category that moved most of a text; share of true of a flag. distances, of the newest
-        window: psi, chi_square, jensen_shannon, ks and wasserstein (numbers), l_infinity (texts, flags), severally
-        explained in `distances`; and for resolving an alert, newest_p and newest_effect: p-value and corrected PSI of the
-        longest tested horizon of at most half this one's windows (at least 1).
+        recent: counts (layout.cells,) a window, newest last; the newest 24 matter. A horizon longer than what is there
+        is left out. A finding tells its most significant horizon (of those that alarm, if any do); effect and changes
+        are of that horizon. `current` and `expected`: for a number, mean rank among the reference's values (0.5 by
+        construction); for a text, share of the category that moved most; for a flag, share of true.
+        distances, of the newest window: psi, chi_square, jensen_shannon, ks and wasserstein (numbers), l_infinity
+        (texts, flags), explained in `distances`. For resolving an alert, newest_p and newest_effect: p-value and
+        corrected PSI of the longest tested horizon of at most half this one's windows (at least 1); NaN if none.
         """
         if self._skipped:
-            yield [Finding("drift", f.name, f.source, Verdict.NO_DATA, reason="vectors have no bins") for f in self._skipped]
+            none = Verdict.NO_DATA
+            yield [Finding("drift", f.name, f.source, none, reason="vectors have no bins") for f in self._skipped]
         if not self._cells.features or not recent:
             return
         newest = recent[-1][self._cells.take].astype(np.float64)
         judged: list[Judged] = []
         for horizon, counts in self._pooled(recent):
-            judged.append(self._judge(horizon, counts))
+            compared = self._compare(counts)
+            yield []
+            judged.append(self._weigh(horizon, counts, *compared))
             yield []
         shown = distances(self._cells, self._axis, newest, self._reference)
         yield []
@@ -105,18 +108,19 @@ class Drift:
             summed = horizon
             yield horizon, total
 
-    def _judge(self, horizon: int, counts: Floats) -> Judged:
+    def _compare(self, counts: Floats) -> tuple[Pooled, Comparison, Floats]:
         n = self._cells.sums(counts)
         pooled = self._levels.at(self._levels.level(n))
-        found = compare(self._cells, pooled, counts, self._reference, n, self._n_reference)
-        spread = self._dispersion.at(horizon, n)
-        enough = (n >= ROWS_MIN) & (self._n_reference > 0)
-        p = np.where(enough, cauchy_combination(_p_values(pooled, found, spread, n, self._n_reference)), np.nan)
+        return pooled, compare(self._cells, pooled, counts, self._reference, n, self._n_reference), n
+
+    def _weigh(self, horizon: int, counts: Floats, pooled: Pooled, found: Comparison, n: Floats) -> Judged:
+        n_reference, spread = self._n_reference, self._dispersion.at(horizon, n)
+        p = cauchy_combination(_p_values(pooled, found, spread, n, n_reference, self._texts))
         phi = _mean_phi(pooled, spread)
-        terms = psi_terms(found.current, found.reference, n, self._n_reference, pooled.bins, pooled.owner)
+        terms = psi_terms(found.current, found.reference, n, n_reference, pooled.bins, pooled.owner)
         psi = np.add.reduceat(terms, pooled.first)
-        effect = corrected_psi(psi, n, self._n_reference, pooled.bins, phi)
-        return Judged(horizon, counts, n, p, effect, phi, enough)
+        effect = corrected_psi(psi, n, n_reference, pooled.bins, phi)
+        return Judged(horizon, counts, n, np.where((n >= ROWS_MIN) & (n_reference > 0), p, np.nan), effect, phi)
 
     def _choose(self, judged: Sequence[Judged]) -> Ints:
         """(features,): the index into `judged` of the horizon to tell; -1 where none was tested."""
@@ -129,7 +133,7 @@ class Drift:
         return np.where(np.isnan(p).all(axis=0), -1, best)
 
     def _terms(self, judged: Sequence[Judged], best: Ints) -> tuple[Floats, Floats, Floats, Ints]:
-        """(cells,) shares now and then, and PSI terms, at each feature's chosen horizon; cells by rising term in a feature."""
+        """(cells,) shares now and then, and PSI terms, at each feature's chosen horizon; cells by rising term."""
         owner = self._cells.owner
         counts = np.array([j.counts for j in judged])[best[owner], np.arange(owner.size)]
         n = np.maximum(self._cells.sums(counts), 1.0)
@@ -215,7 +219,8 @@ class _Told:
             return Verdict.NO_DATA, "no values in the recent windows"
         if most < ROWS_MIN:
             return Verdict.NOT_ENOUGH_ROWS, f"{most} values; {ROWS_MIN} are needed"
-        return Verdict.REFERENCE_TOO_SHORT, "no horizon can run: the reference has too few windows, or too few rows a window"
+        reason = "no horizon can run: the reference has too few windows, or too few rows a window"
+        return Verdict.REFERENCE_TOO_SHORT, reason
 
     def _reason(self, k: int) -> str:
         """Which horizons ran and which could not; most features share a few such texts."""
@@ -225,7 +230,8 @@ class _Told:
         if ran not in self._reasons:
             tested = ", ".join(str(j.horizon) for j, ok in zip(self.judged, ran, strict=True) if ok)
             missing = ", ".join(str(j.horizon) for j, ok in zip(self.judged, ran, strict=True) if not ok)
-            self._reasons[ran] = f"tested over {tested} windows; not over {missing}: reference too short, or too few rows"
+            why = "reference too short, or too few rows"
+            self._reasons[ran] = f"tested over {tested} windows; not over {missing}: {why}"
         return self._reasons[ran]
 
 
@@ -239,8 +245,10 @@ def _verdict(p: float, alpha: float, effect: float) -> Verdict:
     return Verdict.ALARM if effect >= FLOOR else Verdict.BELOW_FLOOR
 
 
-def _p_values(pooled: Pooled, found: Comparison, spread: Spread, n: Floats, n_reference: Floats) -> Floats:
-    """(5, features): location, scale, skew, residual, rare mass; NaN where a feature does not have the test."""
+def _p_values(
+    pooled: Pooled, found: Comparison, spread: Spread, n: Floats, n_reference: Floats, texts: Bools
+) -> Floats:
+    """(6, features): location, scale, skew, residual, rare mass, largest cell; NaN where a feature lacks the test."""
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     t = found.z / np.sqrt(spread.phi[:3])
     rest = spread.tested[3] & (pooled.df > 0)
@@ -248,19 +256,23 @@ def _p_values(pooled: Pooled, found: Comparison, spread: Spread, n: Floats, n_re
     rare = spread.rare_tested & (found.rare > 0)
     mass, before = found.rare[rare] / spread.rare[rare], found.rare_reference[rare] / spread.rare[rare]
     share = n[rare] / np.maximum(n[rare] + n_reference[rare], 1.0)
+    # A text's one category may be what moved. Its φ is not known by itself: the largest of the feature's is taken.
+    moved = texts & spread.tested[0] & (pooled.bins > 2)
+    cell = largest_cell(found, pooled, n, n_reference) / np.sqrt(spread.phi.max(axis=0))
     parts = (
         t_as_beta(t[scores], spread.df[:3][scores]),
         # All of the excess may lie in one direction; then the residual has the tail of one.
         f_as_beta(found.residual[rest] / df / phi, directions(phi, df), spread.df[3, rest]),
         # Given both masses together, the current one is binomial if nothing changed: exact for rare categories.
         (mass, before + 1.0, share, 1.0 - share),
+        t_as_beta(cell[moved], spread.df[0, moved]),
     )
     values = beta_share(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    p = np.full((5, n.size), np.nan)
-    first, second = parts[0][0].size, parts[0][0].size + parts[1][0].size
-    p[:3][scores] = values[:first]
-    p[3, rest] = values[first:second]
-    p[4, rare] = values[second:]
+    ends = np.cumsum([part[0].size for part in parts])
+    of_scores, of_rest, of_rare, of_cell = np.split(values, ends[:-1])
+    p = np.full((6, n.size), np.nan)
+    p[:3][scores], p[3, rest], p[4, rare] = of_scores, of_rest, of_rare
+    p[5, moved] = np.minimum(of_cell * pooled.bins[moved], 1.0)
     return p
 
 

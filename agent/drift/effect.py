@@ -37,7 +37,7 @@ def severity(effect: float) -> Severity:
 
 
 def psi_terms(current: Floats, reference: Floats, n: Floats, n_reference: Floats, bins: Ints, owner: Ints) -> Floats:
-    """Each cell's part of the PSI, (p - q) ln(p / q), of shares with half a count added so that an empty cell is finite."""
+    """Each cell's part of the PSI, (p - q) ln(p / q), with half a count added so that an empty cell is finite."""
     p = (current + 0.5) / (n + 0.5 * bins)[..., owner]
     q = (reference + 0.5) / (n_reference + 0.5 * bins)[..., owner]
     found: Floats = (p - q) * np.log(p / q)

@@ -1,7 +1,7 @@
 """Empirical Bayes for variances: what one feature's few windows cannot say of φ, all features together can.
 
-Smyth (2004), "Linear models and empirical Bayes methods", sections 5 and 6, with outliers left alone as in Phipson et al.
-(2016), and made honest about how little a few features say of each other's spread.
+Smyth (2004), "Linear models and empirical Bayes methods", sections 5 and 6, with outliers left alone as in Phipson et
+al. (2016), and made honest about how little a few features say of each other's spread.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _OUTLIER = 0.05  # a feature that stands out more than this keeps its own estima
 def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Floats, Floats]:
     """Moderated φ (at least 1) and its degrees of freedom, from raw estimates ~ φ χ²_df / df around `prior`.
 
-    All (statistics, features). The spread of log(raw / prior) within a statistic, beyond its sampling noise, says how far
-    features differ, and so what a common value is worth in degrees of freedom: never more than `cap`, those of the prior
-    itself. One standard error is added to the spread, so few features lend little. Statistics share the spread but not
+    All (statistics, features). The spread of log(raw / prior) within a statistic, beyond its sampling noise, says how
+    far features differ, and so what a common value is worth in degrees of freedom: never more than `cap`, those of the
+    prior itself. One standard error is added to the spread, so few features lend little. Statistics share the spread but not
     the common value. df = 0 takes the prior as it is, worth nothing.
 
     >>> rng = np.random.default_rng(1)

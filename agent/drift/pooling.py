@@ -1,10 +1,10 @@
 """Which cells are judged together: pooled until the reference expects five or more in each.
 
-All tested features lie one after another in flat arrays, and a sum over a feature or over a pooled cell is one `reduceat`:
+All tested features lie one after another in flat arrays, and a sum over a feature or a pooled cell is one `reduceat`:
 200 features of 22 bins and one of 1,000 categories cost what their cells cost, with no padding.
 
-How far to pool depends on the rows, so it is worked out beforehand for levels of rows, each twice the one before, from the
-reference alone: what is judged never chooses how it is judged.
+How far to pool depends on the rows, so it is worked out beforehand for levels of rows, each twice the one before, from
+the reference alone: what is judged never chooses how it is judged.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def is_tested(feature: Feature) -> bool:
 class Pooled:
     """One way to pool, for every feature the level that its rows allow.
 
-    starts: (pooled,) first cell of each pooled cell; first: (features,) each feature's first pooled cell; owner: (pooled,).
+    starts: (pooled,) first cell of each; first: (features,) each feature's first pooled cell; owner: (pooled,).
     bins: (features,) pooled cells a feature; df: (features,) degrees of freedom the scores leave; rare: (cells,) those
     whose mass is tested by the exact test.
     """
@@ -148,7 +148,7 @@ def _threshold(level: int) -> float:
 
 
 def _pool(cells: Cells, threshold: float) -> Bools:
-    """(cells,): where a pooled cell begins. Greedy, along each feature's order; a light remainder joins the one before."""
+    """(cells,): where a pooled cell begins. Greedy along each feature's order; a light rest joins the one before."""
     begins = np.zeros(cells.take.size, dtype=bool)
     ends: Sequence[int] = [*cells.starts[1:].tolist(), cells.take.size]
     share = cells.share.tolist()
@@ -164,7 +164,7 @@ def _pool(cells: Cells, threshold: float) -> Bools:
 
 
 def _split_off_main(cells: Cells, begins: Bools, alone: Bools) -> None:
-    """Where everything was pooled into one cell, the heaviest stands apart: its loss is what the exact test looks for."""
+    """Where all was pooled into one cell, the heaviest stands apart: its loss is what the exact test looks for."""
     for feature in np.flatnonzero(alone):
         start = int(cells.starts[feature])
         own = cells.owner == feature

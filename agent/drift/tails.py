@@ -167,8 +167,9 @@ def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
                 found[where[~open_]] = value[~open_]
                 if not open_.any():
                     return found
-                where, a, b, x, both, slope, lean, value, c, d = (
-                    v[open_] for v in (where, a, b, x, both, slope, lean, value, c, d)
+                where = where[open_]
+                a, b, x, both, slope, lean, value, c, d = (
+                    v[open_] for v in (a, b, x, both, slope, lean, value, c, d)
                 )
     found[where] = value
     return found

@@ -1,0 +1,103 @@
+"""Worlds with a known truth: references and windows drawn from it, straight into counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import ndtr
+
+from agent.bins import SPECIALS, Feature, Layout
+from agent.drift import Drift
+from agent.ledger import Dial, Ledger
+from agent.records import Cells, Finding, Floats, Kind, Source
+from agent.reference.profile import Reference
+
+BINS = 20
+
+
+@dataclass
+class World:
+    """Normal features in reference-quantile bins, or texts of given shares.
+
+    n: rows a window; reference_rows: N, in blocks of n rows, but at least 50 blocks. effect: standard deviation of a
+    window's own shift of the mean, the "window effect"; memory: its autocorrelation from window to window.
+    """
+
+    features: int
+    n: int
+    reference_rows: int
+    seed: int
+    texts: Sequence[Floats] = ()
+    effect: float = 0.0
+    memory: float = 0.0
+    reference: Reference = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = np.random.default_rng(self.seed)
+        self._state = self.random.normal(size=self.features)
+        rows = min(self.n, self.reference_rows // 50)
+        blocks = self.reference_rows // rows
+        shifts = np.array([self._shift() for _ in range(blocks)])
+        features, counts = [], []
+        for j in range(self.features):
+            values = self.random.normal(size=(blocks, rows)) + shifts[:, j, None]
+            edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, BINS + 1)))
+            features.append(Feature(f"number{j}", Source.FEATURE, Kind.NUMBER, edges=tuple(edges.tolist())))
+            split = np.append(edges[:-1], np.nextafter(edges[-1], np.inf))
+            cells = np.searchsorted(split, values, side="right") + BINS_AND_ENDS * np.arange(blocks)[:, None]
+            counts.append(np.bincount(cells.ravel(), minlength=BINS_AND_ENDS * blocks).reshape(blocks, -1))
+        for j, shares in enumerate(self.texts):
+            names = tuple(f"category{i}" for i in range(len(shares) - 2))
+            features.append(Feature(f"text{j}", Source.FEATURE, Kind.TEXT, categories=names))
+            counts.append(self.random.multinomial(rows, shares, size=blocks))
+        self._edges = np.array([f.edges for f in features[: self.features]])
+        self.reference = make_reference(features, counts)
+
+    def window(self, shift: float = 0.0, scale: float = 1.0, n: int = 0, texts: Sequence[Floats] = ()) -> Cells:
+        """int32 (cells,): one window's counts; every number shifted and scaled, every text with its shares of `texts`."""
+        rows, found = n or self.n, []
+        if self.features:
+            moved = (self._edges - shift - self._shift()[:, None]) / scale
+            ends = np.zeros((self.features, 1))
+            shares = np.diff(np.hstack((ends, ndtr(moved), ends + 1.0)), axis=1)
+            found += list(self.random.multinomial(rows, shares / shares.sum(axis=1, keepdims=True)))
+        found += [self.random.multinomial(rows, shares) for shares in texts or self.texts]
+        return with_specials(found)
+
+    def windows(self, count: int) -> list[Cells]:
+        return [self.window() for _ in range(count)]
+
+    def drift(self, dial: float = 0.05) -> Drift:
+        return Drift(self.reference, Ledger.of(Dial(dial), self.reference.layout, 3600.0))
+
+    def _shift(self) -> Floats:
+        fresh = self.random.normal(size=self.features)
+        self._state = self.memory * self._state + np.sqrt(1.0 - self.memory**2) * fresh
+        return np.asarray(self.effect * self._state, dtype=np.float64)
+
+
+BINS_AND_ENDS = BINS + 2
+
+
+def with_specials(counts: Iterable[np.ndarray]) -> Cells:
+    """One flat window of each feature's value cells, specials empty."""
+    return np.concatenate([np.append(c, np.zeros(SPECIALS)) for c in counts]).astype(np.int32)
+
+
+def make_reference(features: Sequence[Feature], counts: Sequence[np.ndarray]) -> Reference:
+    """counts: (blocks, value cells) for each feature."""
+    blocks = np.array([with_specials(each) for each in zip(*counts, strict=True)])
+    rows = np.asarray(counts[0].sum(axis=1), dtype=np.int64)
+    return Reference("model", "1", Layout(tuple(features)), blocks, np.arange(len(blocks)), rows)
+
+
+def findings(drift: Drift, recent: Sequence[Cells], newest: int = 100) -> list[Finding]:
+    return [finding for part in drift.judge(recent, newest) for finding in part]
+
+
+def zipf(categories: int, slope: float = 1.0) -> Floats:
+    """Shares of so many categories, then none of "other" and "never seen"."""
+    shares = 1.0 / np.arange(1, categories + 1) ** slope
+    return np.append(shares / shares.sum(), (0.0, 0.0))

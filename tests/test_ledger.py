@@ -1,0 +1,95 @@
+"""The ledger keeps the dial's promise, whatever runs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.bins import Feature, Layout
+from agent.ledger import CHECKS, RUNNING, Dial, Ledger
+from agent.records import Kind, Source
+
+HOURS = 3600.0
+HORIZONS = (1, 2, 4, 8, 16, 24)
+
+
+def layout(plain: int, critical: int = 0, outputs: int = 0, ignored: int = 0) -> Layout:
+    edges = (0.0, 1.0, 2.0)
+    return Layout(
+        tuple(
+            [Feature(f"plain{i}", Source.FEATURE, Kind.NUMBER, edges=edges) for i in range(plain)]
+            + [Feature(f"critical{i}", Source.FEATURE, Kind.NUMBER, edges=edges, critical=True) for i in range(critical)]
+            + [Feature(f"ignored{i}", Source.FEATURE, Kind.TEXT, categories=("a",), ignored=True) for i in range(ignored)]
+            + [Feature(f"score{i}", Source.SCORE, Kind.NUMBER, edges=edges) for i in range(outputs)]
+        )
+    )
+
+
+def spent(ledger: Ledger, horizons: int = len(HORIZONS)) -> float:
+    """False alarms a day if every test were at its alpha: by walking over the features, not by the ledger's own rows."""
+    with_horizons = {check.name for check in CHECKS if check.horizons}
+    return sum(
+        ledger.alpha(check, i) * (86_400.0 / ledger.window_seconds) * (horizons if check in with_horizons else 1)
+        for check in RUNNING
+        for i in range(len(ledger.layout.features))
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 300), st.integers(0, 30), st.integers(0, 5), st.integers(0, 5),
+    st.sampled_from([60.0, 300.0, 3600.0, 86_400.0, 604_800.0]), st.floats(0.001, 10.0), st.integers(1, 1000), st.integers(1, 5),
+)  # fmt: skip
+def test_all_tests_together_never_spend_more_than_the_dial(
+    plain: int, critical: int, outputs: int, ignored: int, seconds: float, dial: float, replicas: int, versions: int
+) -> None:
+    """Over features, windows a day, horizons and checks, for any layout, with replicas and versions counted."""
+    ledger = Ledger.of(Dial(dial, replicas, versions), layout(plain, critical, outputs, ignored), seconds, HORIZONS)
+    assert spent(ledger) * replicas * versions <= dial * (1 + 1e-9)
+
+
+def test_rows_add_up_to_the_dial_with_the_reserved_shares() -> None:
+    """The printed split holds every share exactly once, those of checks that do not exist yet too."""
+    rows = Ledger.of(Dial(), layout(10, 2, 1), HOURS, HORIZONS, RUNNING).rows()
+    assert sum(row.share for row in rows) == pytest.approx(1.0)
+    assert {row.check for row in rows if row.group == "reserved"} == {check.name for check in CHECKS} - set(RUNNING)
+    for row in rows:
+        if row.tests_per_day:
+            assert row.alpha * row.tests_per_day == pytest.approx(row.share * 0.05)
+
+
+def test_adding_a_check_changes_nobody_elses_alpha() -> None:
+    """Shares are fixed: performance, fairness and segments come later without making drift less sensitive."""
+    few = Ledger.of(Dial(segments=100), layout(20, 2, 1), HOURS, HORIZONS, ("drift",))
+    all_ = Ledger.of(Dial(segments=100), layout(20, 2, 1), HOURS, HORIZONS, [check.name for check in CHECKS])
+    assert [few.alpha("drift", i) for i in range(23)] == [all_.alpha("drift", i) for i in range(23)]
+    assert few.alpha("missing", 0) == 0.0 < all_.alpha("missing", 0)
+    assert 0 < all_.alpha("segments", 0) < 1e-7
+
+
+def test_output_comes_before_critical_before_the_rest() -> None:
+    """A prediction's test may be the least significant, an ordinary feature's must be the most; ignored ones get none."""
+    ledger = Ledger.of(Dial(), layout(40, 5, 2, 1), HOURS)
+    plain, critical, ignored, score = (ledger.alpha("drift", i) for i in (0, 40, 45, 46))
+    assert score > critical > plain > ignored == 0.0
+
+
+def test_latency_is_nobodys_feature() -> None:
+    """Latency has a check of its own, and no other check spends on it."""
+    both = Layout((*layout(1).features, Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0))))
+    ledger = Ledger.of(Dial(), both, HOURS)
+    assert [ledger.alpha(check, 1) > 0 for check in RUNNING] == [check == "latency" for check in RUNNING]
+    assert ledger.alpha("latency", 0) == 0.0
+
+
+def test_unknown_checks_are_refused() -> None:
+    """A check without a share would cry wolf on nobody's account."""
+    with pytest.raises(ValueError, match="vibes"):
+        Ledger.of(Dial(), layout(1), HOURS, HORIZONS, ("drift", "vibes"))
+
+
+def test_event_days_count_by_the_windows_own_time() -> None:
+    """Windows of a day are tested once a day: 24 times the significance of windows of an hour."""
+    hourly, daily = (Ledger.of(Dial(), layout(5), seconds) for seconds in (3600.0, 86_400.0))
+    assert daily.alpha("drift", 0) == pytest.approx(24 * hourly.alpha("drift", 0))
