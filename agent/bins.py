@@ -232,7 +232,7 @@ class Grid:
         index = square.astype(np.int32)
         index += base
         found: Cells = self.cell.take(index)
-        found += values >= self.edge.take(index)
+        found += (values >= self.edge.take(index)).view(np.int8)
         return found
 
 

@@ -69,10 +69,16 @@ class Checkpoint:
         self._revisions: dict[str, int] = {}
         self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
         self._references: dict[str, int] = {}
+        self._gone: list[str] = []
 
     def stored(self, name: str, indices: Iterable[int]) -> None:
         """These closed windows of a series lie in the store: they are written again once, or deleted."""
         self._closed[name] = dict.fromkeys(indices, -1)
+
+    def gone(self, name: str) -> None:
+        """A series was forgotten: its blobs are deleted."""
+        self._gone.append(name)
+        self._revisions.pop(name, None)
 
     def failed(self) -> None:
         """What was collected last did not reach the store: everything is written again."""
@@ -85,6 +91,10 @@ class Checkpoint:
         """Blobs to put and keys to delete. Cheap where nothing changed."""
         puts: list[tuple[str, bytes]] = []
         deletes: list[str] = []
+        for name in self._gone:
+            written = self._closed.pop(name, {})
+            deletes += [f"series/{name}", f"reference/{name}", *(f"closed/{name}/{index:020d}" for index in written)]
+        self._gone.clear()
         for one in series:
             name = series_id(one.key)
             if self._revisions.get(name) == one.revision:

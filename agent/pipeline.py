@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -33,8 +34,8 @@ from agent.export.spool import add as add_to_spool
 from agent.ingest.admission import Accepted, Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
-from agent.ingest.rows import Gathering
 from agent.ingest.limits import reason_name
+from agent.ingest.rows import Gathering
 from agent.ledger import Dial, Ledger
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
@@ -44,7 +45,7 @@ from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.state import Store, get, keys, put
 from agent.version import VERSION
-from agent.windows import Series
+from agent.windows import Budget, Series
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
 
@@ -64,6 +65,7 @@ class Watch:
     judge: Judge | None = None
     baseline: LatencyBaseline | None = None
     findings: tuple[Finding, ...] = ()
+    retired: bool = False
     window_start_ns: int = 0
 
 
@@ -106,7 +108,11 @@ class Pipeline:
         self._checkpoint = checkpoint.Checkpoint()
         self._event_time = settings.time == "event"
         self._spans: deque[float] = deque()
+        self._budget = Budget(settings.cells_max)
+        self._door_retires: Callable[[ModelKey], None] = lambda _: None
+        self._door_forgets: Callable[[ModelKey], None] = lambda _: None
         self._wake = asyncio.Event()
+        self._not_durable_said = False
         self._said = False  # alerts or events changed since the checkpoint
         self._stopping = False
         queue.wake = self._wake.set
@@ -129,6 +135,7 @@ class Pipeline:
             log.warning("state_set_aside error=%s", error)
             await self._store.run(_set_all_aside)
             meta = checkpoint.Meta()
+        self._door_retires, self._door_forgets = admission.retire, admission.forget
         self.applied = meta.offset
         for watch in self.watches.values():
             admission.models.add(watch.series.key)
@@ -148,10 +155,8 @@ class Pipeline:
         """Counts until `stop`, then checkpoints a last time."""
         self.checkpoint_at = self._clock.monotonic()
         while not self._stopping:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-            except TimeoutError:
-                pass
             self._wake.clear()
             await self._drain()
             if self._clock.monotonic() - self.checkpoint_at >= self._settings.checkpoint_seconds:
@@ -183,9 +188,13 @@ class Pipeline:
             for watch in list(self.watches.values()):
                 await self._close_due(watch, item.arrived_ns, item)
                 self._notice_silence(watch, item)
+            self._retire(item.arrived_ns)
             return
         assert item.model is not None  # noqa: S101 - only ticks have none
         watch = self.watches.get(item.model) or await self._begin(item.model, item.arrived_ns)
+        if watch.retired:
+            watch.retired = False
+            await self._prepare(watch)
         if not self._event_time:
             await self._close_due(watch, item.arrived_ns, item)
         self._account(watch.series, item)
@@ -233,10 +242,21 @@ class Pipeline:
                 self._lifecycle(series, event)
         if not item.durable:
             counters["not_durable"] += item.rows
+            self._say_not_durable(item)
         for refusal in item.refused:
             reason = reason_name(refusal.reason)
             counters[f"refused:{reason}"] += refusal.count
             series.note_refusal(reason, refusal.field, refusal.count, refusal.detail, item.arrived_ns)
+
+    def _say_not_durable(self, item: Accepted) -> None:
+        """A full disk is an alert at once, not at the window's end; the next window's close ends it."""
+        if self._not_durable_said:
+            return
+        self._not_durable_said = True
+        for watch in self.watches.values():
+            index = item.arrived_ns // watch.series.window_ns
+            finding = state_finding("not_durable", True, "the state folder cannot be written", index)
+            self._advance(watch, [finding], index, 0, item)
 
     def _lifecycle(self, series: Series, event: lifecycle_pb2.Event) -> None:
         which = event.WhichOneof("event") or "unknown"
@@ -288,6 +308,21 @@ class Pipeline:
             self.checkpoint_at = 0.0  # an alert does not wait for the next checkpoint
         await self._maybe_learned(watch)
 
+    def _retire(self, now_ns: int) -> None:
+        """Versions silent for long give back their memory; of those, only as many are remembered as may be watched."""
+        for watch in self.watches.values():
+            silent_ns = now_ns - watch.series.last_seen_ns
+            if not watch.retired and watch.series.last_seen_ns and silent_ns > self._settings.retire_seconds * 1e9:
+                watch.series.retire()
+                watch.judge, watch.findings, watch.retired = None, (), True
+                self._door_retires(watch.series.key)
+                log.info("model_retired model=%s version=%s", watch.series.key.name, watch.series.key.version)
+        retired = sorted((w for w in self.watches.values() if w.retired), key=lambda w: w.series.last_seen_ns)
+        for watch in retired[: max(0, len(retired) - self._settings.models_max)]:
+            del self.watches[watch.series.key]
+            self._door_forgets(watch.series.key)
+            self._checkpoint.gone(checkpoint.series_id(watch.series.key))
+
     def _advance(self, watch: Watch, findings: Sequence[Finding], index: int, rows: int, item: Accepted) -> bool:
         """Alerts take one step; what they have to say goes to the outbox. True if they said something."""
         before = self.alerts
@@ -330,8 +365,7 @@ class Pipeline:
                 continue
             reason = f"superseded by version {own.version}"
             self.alerts, changes = supersede(self.alerts, key, self._context(other.series, index, 0, item), reason)
-            other.series.recent.clear()
-            other.series.revision += 1
+            other.series.clear_recent()
             self._said = True
             self._say(changes, other.series, f"{item.offset}/{checkpoint.series_id(key)}/{index}/superseded")
             said |= bool(changes)
@@ -423,7 +457,7 @@ class Pipeline:
         if reference is None:
             head = blank(key.name, key.version, seconds, made_by=f"sidelight-agent {VERSION}")
             learner = Learner(head, self._settings.learn_rows, self._settings.learn_windows)
-        series = Series(key, int(seconds * 1e9), reference, learner, self._settings.segments)
+        series = Series(key, int(seconds * 1e9), reference, learner, self._settings.segments, budget=self._budget)
         series.reference_note = note
         return series
 
@@ -509,6 +543,7 @@ class Pipeline:
             if self.durable:
                 log.error("checkpoint_failed error=%s", error)
             self.durable = False
+            self._say_not_durable(Accepted(self.applied, self._clock.now_ns(), None, "tick", durable=False))
             self._said = True
             self._checkpoint.failed()
             for client in self._clients:
@@ -516,6 +551,7 @@ class Pipeline:
             self.checkpoint_at = self._clock.monotonic()
             return
         self.durable = True
+        self._not_durable_said = False
         self._clients.forgotten.clear()
         del self.outbox[: len(outbox)]
         self._journal.cut(offset)

@@ -85,7 +85,9 @@ class Reporting:
             yield from _finding_points(finding, own)
         for (source, name), values in series.quantiles.items():
             for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
-                yield Point(telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share})
+                yield Point(
+                    telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share}
+                )
 
     def _bin_points(self, series: Series, own: Mapping[str, Any]) -> Iterator[Point]:
         """Counters per bin, empty bins as zeros: a counter's first point has no predecessor."""
@@ -231,7 +233,8 @@ class Reporting:
             worst = refused.most_common(1)[0]
             return f"Messages arrive, but all are refused: {worst[1]} × {reason_name(worst[0])}."
         return (
-            "Nothing has arrived yet. Senders find this socket by SIDELIGHT_ENDPOINT; it must be the same file in both containers, "
+            "Nothing has arrived yet. Senders find this socket by SIDELIGHT_ENDPOINT; it must be the same file "
+            "in both containers, "
             "and the sender's user or group must be allowed to open it."
         )
 
@@ -241,6 +244,8 @@ def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
     series = watch.series
     if not durable:
         return "not_durable", "the disk cannot be written: what is counted now is lost if the agent dies"
+    if watch.retired:
+        return "no_data", "retired: silent for longer than SIDELIGHT_RETIRE_SECONDS"
     if series.learner is not None:
         words = series.learner.progress.words
         return "learning", f"{words} ({series.reference_note})" if "unusable" in series.reference_note else words

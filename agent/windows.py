@@ -64,6 +64,23 @@ class RefusalNote:
     last_ns: int
 
 
+@dataclass(slots=True)
+class Budget:
+    """Cells that segments may hold, over all models and windows together."""
+
+    cells: int
+
+    def take(self, cells: int) -> bool:
+        """False, and nothing taken, where that many are not left."""
+        if cells > self.cells:
+            return False
+        self.cells -= cells
+        return True
+
+    def give(self, cells: int) -> None:
+        self.cells += cells
+
+
 class Series:
     """Everything counted for one model version."""
 
@@ -75,11 +92,13 @@ class Series:
         learner: Learner | None,
         segments: tuple[str, ...] = (),
         started_ns: int = 0,
+        budget: Budget | None = None,
     ) -> None:
         self.key, self.window_ns = key, window_ns
         self.reference, self.learner = reference, learner
         self.reference_note = ""  # "borrowed from version 3"
         self.segment_keys = segments
+        self.budget = budget or Budget(1 << 30)
         self.started_ns = started_ns
         self.open: dict[int, Window] = {}
         self.recent: deque[Closed] = deque(maxlen=HORIZON)
@@ -162,27 +181,41 @@ class Series:
             self.latency_sum += total
 
     def _add_segments(self, window: Window, batch: Batch, placed: Placed) -> None:
-        size = placed.cells.size
+        """Counts every segment value apart, all values of a key in one pass."""
+        cells = self.total.size
         for key in self.segment_keys:
             column = batch.segments.get(key)
-            if column is None or not size:
+            if column is None or not cells:
                 continue
-            for code in np.unique(column.codes):
-                rows = column.codes == code
-                if column.state is not None:
-                    rows &= column.state == 0
-                name = f"{key}={column.dictionary[code]}"
-                if (
-                    name not in window.segments
-                    and sum(s.startswith(f"{key}=") for s in window.segments) >= SEGMENT_VALUES
-                ):
-                    self.counters["segments_refused"] += int(rows.sum())
-                    continue
-                counts = placed.count(self.total.size, rows)
-                window.segments[name] = window.segments[name] + counts if name in window.segments else counts
+            names = [f"{key}={value}" for value in column.dictionary]
+            used = np.unique(column.codes if column.state is None else column.codes[column.state == 0]).tolist()
+            taken = [code for code in used if self._holds(window, names[code], key)]
+            slot = np.full(len(names) + 1, -1, dtype=np.int32)
+            slot[taken] = np.arange(len(taken), dtype=np.int32)
+            slots = slot[
+                column.codes if column.state is None else np.where(column.state == 0, column.codes, len(names))
+            ]
+            rows = slice(None) if (slots >= 0).all() else slots >= 0
+            flat = slots[rows] * cells + placed.cells[:, rows]
+            counts = np.bincount(flat.ravel(), minlength=len(taken) * cells).reshape(len(taken), cells)
+            for code, own in zip(taken, counts, strict=True):
+                window.segments[names[code]] += own
+            self.counters["segments_refused"] += int(np.isin(column.codes, [c for c in used if c not in taken]).sum())
+
+    def _holds(self, window: Window, name: str, key: str) -> bool:
+        """Whether this segment is counted in this window; begins it where there is room."""
+        if name in window.segments:
+            return True
+        if sum(known.startswith(f"{key}=") for known in window.segments) >= SEGMENT_VALUES or not self.budget.take(
+            self.total.size
+        ):
+            return False
+        window.segments[name] = np.zeros(self.total.size, dtype=np.int64)
+        return True
 
     def _sketch(self, batch: Batch, window: Window, event_time: bool) -> None:
-        """Feeds the quantile sketches: every row while traffic is low, every k-th where a window is going to be large."""
+        """Feeds the quantile sketches: every row while traffic is low, every k-th where a window is going to be
+        large."""
         assert self.reference is not None  # noqa: S101 - the caller has looked
         step = max(1, self._expected_rows(batch, window, event_time) // SKETCHED_ROWS)
         first = -(window.rows - batch.rows) % step  # goes on where the last batch stopped
@@ -243,6 +276,8 @@ class Series:
             window.errors,
             {name: counts.astype(np.int32) for name, counts in window.segments.items()},
         )
+        if len(self.recent) == HORIZON:
+            self.budget.give(len(self.recent[0].segments) * cells)
         self.recent.append(closed)
         self.last_rows = window.rows
         self.quantiles = {
@@ -261,10 +296,22 @@ class Series:
         self.positive_label = reference.positive_label or self.positive_label
         self.total = np.zeros(reference.layout.cells, dtype=np.int64)
         self.started_ns = self.last_seen_ns
-        self.recent.clear()
+        self.clear_recent()
         self.sketches.clear()
         for window in self.open.values():
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
+
+    def clear_recent(self) -> None:
+        """Forgets the closed windows; counters stay."""
+        self.revision += 1
+        self.budget.give(sum(len(closed.segments) for closed in self.recent) * self.total.size)
+        self.recent.clear()
+
+    def retire(self) -> None:
+        """Gives back what a silent version holds; its counters stay, and it may speak again."""
+        self.clear_recent()
+        self.sketches.clear()
+        self.quantiles = {}
 
     def forget(self, source: Source, name: str) -> None:
         """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it

@@ -147,6 +147,8 @@ def _of_groups(cells: Cells, levels: Levels, groups: Floats) -> _Groups:
 
 def _leave_one_out(cells: Cells, pooled: Pooled, groups: Floats, n: Floats, rest: Floats) -> Floats:
     """(groups, 3, features): each group's normal deviates from all others."""
+    if not len(groups):
+        return np.zeros((0, 3, n.shape[1]))
     at_once = max(_CELLS_AT_ONCE // max(groups.shape[1], 1), 1)
     sums = np.concatenate(
         [score_sums(cells, pooled.scores, groups[i : i + at_once]) for i in range(0, len(groups), at_once)]

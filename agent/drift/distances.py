@@ -14,6 +14,7 @@ from agent.bins import Layout
 from agent.drift.pooling import Cells
 from agent.records import Bools, Floats
 
+LARGEST = np.finfo(np.float64).max / 4.0  # of a half width
 NAMES = ("psi", "chi_square", "jensen_shannon", "ks", "wasserstein", "l_infinity")
 
 
@@ -35,11 +36,13 @@ class Axis:
             if not (cells.numeric[k] and edges.size):
                 continue
             start = int(cells.starts[k])
-            width[start + 1 : start + edges.size] = np.diff(edges)
-            middle[start + 1 : start + edges.size] = (edges[1:] + edges[:-1]) / 2.0
+            # Halves first: the difference of two large doubles of opposite sign may not be one.
+            width[start + 1 : start + edges.size] = np.minimum(np.diff(edges / 2.0), LARGEST) * 2.0
+            middle[start + 1 : start + edges.size] = edges[1:] / 2.0 + edges[:-1] / 2.0
             middle[start], middle[start + edges.size] = edges[0], edges[-1]
-        mean = cells.sums(cells.share * middle)
-        variance = cells.sums(cells.share * ((middle - mean[cells.owner]) ** 2 + width**2 / 12.0))
+        with np.errstate(over="ignore", invalid="ignore"):  # edges near the largest double have no variance
+            mean = cells.sums(cells.share * middle)
+            variance = cells.sums(cells.share * ((middle - mean[cells.owner]) ** 2 + width**2 / 12.0))
         usable = cells.numeric & (variance > 0) & np.isfinite(variance)
         return cls(width, np.where(usable, np.sqrt(np.where(usable, variance, 1.0)), np.nan))
 
@@ -49,8 +52,8 @@ def distances(cells: Cells, axis: Axis, counts: Floats, reference: Floats) -> di
 
     psi: half a count added a cell. chi_square: Pearson's two-sample statistic. jensen_shannon: the distance (root of
     the divergence in bits, 0-1). ks: largest difference of the distribution functions at the edges (numbers).
-    wasserstein: area between them, values even within a bin, over the reference's standard deviation (numbers). l_infinity: largest
-    difference of a category's share (texts, flags).
+    wasserstein: area between them, values even within a bin, over the reference's standard deviation (numbers).
+    l_infinity: largest difference of a category's share (texts, flags).
     """
     n, n_reference = cells.sums(counts), cells.sums(reference)
     some = (n > 0) & (n_reference > 0)

@@ -21,8 +21,8 @@ def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Float
 
     All (statistics, features). The spread of log(raw / prior) within a statistic, beyond its sampling noise, says how
     far features differ, and so what a common value is worth in degrees of freedom: never more than `cap`, those of the
-    prior itself. One standard error is added to the spread, so few features lend little. Statistics share the spread but not
-    the common value. df = 0 takes the prior as it is, worth nothing.
+    prior itself. One standard error is added to the spread, so few features lend little. Statistics share the spread
+    but not the common value. df = 0 takes the prior as it is, worth nothing.
 
     >>> rng = np.random.default_rng(1)
     >>> raw = rng.chisquare(12, (1, 100)) / 12

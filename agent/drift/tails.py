@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.records import Floats
+from agent.records import Bools, Floats
 
 SMALLEST = 1e-300  # p-values are never said to be smaller
 _ROUNDS_MAX = 2000
@@ -162,14 +162,14 @@ def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
         step = c * d
         value = value * step
         if m % 4 == 0:
-            open_ = np.abs(step - 1.0) > _CLOSE
-            if not open_.all():
-                found[where[~open_]] = value[~open_]
-                if not open_.any():
+            going: Bools = np.abs(step - 1.0) > _CLOSE
+            if not going.all():
+                found[where[~going]] = value[~going]
+                if not going.any():
                     return found
-                where = where[open_]
+                where = where[going]
                 a, b, x, both, slope, lean, value, c, d = (
-                    v[open_] for v in (a, b, x, both, slope, lean, value, c, d)
+                    v[going] for v in (a, b, x, both, slope, lean, value, c, d)
                 )
     found[where] = value
     return found

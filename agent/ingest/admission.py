@@ -173,6 +173,17 @@ class Admission:
             head.offset, head.arrived_unix_nano, model, request, content, response, len(raw), head.client_id, True
         )
 
+    def retire(self, model: ModelKey) -> None:
+        """Gives a silent version's place to another; it may come back."""
+        self.models.discard(model)
+        self._ahead.pop(model, None)
+        self._gathering.pop(model, None)
+
+    def forget(self, model: ModelKey) -> None:
+        """The version is not remembered at all any more."""
+        self.retire(model)
+        del self.duplicates[model], self.dropped[model]
+
     # ── the steps, in order ──
 
     def _open(self, raw: bytes, permitted: Callable[[str], bool] | None) -> tuple[twin_pb2.Request, ModelKey]:
