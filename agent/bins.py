@@ -222,7 +222,8 @@ class Grid:
         """int32, of values' shape (features, rows). Values must be finite."""
         which = [self.rows[i] for i in features]
         everything = which == list(range(len(self.rows)))
-        low, scale, base = (a if everything else a[which] for a in (self.low, self.scale, self.base))
+        low, scale = (self.low, self.scale) if everything else (self.low[which], self.scale[which])
+        base = self.base if everything else self.base[which]
         with np.errstate(over="ignore"):
             square = values - low
             square *= scale

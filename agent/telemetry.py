@@ -158,7 +158,8 @@ STATE = _define(
     "sidelight.model.state",
     Shape.GAUGE,
     "1",
-    "1 for the state the model's watch is in: watching, learning, no_reference, reference_too_short, no_data, not_durable.",
+    "1 for the state the model's watch is in: watching, learning, no_reference, reference_too_short, no_data, "
+    "not_durable.",
     "sidelight.state",
 )
 ALERT = _define(

@@ -84,7 +84,8 @@ class Field:
             self.ragged |= bool(self.rows)
             names.update(dict.fromkeys(fresh))
             self._getter = _getter(names)
-        values = tuple([mapping[name] if name in mapping else None for name in names])
+        # Not `get`: a protobuf map would answer with the type's default.
+        values = tuple([mapping[name] if name in mapping else None for name in names])  # noqa: SIM401
         self.ragged |= len(mapping) < len(names)
         return values
 
