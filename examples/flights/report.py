@@ -9,7 +9,7 @@ from rich.text import Text
 from examples.flights.faults import Fault
 from examples.flights.status import Status
 from examples.flights.summary import Found, Other, Summary
-from examples.flights.timeline import ACCENT, ALARM, QUIET
+from examples.flights.timeline import ACCENT, ALARM, DAYS, QUIET
 from examples.flights.view import day
 
 
@@ -25,6 +25,11 @@ def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) 
         yield _other(other)
     if summary.others:
         yield Text("  Nothing was injected there: the data's own changes, or false alarms.", style=QUIET)
+    if any("latency" in other.alarm.names for other in summary.others):
+        yield Text(
+            f"  Latency is this machine's own. A day of flights passes in {seconds / DAYS:.1f} s here, so a moment in which "
+            "it had other work is a slow day.", style=QUIET
+        )  # fmt: skip
     yield Text()
     yield _records(sent, seconds, end)
     yield Text(note, style=QUIET)
@@ -44,8 +49,8 @@ def _fault(found: Found) -> Iterator[Text]:
 
 def _others_heading(count: int) -> str:
     if not count:
-        return "no other alarm in 184 days"
-    return f"every other alarm: {count} in 184 days"
+        return f"no other alarm in {DAYS} days"
+    return f"every other alarm: {count} in {DAYS} days"
 
 
 def _other(other: Other) -> Text:

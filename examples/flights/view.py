@@ -32,7 +32,7 @@ class Frame:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width - 2, options.height or console.height
-        yield Padding(Text("\n").join(self.lines(width, height)), (0, 1))
+        yield Padding(Text("\n").join(_cut(line, width) for line in self.lines(width, height)), (0, 1))
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The picture, line by line; never more than `height` of them (but at least 18)."""
@@ -46,6 +46,7 @@ class Frame:
 def _title(progress: Progress, width: int) -> Text:
     left = Text.assemble(("sidelight", f"bold {ACCENT}"), ("  flights out of New York, July to December 2013", QUIET))
     right = Text.assemble((f"{day(progress.time)}  {progress.share:4.0%}", "bold"))
+    left = _cut(left, max(1, width - right.cell_len - 1))
     return left.append(" " * max(1, width - left.cell_len - right.cell_len)).append_text(right)
 
 
@@ -90,17 +91,17 @@ def _drift(drift: Sequence[Drift], width: int, rows: int) -> list[Text]:
     """A heading and the most unusual, the alarming ones first."""
     ranked = sorted(drift, key=lambda d: (d.alarms, d.nearness), reverse=True)
     heading = Text(f"{'most drifted':{NAME}}{'towards an alarm':{BAR}}  {'effect':>{EFFECT}}", style=QUIET)
-    return [heading, *(drift_line(one, width) for one in ranked[: rows - 1])]
+    return [heading, *(_cut(drift_line(one), width) for one in ranked[: rows - 1])]
 
 
-def drift_line(drift: Drift, width: int) -> Text:
+def drift_line(drift: Drift) -> Text:
     """Name, how near it is to an alarm, effect, verdict."""
     full, style = round(drift.nearness * BAR), ALARM if drift.alarms else ""
     effect = "–" if math.isnan(drift.effect) else f"{max(0.0, drift.effect):.3f}"
-    return _cut(Text.assemble(
+    return Text.assemble(
         (f"{drift.subject[:NAME - 1]:{NAME}}", style), ("▬" * full, style or ACCENT), ("▬" * (BAR - full), "grey23"),
         (f"  {effect:>{EFFECT}}", style), (f"  {drift.verdict}", style or QUIET),
-    ), width)  # fmt: skip
+    )  # fmt: skip
 
 
 def _alerts(alarms: Sequence[Alarm], width: int, rows: int) -> list[Text]:
