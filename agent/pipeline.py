@@ -24,7 +24,7 @@ from agent import checkpoint
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import state_finding
-from agent.bins import Layout
+from agent.bins import Feature, Layout
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import CorruptError, RetryableError, SidelightError
@@ -39,7 +39,7 @@ from agent.ingest.rows import Gathering
 from agent.ledger import Dial, Ledger
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
-from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
+from agent.records import AlertState, Batch, Event, Finding, Kind, ModelKey, Source, Trace
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
@@ -54,6 +54,8 @@ SLICE_SECONDS = 0.002  # how long the loop is held at once
 STEADY_WINDOWS = 12  # windows in a row with records, before a silent one is news
 EVENTS_KEPT = 200  # newest events shown in the status
 DEFAULT_WINDOW_SECONDS = 3600.0
+# Latency is judged whether or not a reference has it among its features: its share of the dial is asked for by this.
+ONE_LATENCY = Layout((Feature("latency", Source.LATENCY, Kind.NUMBER),))
 log = logging.getLogger("sidelight.pipeline")
 
 
@@ -423,10 +425,8 @@ class Pipeline:
     def _latency_alpha(self, watch: Watch) -> float:
         """What one latency test may use; an objective is a second test of the same window, and halves it."""
         tests = 2 if self._settings.latency_objective_seconds else 1
-        if watch.judge is not None:
-            return watch.judge.ledger.alpha("latency", 0) / tests
         dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas)
-        return Ledger.of(dial, Layout(()), watch.series.window_ns / 1e9).alpha("latency", 0) / tests
+        return Ledger.of(dial, ONE_LATENCY, watch.series.window_ns / 1e9).alpha("latency", 0) / tests
 
     def _share(self, series: Series, rows: int) -> float:
         """This version's share of the model's traffic in its newest window."""

@@ -12,6 +12,7 @@ from agent.drift.tails import f_tail
 from agent.records import Floats
 
 DF_MAX = 400.0  # a t of more is a normal, and costs more
+EVEN = 1e-3
 FEATURES_MIN = 3  # fewer say nothing of each other
 _OUTLIER = 0.05  # a feature that stands out more than this keeps its own estimate
 
@@ -31,12 +32,13 @@ def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Float
     (True, True)
     """
     prior = np.maximum(prior, 1e-9)
-    there = (df >= 1.0) & (raw > 0)
+    # Windows dealt out evenly do not vary at all: φ is 1 then, and nothing to learn from for the others.
+    there = (df >= 1.0) & (raw > EVEN)
     count = there.sum(axis=1, keepdims=True)
-    own = np.where(there, df, 0.0)
+    own = np.where(df >= 1.0, df, 0.0)
     enough = there & (count >= FEATURES_MIN)
     if not enough.any():
-        return np.maximum(np.where(there, raw, prior), 1.0), own
+        return np.maximum(np.where(own > 0, raw, prior), 1.0), own
     half = np.where(there, df, 2.0) / 2.0
     ratio = np.where(there, raw, 1.0) / prior
     logs = np.where(there, np.log(ratio) - digamma(half) + np.log(half), 0.0)
@@ -47,7 +49,7 @@ def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Float
     surprise = f_tail(ratio / centre, np.maximum(df, 1.0), np.maximum(lent, 1.0))
     lent = np.where(enough, lent * np.minimum(surprise / _OUTLIER, 1.0), 0.0)
     whole = own + lent
-    found = np.where(there, (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9), prior)
+    found = np.where(there, (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9), np.where(own > 0, 1.0, prior))
     return np.maximum(found, 1.0), np.minimum(whole, DF_MAX)
 
 

@@ -84,8 +84,7 @@ class Field:
             self.ragged |= bool(self.rows)
             names.update(dict.fromkeys(fresh))
             self._getter = _getter(names)
-        # Not `get`: a protobuf map would answer with the type's default.
-        values = tuple([mapping[name] if name in mapping else None for name in names])  # noqa: SIM401
+        values = tuple([mapping.get(name) for name in names])  # unlike [], get adds nothing
         self.ragged |= len(mapping) < len(names)
         return values
 

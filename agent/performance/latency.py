@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import CorruptError
-from agent.quality.tails import binomial_tail, student_tail
+from agent.tails import binomial_tail, student_tail
 from agent.records import Cells, Finding, Floats, Source, Verdict
 
 BUCKETS = 128

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.quality.tails import student_tail
+from agent.tails import student_tail
 from agent.records import Floats, Ints
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agent.quality import inside, tails
-from agent.quality.tails import binomial_tail, hypergeometric_tail, student_tail
+from agent.tails import binomial_tail, hypergeometric_tail, student_tail
 
 
 @given(st.integers(1, 300), st.integers(1, 2000), st.data())
