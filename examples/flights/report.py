@@ -26,10 +26,11 @@ def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) 
     if summary.others:
         yield Text("  Nothing was injected there: the data's own changes, or false alarms.", style=QUIET)
     if any("latency" in other.alarm.names for other in summary.others):
+        moment = f"{seconds / DAYS:.1f} s"
         yield Text(
-            f"  Latency is this machine's own. A day of flights passes in {seconds / DAYS:.1f} s here, so a moment in which "
-            "it had other work is a slow day.", style=QUIET
-        )  # fmt: skip
+            f"  Latency is this machine's own: a day passes in {moment}, so a moment of other work is a slow day.",
+            style=QUIET,
+        )
     yield Text()
     yield _records(sent, seconds, end)
     yield Text(note, style=QUIET)
