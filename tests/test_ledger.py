@@ -15,19 +15,19 @@ HORIZONS = (1, 2, 4, 8, 16, 24)
 
 
 def layout(plain: int, critical: int = 0, outputs: int = 0, ignored: int = 0) -> Layout:
-    edges = (0.0, 1.0, 2.0)
+    number, edges = Kind.NUMBER, (0.0, 1.0, 2.0)
     return Layout(
-        tuple(
-            [Feature(f"plain{i}", Source.FEATURE, Kind.NUMBER, edges=edges) for i in range(plain)]
-            + [Feature(f"critical{i}", Source.FEATURE, Kind.NUMBER, edges=edges, critical=True) for i in range(critical)]
-            + [Feature(f"ignored{i}", Source.FEATURE, Kind.TEXT, categories=("a",), ignored=True) for i in range(ignored)]
-            + [Feature(f"score{i}", Source.SCORE, Kind.NUMBER, edges=edges) for i in range(outputs)]
+        (
+            *(Feature(f"plain{i}", Source.FEATURE, number, edges=edges) for i in range(plain)),
+            *(Feature(f"critical{i}", Source.FEATURE, number, edges=edges, critical=True) for i in range(critical)),
+            *(Feature(f"ignored{i}", Source.FEATURE, number, edges=edges, ignored=True) for i in range(ignored)),
+            *(Feature(f"score{i}", Source.SCORE, number, edges=edges) for i in range(outputs)),
         )
     )
 
 
 def spent(ledger: Ledger, horizons: int = len(HORIZONS)) -> float:
-    """False alarms a day if every test were at its alpha: by walking over the features, not by the ledger's own rows."""
+    """False alarms a day if every test were at its alpha: by walking over the features, not by the rows."""
     with_horizons = {check.name for check in CHECKS if check.horizons}
     return sum(
         ledger.alpha(check, i) * (86_400.0 / ledger.window_seconds) * (horizons if check in with_horizons else 1)
@@ -39,7 +39,8 @@ def spent(ledger: Ledger, horizons: int = len(HORIZONS)) -> float:
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 300), st.integers(0, 30), st.integers(0, 5), st.integers(0, 5),
-    st.sampled_from([60.0, 300.0, 3600.0, 86_400.0, 604_800.0]), st.floats(0.001, 10.0), st.integers(1, 1000), st.integers(1, 5),
+    st.sampled_from([60.0, 300.0, 3600.0, 86_400.0, 604_800.0]),
+    st.floats(0.001, 10.0), st.integers(1, 1000), st.integers(1, 5),
 )  # fmt: skip
 def test_all_tests_together_never_spend_more_than_the_dial(
     plain: int, critical: int, outputs: int, ignored: int, seconds: float, dial: float, replicas: int, versions: int
@@ -69,7 +70,7 @@ def test_adding_a_check_changes_nobody_elses_alpha() -> None:
 
 
 def test_output_comes_before_critical_before_the_rest() -> None:
-    """A prediction's test may be the least significant, an ordinary feature's must be the most; ignored ones get none."""
+    """A prediction's test may be the least significant, a plain feature's must be the most; ignored ones get none."""
     ledger = Ledger.of(Dial(), layout(40, 5, 2, 1), HOURS)
     plain, critical, ignored, score = (ledger.alpha("drift", i) for i in (0, 40, 45, 46))
     assert score > critical > plain > ignored == 0.0

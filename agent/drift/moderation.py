@@ -49,7 +49,8 @@ def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Float
     surprise = f_tail(ratio / centre, np.maximum(df, 1.0), np.maximum(lent, 1.0))
     lent = np.where(enough, lent * np.minimum(surprise / _OUTLIER, 1.0), 0.0)
     whole = own + lent
-    found = np.where(there, (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9), np.where(own > 0, 1.0, prior))
+    drawn = (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9)
+    found = np.where(there, drawn, np.where(own > 0, 1.0, prior))
     return np.maximum(found, 1.0), np.minimum(whole, DF_MAX)
 
 

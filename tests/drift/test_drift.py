@@ -19,6 +19,7 @@ from tests.drift.worlds import World, findings, make_reference, zipf
 
 WORLD = World(features=12, n=1000, reference_rows=100_000, seed=1, texts=[zipf(12), zipf(60, 1.3), zipf(3)])
 DRIFT = WORLD.drift()
+SHOWN_OF_NUMBERS = {"psi", "ks", "wasserstein", "jensen_shannon", "chi_square", "newest_p", "newest_effect"}
 
 
 def drift_of(reference: Reference) -> Drift:
@@ -37,7 +38,7 @@ def test_one_finding_a_feature_with_its_evidence() -> None:
         assert (finding.horizon, finding.n, finding.n_reference, finding.first_window) == (1, 1000, 100_000, 41)
         assert finding.current > finding.expected == 0.5
         assert finding.phi >= 1.0
-        assert {"psi", "ks", "wasserstein", "jensen_shannon", "chi_square", "newest_p", "newest_effect"} == {*finding.distances}
+        assert {*finding.distances} == SHOWN_OF_NUMBERS
         assert 1 <= len(finding.changes) <= 5
         assert finding.distances["newest_p"] == finding.p_value
     assert {f.verdict for f in found[12:]} == {Verdict.WITHIN_NOISE}
@@ -104,7 +105,8 @@ def test_silence_has_reasons() -> None:
     rows = np.array([[50, 50]] * 60)
     features = [
         Feature("gone", Source.FEATURE, Kind.FLAG), Feature("new", Source.FEATURE, Kind.FLAG),
-        Feature("embedding", Source.FEATURE, Kind.VECTOR, size=8), Feature("off", Source.FEATURE, Kind.FLAG, ignored=True),
+        Feature("embedding", Source.FEATURE, Kind.VECTOR, size=8),
+        Feature("off", Source.FEATURE, Kind.FLAG, ignored=True),
         Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0)),
     ]  # fmt: skip
     counts = [rows, rows * 0, np.empty((60, 0)), rows, np.array([[0, 100, 0]] * 60)]
@@ -118,13 +120,24 @@ def test_silence_has_reasons() -> None:
     assert all(f.reason for f in found.values())
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("blocks", [0, 1, 2])
 def test_few_windows_are_too_short_a_reference(blocks: int) -> None:
-    """φ cannot be known from so few windows: nothing is tested, and the finding says which horizons cannot run."""
+    """φ cannot be known from so few windows: nothing is tested, and the finding says that no horizon can run."""
     short = replace(WORLD.reference, blocks=WORLD.reference.blocks[:blocks], rows=WORLD.reference.rows[:blocks])
     found = findings(drift_of(short), [WORLD.window(shift=1.0) for _ in range(24)])
-    assert {f.verdict for f in found} == {Verdict.REFERENCE_TOO_SHORT}
-    assert all("horizon" in f.reason for f in found)
+    assert {f.verdict for f in found} == {Verdict.REFERENCE_TOO_SHORT if blocks else Verdict.NO_REFERENCE}
+    assert all("horizon" in f.reason for f in found) or not blocks
+
+
+def test_edges_at_the_ends_of_the_doubles() -> None:
+    """No overflow, and a shift is still seen; only the Wasserstein distance has no scale to be told in."""
+    edges = (-1.7e308, -1.0, 0.0, 1.0, 1.7e308)
+    rows = np.array([[0, 250, 250, 250, 250, 0]] * 60)
+    reference = make_reference([Feature("wild", Source.FEATURE, Kind.NUMBER, edges=edges)], [rows])
+    window = np.array([0, 100, 200, 300, 400, 0, *[0] * 7], dtype=np.int32)
+    finding = findings(drift_of(reference), [window])[0]
+    assert finding.verdict is Verdict.ALARM
+    assert "wasserstein" not in finding.distances
 
 
 def test_horizons_that_cannot_run_are_named() -> None:

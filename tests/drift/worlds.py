@@ -56,7 +56,7 @@ class World:
         self.reference = make_reference(features, counts)
 
     def window(self, shift: float = 0.0, scale: float = 1.0, n: int = 0, texts: Sequence[Floats] = ()) -> Cells:
-        """int32 (cells,): one window's counts; every number shifted and scaled, every text with its shares of `texts`."""
+        """int32 (cells,): one window's counts; numbers shifted and scaled, each text with its shares of `texts`."""
         rows, found = n or self.n, []
         if self.features:
             moved = (self._edges - shift - self._shift()[:, None]) / scale
