@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agent.quality import inside, tails
+from agent import tails
+from agent.quality import inside
 from agent.tails import binomial_tail, hypergeometric_tail, student_tail
 
 
