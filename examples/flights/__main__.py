@@ -6,6 +6,7 @@ Exit code 0: every injected fault was found; 1: one was not, or something broke.
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import shutil
 import signal
@@ -67,7 +68,7 @@ def demo(files: train.Files, fresh: bool, console: Console, svg: Path | None) ->
             with shown(console, svg) as show:
                 replay(rows, port, agent, watch, children, show)
         # The server is gone and has flushed; now the agent has everything it will get.
-        end = settle(watch, len(rows))
+        end = settle(watch, agent.child, len(rows))
     summary = summarise(watch.alarms, FAULTS)
     for line in report(summary, len(rows), time.monotonic() - started, end, where_to()):
         console.print(line)
@@ -81,10 +82,8 @@ def prepare(files: train.Files, fresh: bool, console: Console) -> None:
         with console.status("training on January to June (once)"):
             trained = train.train(files)
         console.print(f"trained on {trained.rows:,} flights; AUC {trained.auc:.3f} on months it had not seen")
-        files.reference.unlink(missing_ok=True)
-    if not files.reference.exists():
-        build_reference(files)
-        console.print(f"built the reference {files.reference.name} from the same rows")
+    build_reference(files)  # a second's work: always by the agent that will read it
+    console.print(f"built the reference {files.reference.name} from the same rows")
     shutil.rmtree(files.state, ignore_errors=True)  # every replay is a first one
 
 
@@ -116,7 +115,7 @@ def replay(
                 show(Frame(progress, watch.now, watch.rate, watch.alarms, note))
                 for child in children:
                     child.check()
-        except (ConnectionError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             for child in children:
                 child.check()
             raise DemoError(f"the model server does not answer: {error}") from error
@@ -131,13 +130,17 @@ def where_to() -> str:
     return f"exports to {endpoint}" if endpoint else "backend: set OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
-def settle(watch: Watch, sent: int) -> Status:
+def settle(watch: Watch, agent: processes.Child, sent: int) -> Status:
     """Waits until the agent has counted all that was sent, or nothing more comes."""
     until = time.monotonic() + SETTLE_SECONDS
-    before, now = Status(), watch.look()
-    while time.monotonic() < until and (now.received < sent or now != before):
-        time.sleep(0.5)
-        before, now = now, watch.look()
+    try:
+        before, now = Status(), watch.look()
+        while time.monotonic() < until and (now.received < sent or now != before):
+            time.sleep(0.5)
+            before, now = now, watch.look()
+    except OSError as error:
+        agent.check()
+        raise DemoError(f"the agent does not answer: {error}") from error
     return now
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,9 @@ class Files:
 
     @property
     def model(self) -> Path:
-        # A pickle is only for the version that wrote it.
-        return self.folder / f"model-sklearn-{sklearn.__version__}.joblib"
+        # A pickle is only for the version that wrote it, a model only for the features it learned.
+        features = zlib.crc32(" ".join(data.FEATURES).encode())
+        return self.folder / f"model-{sklearn.__version__}-{features:08x}.joblib"
 
     @property
     def training(self) -> Path:

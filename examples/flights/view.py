@@ -90,7 +90,7 @@ def _beside(left: list[Text], right: list[Text], column: int, rows: int) -> list
 def _drift(drift: Sequence[Drift], width: int, rows: int) -> list[Text]:
     """A heading and the most unusual, the alarming ones first."""
     ranked = sorted(drift, key=lambda d: (d.alarms, d.nearness), reverse=True)
-    heading = Text(f"{'most drifted':{NAME}}{'towards an alarm':{BAR}}  {'effect':>{EFFECT}}", style=QUIET)
+    heading = Text(f"{'drift':{NAME}}{'towards an alarm':{BAR}}  {'effect':>{EFFECT}}", style=QUIET)
     return [heading, *(_cut(drift_line(one), width) for one in ranked[: rows - 1])]
 
 
