@@ -73,7 +73,8 @@ class Drift:
         construction); for a text, share of the category that moved most; for a flag, share of true.
         distances, of the newest window: psi, chi_square, jensen_shannon, ks and wasserstein (numbers), l_infinity
         (texts, flags), explained in `distances`. For resolving an alert, newest_p and newest_effect: p-value and
-        corrected PSI of the longest tested horizon of at most half this one's windows (at least 1); NaN if none.
+        corrected PSI of the longest tested horizon of at most half the windows of the shortest one that alarms (at
+        least 1): it holds no window that a strong drift, now over, would still be seen in. NaN if none was tested.
         """
         if self._skipped:
             none = Verdict.NO_DATA
@@ -178,7 +179,7 @@ class _Told:
             )  # fmt: skip
         chosen = self.judged[best]
         p, effect = self._p[k][best], self._effect[k][best]
-        said["newest_p"], said["newest_effect"] = self._newest(k, chosen.horizon)
+        said["newest_p"], said["newest_effect"] = self._newest(k, alpha, chosen.horizon)
         changes = self._changes(k)
         current, expected = self._position(k, feature, changes)
         return Finding(
@@ -188,11 +189,14 @@ class _Told:
             distances=said, changes=changes, reason=self._reason(k),
         )  # fmt: skip
 
-    def _newest(self, k: int, horizon: int) -> tuple[float, float]:
+    def _newest(self, k: int, alpha: float, chosen: int) -> tuple[float, float]:
+        p, effect = self._p[k], self._effect[k]
+        alarming = [j.horizon for i, j in enumerate(self.judged) if p[i] < alpha and effect[i] >= FLOOR]
+        limit = max(1, min(alarming, default=chosen) // 2)
         found = (float("nan"), float("nan"))
         for i, judged in enumerate(self.judged):
-            if judged.horizon <= max(1, horizon // 2) and self._p[k][i] == self._p[k][i]:
-                found = self._p[k][i], self._effect[k][i]
+            if judged.horizon <= limit and p[i] == p[i]:
+                found = p[i], effect[i]
         return found
 
     def _changes(self, k: int) -> tuple[BinChange, ...]:
