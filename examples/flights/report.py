@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from examples.flights.faults import Fault
@@ -13,7 +15,7 @@ from examples.flights.timeline import ACCENT, ALARM, DAYS, QUIET
 from examples.flights.view import day
 
 
-def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) -> Iterator[Text]:
+def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) -> Iterator[RenderableType]:
     """Lines for people: each fault, then every other alarm, then what became of the records. note: the last line."""
     yield Text()
     yield Text("what was injected, and when it was found", style="bold")
@@ -36,7 +38,7 @@ def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) 
     yield Text(note, style=QUIET)
 
 
-def _fault(found: Found) -> Iterator[Text]:
+def _fault(found: Found) -> Iterator[RenderableType]:
     fault, alarm = found.fault, found.alarm
     yield Text.assemble(("  ✓ " if alarm else "  ✗ ", ACCENT if alarm else ALARM), (fault.name, "bold"),
                         (f", {span(fault)}", QUIET))  # fmt: skip
@@ -45,7 +47,7 @@ def _fault(found: Found) -> Iterator[Text]:
         return
     days = "1 day" if found.days == 1 else f"{found.days} days"
     yield Text(f"    found after {days} of it by the alert {alarm.alert} ({alarm.severity}):")
-    yield Text(f"    {alarm.body}", style=QUIET)
+    yield Padding(Text(alarm.body, style=QUIET), (0, 0, 0, 4))
 
 
 def _others_heading(count: int) -> str:

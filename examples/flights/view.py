@@ -16,7 +16,8 @@ from examples.flights.status import Alarm, Drift, Status
 from examples.flights.timeline import ACCENT, ALARM, OTHER, QUIET, expected, timeline
 
 WIDE = 108  # from here on drift and alerts stand side by side
-BAR, NAME, EFFECT = 16, 12, 6
+NAME, BAR, EFFECT, VERDICT = 12, 12, 6, 22
+DRIFT = NAME + BAR + 2 + EFFECT + 2 + VERDICT
 FIXED_ROWS = 12  # everything but drift and alerts
 
 
@@ -74,9 +75,8 @@ def _body(frame: Frame, width: int, rows: int) -> list[Text]:
         upper = (rows - 1) // 2
         drift = _drift(frame.status.drift, width, upper)
         return [*drift, *[Text()] * (upper - len(drift) + 1), *_alerts(frame.alarms, width, rows - upper - 1)]
-    half = width // 2 - 2
-    drift, alerts = _drift(frame.status.drift, half, rows), _alerts(frame.alarms, width - half - 4, rows)
-    return _beside(drift, alerts, half + 4, rows)
+    column = DRIFT + 3
+    return _beside(_drift(frame.status.drift, DRIFT, rows), _alerts(frame.alarms, width - column, rows), column, rows)
 
 
 def _beside(left: list[Text], right: list[Text], column: int, rows: int) -> list[Text]:
@@ -90,7 +90,7 @@ def _beside(left: list[Text], right: list[Text], column: int, rows: int) -> list
 def _drift(drift: Sequence[Drift], width: int, rows: int) -> list[Text]:
     """A heading and the most unusual, the alarming ones first."""
     ranked = sorted(drift, key=lambda d: (d.alarms, d.nearness), reverse=True)
-    heading = Text(f"{'drift':{NAME}}{'towards an alarm':{BAR}}  {'effect':>{EFFECT}}", style=QUIET)
+    heading = Text(f"{'drift':{NAME}}{'to an alarm':{BAR}}  {'effect':>{EFFECT}}", style=QUIET)
     return [heading, *(_cut(drift_line(one), width) for one in ranked[: rows - 1])]
 
 
