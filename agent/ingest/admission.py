@@ -20,12 +20,15 @@ from agent.ingest.clients import Clients
 from agent.ingest.columns import Reader
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, Refusals
-from agent.ingest.rows import Gathering, parse
+from agent.ingest.rows import Gathering, parse, start_ns
 from agent.records import Batch, ModelKey, Role, select
 from agent.wire import labels_pb2, lifecycle_pb2, state_pb2, twin_pb2
 from agent.wire import recorder_pb2 as wire
 
 GATHER_ROWS = 512  # rows counted together; more saves nothing, fewer cost numpy calls
+ITEM_BYTES = 1 << 10  # what a waiting frame occupies beside its message
+REPORT_BYTES_MAX = 1 << 10
+UNLIMITED = Limits(*[1 << 62] * 6)  # for what was judged before
 STUBBORN = 64  # records beyond the future bound, in a row, after which they are believed
 log = logging.getLogger("sidelight.ingest")
 
@@ -65,7 +68,7 @@ class Queue:
 
     def put(self, item: Accepted) -> None:
         self.items.append(item)
-        self.bytes += item.size
+        self.bytes += item.size + ITEM_BYTES
         self.rows += item.rows
         if self.rows >= GATHER_ROWS or item.kind == "tick":
             self.wake()
@@ -81,7 +84,7 @@ class Queue:
         return taken
 
     def done(self, item: Accepted) -> None:
-        self.bytes -= item.size
+        self.bytes -= item.size + ITEM_BYTES
 
 
 @dataclass(slots=True)
@@ -130,7 +133,8 @@ class Admission:
         """Takes one encoded RecordRequest. permitted: whether this identity may write a model of that name."""
         arrived_ns = self._clock.now_ns()
         try:
-            request, model = self._open(raw, permitted)
+            request, model = self._open(raw, self._limits)
+            self._check_model(model, permitted)
         except RefusedError as error:
             self.refused_messages[error.reason] += 1
             return _refusal(error, 1)
@@ -159,7 +163,7 @@ class Admission:
         if head.kind == state_pb2.FrameHead.KIND_TICK:
             return Accepted(head.offset, head.arrived_unix_nano, None, "tick")
         try:
-            request, model = self._open(raw, None)
+            request, model = self._open(raw, UNLIMITED)
             refusals = Refusals.none(count_of(request))
             content = self._read(request, raw, model, head.arrived_unix_nano, refusals, head.verdict)
         except RefusedError as error:
@@ -186,8 +190,7 @@ class Admission:
 
     # ── the steps, in order ──
 
-    def _open(self, raw: bytes, permitted: Callable[[str], bool] | None) -> tuple[twin_pb2.Request, ModelKey]:
-        limits = self._limits
+    def _open(self, raw: bytes, limits: Limits) -> tuple[twin_pb2.Request, ModelKey]:
         if len(raw) > limits.message_bytes:
             raise RefusedError(
                 wire.REASON_MESSAGE_TOO_LARGE,
@@ -211,13 +214,17 @@ class Admission:
             limits.text(m.tenant, "model.tenant"),
         )
         limits.text(request.client_id, "client_id")
-        if permitted is not None and not permitted(name):
-            raise RefusedError(wire.REASON_NOT_PERMITTED, "model.name", "this identity may not write this model")
+        if request.report and not _readable(request.report):
+            request.report = b""
         if request.WhichOneof("body") is None and not request.report:
             raise RefusedError(wire.REASON_EMPTY, "body", "no rows, columns, labels or events")
+        return request, model
+
+    def _check_model(self, model: ModelKey, permitted: Callable[[str], bool] | None) -> None:
+        if permitted is not None and not permitted(model.name):
+            raise RefusedError(wire.REASON_NOT_PERMITTED, "model.name", "this identity may not write this model")
         if model not in self.models and len(self.models) >= self._models_max:
             raise RefusedError(wire.REASON_TOO_MANY_MODELS, "model", f"limit {self._models_max}", self._models_max)
-        return request, model
 
     def _resent(self, client_id: str, request: twin_pb2.Request, model: ModelKey) -> wire.RecordResponse | None:
         packed = self._clients.answer(client_id, request.sequence)
@@ -245,10 +252,8 @@ class Admission:
         content = None
         try:
             if count > self._limits.rows:
-                limit, count = self._limits.rows, 0
-                raise RefusedError(
-                    wire.REASON_TOO_MANY_RECORDS, "body", f"{len(refusals.verdict)} records, limit {limit}", limit
-                )
+                limit = self._limits.rows
+                raise RefusedError(wire.REASON_TOO_MANY_RECORDS, "body", f"{count} records, limit {limit}", limit)
             content = self._read(request, raw, model, arrived_ns, refusals, None)
         except RefusedError as error:
             refusals.all(error)
@@ -259,7 +264,9 @@ class Admission:
             self.skew_seconds = (request.sent_at_unix_nano - arrived_ns) / 1e9
         self.models.add(model)
         if not answer.accepted and count:
-            self._queue.put(self._accepted(0, arrived_ns, model, request, None, answer, 0, client_id, True))
+            self._queue.put(
+                self._accepted(0, arrived_ns, model, request, None, answer, answer.ByteSize(), client_id, True)
+            )
             return answer
         head = state_pb2.FrameHead(
             arrived_unix_nano=arrived_ns,
@@ -343,13 +350,14 @@ class Admission:
         refusals: Refusals,
         verdict: bytes | None,
     ) -> Batch:
+        limits = self._limits if verdict is None else UNLIMITED
         try:
-            batch = Reader(columns, self._limits, refusals).batch(model, arrived_ns)
+            batch = Reader(columns, limits, refusals).batch(model, arrived_ns)
         except RefusedError as error:
             repacked = _repacked(raw) if error.reason == wire.REASON_COLUMN_LENGTH else None
             if repacked is None:
                 raise
-            batch = Reader(repacked, self._limits, refusals).batch(model, arrived_ns)
+            batch = Reader(repacked, limits, refusals).batch(model, arrived_ns)
         if verdict is None:
             if self._event_time and batch.time_ns is not None:
                 self._judge_future(model, batch.time_ns, refusals)
@@ -358,29 +366,34 @@ class Admission:
             refused = verdict
         if refused:
             batch = select(batch, np.flatnonzero(np.frombuffer(refused, dtype=np.uint8) == 0))
+        if self._event_time and batch.time_ns is not None and batch.rows:
+            self._came(model, int(batch.time_ns.max()))
         return batch
 
     def _rows(
         self, items: Sequence[bytes], model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None
     ) -> Gathering:
-        gathering = self._gathering_for(model, arrived_ns)
+        limits = self._limits if verdict is None else UNLIMITED
+        gathering = self._gathering_for(model, arrived_ns, limits)
         for i, raw in enumerate(items):
             if verdict and verdict[i]:
                 continue
             try:
-                row = parse(raw, self._limits)
-                if self._event_time and verdict is None and row.time_unix_nano:
-                    self._check_future(model, row.time_unix_nano)
+                row = parse(raw, limits)
+                if self._event_time and verdict is None:
+                    self._check_future(model, start_ns(row, arrived_ns))
                 gathering.add(row, raw, arrived_ns)
+                if self._event_time:
+                    self._came(model, gathering.times[-1])
             except RefusedError as error:
                 refusals.add(i, error)
         return gathering
 
-    def _gathering_for(self, model: ModelKey, arrived_ns: int) -> Gathering:
+    def _gathering_for(self, model: ModelKey, arrived_ns: int, limits: Limits) -> Gathering:
         """Where this frame's rows go. By event time every frame is counted alone, so that a replay counts alike."""
         open_ = self._gathering.get(model)
-        if open_ is None or open_.crowded:
-            open_ = Gathering(model, arrived_ns, self._limits)
+        if open_ is None or open_.crowded or open_.limits is not limits:
+            open_ = Gathering(model, arrived_ns, limits)
         elif open_.sealed or self._event_time or open_.rows >= GATHER_ROWS or self._other_window(open_, arrived_ns):
             open_ = open_.next(arrived_ns)
         else:
@@ -429,18 +442,22 @@ class Admission:
             raise RefusedError(
                 wire.REASON_FUTURE, "time_unix_nano", f"over {limit} s ahead of the newest record", limit
             )
-        ahead.newest_ns = max(ahead.newest_ns, time_ns) if time_ns <= bound else time_ns
-        ahead.stubborn = 0
+
+    def _came(self, model: ModelKey, time_ns: int) -> None:
+        """A record of this time was kept."""
+        ahead = self._ahead.setdefault(model, _Ahead())
+        ahead.newest_ns, ahead.stubborn = max(ahead.newest_ns, time_ns), 0
 
     def _judge_future(self, model: ModelKey, times: np.ndarray, refusals: Refusals) -> None:
         _, bound = self._bound(model)
         if times.max(initial=0) <= bound:
-            ahead = self._ahead[model]
-            ahead.newest_ns, ahead.stubborn = max(ahead.newest_ns, int(times.max(initial=0))), 0
             return
         for i, time_ns in enumerate(times.tolist()):
+            if refusals.verdict[i]:
+                continue
             try:
                 self._check_future(model, time_ns)
+                self._came(model, time_ns)
             except RefusedError as error:
                 refusals.add(i, error)
 
@@ -453,6 +470,14 @@ def count_of(request: twin_pb2.Request) -> int:
     if body == "label_columns":
         return label_rows(request.label_columns)
     return 0 if body is None else len(getattr(request, body).items)
+
+
+def _readable(report: bytes) -> bool:
+    """Whether a sender's report is one: what is not is left out, the records beside it are kept."""
+    try:
+        return len(report) <= REPORT_BYTES_MAX and wire.ClientReport.FromString(report) is not None
+    except DecodeError:
+        return False
 
 
 def predictions_of(request: twin_pb2.Request) -> int:

@@ -6,6 +6,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from google.protobuf.message import DecodeError
+
+from agent.errors import CorruptError
 from agent.wire import state_pb2 as state
 
 WINDOW = 64  # sequences remembered a client
@@ -29,7 +32,7 @@ class Clients:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._known: OrderedDict[str, Client] = OrderedDict()
-        self.forgotten: list[str] = []
+        self.forgotten: dict[str, None] = {}  # since the last checkpoint
 
     def __iter__(self) -> Iterator[Client]:
         return iter(self._known.values())
@@ -42,23 +45,28 @@ class Clients:
     def too_old(self, client_id: str, sequence: int) -> bool:
         """True for a sequence below the remembered window: it was answered long ago, and how is forgotten."""
         client = self._known.get(client_id)
-        return client is not None and len(client.answers) == WINDOW and sequence < next(iter(client.answers))
+        return client is not None and len(client.answers) == WINDOW and sequence < min(client.answers)
 
     def remember(self, client_id: str, sequence: int, answer: bytes, seen_ns: int, model: str) -> Client:
         client = self._known.get(client_id)
         if client is None:
             client = self._known[client_id] = Client(client_id)
             while len(self._known) > self._limit:
-                self.forgotten.append(self._known.popitem(last=False)[0])
+                self.forgotten[self._known.popitem(last=False)[0]] = None
+            self.forgotten.pop(client_id, None)  # it is back before its blob was deleted
         self._known.move_to_end(client_id)
         client.answers[sequence] = answer
         while len(client.answers) > WINDOW:
-            client.answers.popitem(last=False)
+            del client.answers[min(client.answers)]  # by number: those in flight arrive in any order
         client.last_seen_ns, client.model, client.dirty = seen_ns, model, True
         return client
 
     def load(self, blob: bytes) -> None:
-        kept = state.Client.FromString(blob)
+        """Takes back what `dump` wrote. Raises CorruptError."""
+        try:
+            kept = state.Client.FromString(blob)
+        except DecodeError as error:
+            raise CorruptError(f"client: {error}") from error
         answers = OrderedDict(zip(kept.sequences, kept.responses, strict=False))
         self._known[kept.id] = Client(kept.id, answers, kept.last_seen_unix_nano, kept.report, kept.model, dirty=False)
 

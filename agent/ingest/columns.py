@@ -90,6 +90,7 @@ class Reader:
                 wire.REASON_TOO_MANY_FEATURES, "columns", f"{count} features, limit {limits.features}", limits.features
             )
         self._packed(m.part, "u1", m.rows, "part")
+        limits.text(m.id_prefix, "id_prefix")
         for ids, numbers, where in ((m.ids, m.id_numbers, "ids"), (m.request_ids, m.request_id_numbers, "request_ids")):
             self._packed(numbers, "<u8", m.rows, where)
             if ids and len(ids) != m.rows:

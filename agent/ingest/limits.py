@@ -10,6 +10,8 @@ from agent.errors import RefusedError
 from agent.wire import recorder_pb2 as wire
 
 INDEX_MAX = 64  # positions named in one refusal
+GROUPS_MAX = 64  # fields named in one answer, which a stamped sender's window keeps; further ones go by reason alone
+FIELD_MAX = 200  # characters of a field's name in a refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Limits:
     features: int = 2_000
     text_bytes: int = 4_096
     vector_size: int = 8_192
+    cells: int = 2_000_000  # rows × names of a gathering whose rows differ: 16 MB of references, thrice that as columns
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -59,18 +62,24 @@ class Refusals:
         if self.verdict[index]:
             return  # one reason a record: the first
         self.verdict[index] = error.reason
-        key = (error.reason, error.field)
-        group = self.groups.get(key)
-        if group is None:
-            group = self.groups[key] = wire.Refusal(
-                reason=error.reason,  # type: ignore[arg-type] # an enum's number is an int
-                field=error.field,
-                limit=error.limit,
-                detail=error.detail,
-            )
+        group = self._group(error)
         group.count += 1
         if len(group.index) < INDEX_MAX:
             group.index.append(index)
+
+    def _group(self, error: RefusedError) -> wire.Refusal:
+        key = (error.reason, error.field[:FIELD_MAX])
+        if key not in self.groups and len(self.groups) >= GROUPS_MAX:
+            key = (error.reason, "further fields")
+        group = self.groups.get(key)
+        if group is None:
+            group = self.groups[key] = wire.Refusal(
+                reason=error.reason,  # type: ignore[arg-type]
+                field=key[1],
+                limit=error.limit,
+                detail=error.detail[: 2 * FIELD_MAX],
+            )
+        return group
 
     def add_many(self, indices: Iterable[int], error: RefusedError) -> None:
         for index in indices:
@@ -78,7 +87,13 @@ class Refusals:
 
     def all(self, error: RefusedError) -> None:
         """Refuses every record: the message as a whole makes no sense."""
-        self.add_many(range(len(self.verdict)), error)
+        if self.count or not self.verdict:
+            self.add_many(range(len(self.verdict)), error)
+            return
+        self.verdict[:] = bytes([error.reason]) * len(self.verdict)
+        group = self._group(error)
+        group.count = len(self.verdict)
+        group.index.extend(range(min(group.count, INDEX_MAX)))
 
     @property
     def count(self) -> int:

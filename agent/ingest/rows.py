@@ -26,7 +26,6 @@ from agent.wire import twin_pb2 as twin
 RARE = ("flags", "vectors", "measures", "segments", "protected")
 TEXTUAL = ("texts", "segments", "protected")
 TRACES_MAX = 512  # traces kept of one gathering
-CELLS_MAX = 2_000_000  # rows × names of one gathered map whose rows differ: 16 MB of references, thrice that as columns
 TIME_MAX_NS = (1 << 63) - 1
 Outputs = tuple[dict[str, float], dict[str, str]]  # numbers and texts by name
 
@@ -67,7 +66,7 @@ class Field:
         self.ragged = False  # some row lacks a name, or came before a name was known
         self._getter: Callable[[Any], tuple[Any, ...]] | None = None
 
-    def read(self, mapping: Any, again: Callable[[], Any], limit: int) -> tuple[Any, ...]:
+    def read(self, mapping: Any, again: Callable[[], Any], limits: Limits) -> tuple[Any, ...]:
         """The map's values. `again` parses the map anew: asking a protobuf map for a key it lacks adds the key."""
         names, size = self.names, len(mapping)
         if size == len(names) and self._getter is not None:
@@ -76,10 +75,10 @@ class Field:
                 return values
             mapping = again()
         fresh = [name for name in mapping if name not in names]
-        if len(names) + len(fresh) > self.before + limit:
-            raise _too_many("features", f"over {limit} different names in one message", limit)
-        if (len(names) + len(fresh)) * len(self.rows) > CELLS_MAX:
-            raise _too_many("features", f"rows too different, over {CELLS_MAX} cells", CELLS_MAX)
+        if len(names) + len(fresh) > self.before + limits.features:
+            raise _too_many("features", f"over {limits.features} different names in one message", limits.features)
+        if (len(names) + len(fresh)) * len(self.rows) > limits.cells:
+            raise _too_many("features", f"rows too different, over {limits.cells} cells", limits.cells)
         if fresh:
             self.ragged |= bool(self.rows)
             names.update(dict.fromkeys(fresh))
@@ -105,9 +104,9 @@ class Field:
             other.names, other._getter = dict(self.names), self._getter
             other.before = other._kept = len(other.names)
 
-    def crowded(self, limit: int) -> bool:
+    def crowded(self, limits: Limits) -> bool:
         """Whether further rows should begin without these names."""
-        return len(self.names) > limit or len(self.names) * len(self.rows) > CELLS_MAX // 2
+        return len(self.names) > limits.features or len(self.names) * len(self.rows) > limits.cells // 2
 
     def columns(self) -> list[tuple[str, Sequence[Any]]]:
         """Values by name, None where a row lacks it."""
@@ -171,8 +170,9 @@ class Gathering:
     @property
     def crowded(self) -> bool:
         """Whether it knows so many names that the next message should begin another, without them."""
-        limit = self.limits.features
-        return len(self.output_names) > limit or any(fields.crowded(limit) for fields in self._fields())
+        limits = self.limits
+        many = len(self.output_names) > limits.features or len(self.output_names) * self.rows > limits.cells // 2
+        return many or any(fields.crowded(limits) for fields in self._fields())
 
     @property
     def rows(self) -> int:
@@ -196,7 +196,7 @@ class Gathering:
             self.nulls.append((at, name))
         self.output_numbers.append(outputs[0])
         self.output_texts.append(outputs[1])
-        self.times.append(_start_ns(row, arrived_ns))
+        self.times.append(start_ns(row, arrived_ns))
         self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
         self.errors.append(row.status != 0)
         self.weights.append(row.weight or 1.0)
@@ -216,7 +216,7 @@ class Gathering:
         typed = [
             (
                 self.numbers,
-                self.numbers.read(numbers, lambda: rows_wire.Row.FromString(raw).numbers, self.limits.features),
+                self.numbers.read(numbers, lambda: rows_wire.Row.FromString(raw).numbers, self.limits),
             ),
             (self.texts, self._read_texts(self.texts, texts, "texts", raw)),
         ]
@@ -258,7 +258,7 @@ class Gathering:
         check_keys(rows_wire.Row.FromString(raw), self.limits)
 
     def _read_texts(self, fields: Field, mapping: Any, where: str, raw: bytes) -> tuple[Any, ...]:
-        values = fields.read(mapping, lambda: getattr(rows_wire.Row.FromString(raw), where), self.limits.features)
+        values = fields.read(mapping, lambda: getattr(rows_wire.Row.FromString(raw), where), self.limits)
         if where in TEXTUAL and values:
             limit = self.limits.text_bytes
             # A character is at most four bytes: most texts are measured without being encoded.
@@ -300,8 +300,8 @@ class Gathering:
         fresh = [name for name in (*numbers, *texts) if name not in known]
         if len(numbers) + len(texts) > limit or len(known) + len(fresh) > self.outputs_before + limit:
             raise _too_many("outputs", f"over {limit} different outputs", limit)
-        if (len(known) + len(fresh)) * len(self.times) > CELLS_MAX:
-            raise _too_many("outputs", f"rows too different, over {CELLS_MAX} cells", CELLS_MAX)
+        if (len(known) + len(fresh)) * len(self.times) > self.limits.cells:
+            raise _too_many("outputs", f"rows too different, over {self.limits.cells} cells", self.limits.cells)
         if fresh:
             known.update(dict.fromkeys(fresh))
 
@@ -320,7 +320,7 @@ class Gathering:
             parent_id=parent_id,
             flags=flags,
             prediction_id=row.prediction_id,
-            start_ns=_start_ns(row, arrived_ns),
+            start_ns=start_ns(row, arrived_ns),
             latency=row.latency_seconds if row.HasField("latency_seconds") else math.nan,
             error_type=row.error_type,
             stages=tuple((s.name, s.offset_seconds, s.duration_seconds) for s in row.stages[:64]),
@@ -376,7 +376,7 @@ class Gathering:
         return Columns(numbers, texts)
 
 
-def _start_ns(row: rows_wire.Row, arrived_ns: int) -> int:
+def start_ns(row: rows_wire.Row, arrived_ns: int) -> int:
     """When the prediction started; a time that int64 does not hold is an unknown one, as in columns."""
     time_ns = row.time_unix_nano
     return time_ns if 0 < time_ns <= TIME_MAX_NS else arrived_ns

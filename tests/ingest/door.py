@@ -23,15 +23,17 @@ from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2
 
 HOUR_NS = 3_600_000_000_000
-LAYOUT = Layout((
-    Feature("a", Source.FEATURE, Kind.NUMBER, edges=(0.0, 1.0, 2.0, 5.0), integral=True),
-    Feature("b", Source.FEATURE, Kind.NUMBER, edges=(-1e9, -1.0, 0.0, 1e300)),
-    Feature("t", Source.FEATURE, Kind.TEXT, categories=("x", "ü", "")),
-    Feature("f", Source.FEATURE, Kind.FLAG),
-    Feature("prediction", Source.PREDICTION, Kind.NUMBER, edges=(0.0, 0.5, 1.0)),
-    Feature("score", Source.SCORE, Kind.NUMBER, edges=(0.0, 0.5, 1.0)),
-    Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 0.5, 1.0)),
-))
+LAYOUT = Layout(
+    (
+        Feature("a", Source.FEATURE, Kind.NUMBER, edges=(0.0, 1.0, 2.0, 5.0), integral=True),
+        Feature("b", Source.FEATURE, Kind.NUMBER, edges=(-1e9, -1.0, 0.0, 1e300)),
+        Feature("t", Source.FEATURE, Kind.TEXT, categories=("x", "ü", "")),
+        Feature("f", Source.FEATURE, Kind.FLAG),
+        Feature("prediction", Source.PREDICTION, Kind.NUMBER, edges=(0.0, 0.5, 1.0)),
+        Feature("score", Source.SCORE, Kind.NUMBER, edges=(0.0, 0.5, 1.0)),
+        Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 0.5, 1.0)),
+    )
+)
 
 
 def reference() -> Reference:
@@ -58,8 +60,15 @@ class Door:
         self.clients = Clients(self.clients_max)
         self.queue = Queue(self.queue_bytes)
         self.admission = Admission(
-            self.limits, self.clock, self.journal, self.clients, self.queue, models_max=self.models_max,
-            event_time=self.event_time, future_ns=int(self.future_seconds * 1e9), window_ns=lambda _: HOUR_NS,
+            self.limits,
+            self.clock,
+            self.journal,
+            self.clients,
+            self.queue,
+            models_max=self.models_max,
+            event_time=self.event_time,
+            future_ns=int(self.future_seconds * 1e9),
+            window_ns=lambda _: HOUR_NS,
         )
         self.restored: list[Accepted] = []
         for head, payload in self.journal.open(0):

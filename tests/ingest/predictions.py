@@ -37,8 +37,11 @@ def predictions(extra: Sequence[str] = ()) -> st.SearchStrategy[Prediction]:
     return st.builds(
         Prediction,
         features=st.dictionaries(st.sampled_from(["a", "b", "t", "f", *extra]), _special(), max_size=6),
-        value=st.none() | st.floats(), score=st.none() | st.floats(allow_nan=False), latency=st.none() | st.floats(),
-        failed=st.booleans(), region=st.none() | st.sampled_from(["eu", "us", ""]),
+        value=st.none() | st.floats(),
+        score=st.none() | st.floats(allow_nan=False),
+        latency=st.none() | st.floats(),
+        failed=st.booleans(),
+        region=st.none() | st.sampled_from(["eu", "us", ""]),
     )
 
 
@@ -105,8 +108,10 @@ def as_columns(message: recorder_pb2.RecordRequest, many: Sequence[Prediction]) 
                 c.flags.add(name=name, values=[v is True for v in values], nulls=_bitmap(said), absents=absents)
             else:
                 c.numbers.add(
-                    name=name, values=[v if o else 0.0 for v, o in zip(values, own, strict=True)],
-                    nulls=_bitmap(said), absents=absents,
+                    name=name,
+                    values=[v if o else 0.0 for v, o in zip(values, own, strict=True)],
+                    nulls=_bitmap(said),
+                    absents=absents,
                 )
     _outputs(c, many)
     if any(p.latency is not None for p in many):

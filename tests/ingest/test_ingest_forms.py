@@ -50,7 +50,8 @@ def test_rows_and_columns_count_alike(many: list[Prediction], data: st.DataObjec
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(predictions(SPARSE), min_size=1, max_size=10), st.integers(0, 9),
+    st.lists(predictions(SPARSE), min_size=1, max_size=10),
+    st.integers(0, 9),
     st.sampled_from(["key", "utf8", "long", "junk"]),
 )
 def test_a_bad_row_costs_itself_alone(many: list[Prediction], at: int, kind: str) -> None:
