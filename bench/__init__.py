@@ -1,1 +1,4 @@
-"""The budgets, measured: `make bench`, or `python -m bench`. Writes docs/benchmarks.md; `python -m bench profile` says where time goes."""
+"""The budgets, measured: `make bench`, or `python -m bench`; writes docs/benchmarks.md.
+
+`python -m bench profile` says where the time goes.
+"""

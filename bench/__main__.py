@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import client, closing, ingest, machine, report, resident
 from bench.line import Line
+from bench.processes import BenchError
 from bench.scale import DEFAULT, ROOT, TINY, WORK, Scale
 
 Section = Callable[[Scale, Path], Iterator[Line]]
@@ -40,7 +41,11 @@ def run(scale: Scale, names: Sequence[str]) -> list[Line]:
     try:
         for name in names:
             began = time.monotonic()
-            lines = list(SECTIONS[name](scale, folder))
+            try:
+                lines = list(SECTIONS[name](scale, folder))
+            except BenchError as error:  # the other sections' figures are still worth having
+                print(f"{name}: {error}", file=sys.stderr)
+                lines = [Line(f"section {name}", "", note=f"failed: {str(error).splitlines()[0]}")]
             print(f"{name}: {time.monotonic() - began:.0f} s\n{report.table(lines)}", file=sys.stderr, flush=True)
             found += lines
     finally:
@@ -51,17 +56,32 @@ def run(scale: Scale, names: Sequence[str]) -> list[Line]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, comma separated: {', '.join(SECTIONS)}")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help="also load an agent for so long and watch its memory")
-    parser.add_argument("--tiny", action="store_true", help="everything once and small: shows that it runs, measures nothing")
-    parser.add_argument("--out", type=Path, help="where the page goes; default docs/benchmarks.md, or stdout where not all was measured")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, metavar="SECONDS", help="also load an agent for so long and watch its memory"
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="everything once and small: shows that it runs, measures nothing"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the page goes; default docs/benchmarks.md, or stdout where not all was measured"
+    )
     chosen = parser.parse_args(arguments)
     names = chosen.only.split(",")
     if unknown := [name for name in names if name not in SECTIONS]:
         parser.error(f"--only: no section {unknown[0]!r}")
     scale = dataclasses.replace(TINY if chosen.tiny else DEFAULT, soak_seconds=chosen.soak)
-    began, load = time.monotonic(), machine.load()
+    began, load, parse = time.monotonic(), machine.load(), machine.parse_microseconds()
     lines = run(scale, names)
-    page = report.render(lines, machine.machine(), machine.commit(), f"{load} and {machine.load()}", time.monotonic() - began)
+    page = report.render(
+        lines,
+        report.Setting(
+            machine.machine(),
+            machine.commit(),
+            (load, machine.load()),
+            (parse, machine.parse_microseconds()),
+            time.monotonic() - began,
+        ),
+    )
     whole = set(names) >= set(SECTIONS) and not chosen.tiny
     target = chosen.out or (ROOT / "docs" / "benchmarks.md" if whole else None)
     if target is None:
@@ -69,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         target.write_text(page)
         print(f"written: {target}", file=sys.stderr)
-    return 0
+    return 1 if any(line.what.startswith("section ") for line in lines) else 0
 
 
 if __name__ == "__main__":

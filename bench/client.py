@@ -12,9 +12,14 @@ from bench.processes import Agent, Process
 from bench.scale import ROOT, Scale
 from bench.traffic import Traffic, write_reference
 
-CALL_WHY = "beside the copy, a call builds one tuple and one id; what is above is this machine's Python and its other processes."
+CALL_WHY = (
+    "beside the copy a call builds one tuple and one id; the rest is this machine's Python, cold caches after the "
+    "prediction, and its other processes."
+)
 P99_WHY = "the sender's thread holds the interpreter while it encodes; on a shared machine the scheduler adds its own."
-BUSY_WHY = "p99.9 of some thousand predictions is their slowest handful: on a shared machine mostly what others did just then."
+BUSY_WHY = (
+    "p99.9 of some thousand predictions is their slowest handful: on a shared machine mostly what others did just then."
+)
 
 
 def client(scale: Scale, folder: Path) -> Iterator[Line]:
@@ -23,7 +28,9 @@ def client(scale: Scale, folder: Path) -> Iterator[Line]:
     references = write_reference(Traffic(), folder, 60.0)
     with Agent(folder, reference=str(references)) as agent:
         agent.wait_ready()
-        with Process("bench.client_child", [agent.endpoint], folder, PYTHONPATH=f"{ROOT}:{ROOT / 'clients/python/src'}") as child:
+        with Process(
+            "bench.client_child", [agent.endpoint], folder, PYTHONPATH=f"{ROOT}:{ROOT / 'clients/python/src'}"
+        ) as child:
             child.ask("")
             rounds = [_round(child, scale) for _ in range(scale.repeats + 1)][1:]
         agent.kept()
@@ -31,13 +38,31 @@ def client(scale: Scale, folder: Path) -> Iterator[Line]:
     def samples(key: str) -> Samples:
         return Samples.of([one[key] for one in rounds])
 
-    beside = (Beside("dict.copy() and uuid4()", samples("floor_p50")), Beside("20 OpenTelemetry histograms", samples("histograms_p50")))
+    beside = (
+        Beside("dict.copy() and uuid4()", samples("floor_p50")),
+        Beside("20 OpenTelemetry histograms", samples("histograms_p50")),
+    )
     for kind, text in (("dict", "a dict"), ("row", "a 1-D row")):
-        yield Line(f"Python client, {text} of 20 values, p50", "µs", samples(f"{kind}_p50"), 1.5, beside=beside, why=CALL_WHY)
-        yield Line(f"Python client, {text} of 20 values, p99", "µs", samples(f"{kind}_p99"), 10.0,
-                   beside=(Beside("dict.copy() and uuid4(), p99", samples("floor_p99")),), why=P99_WHY)  # fmt: skip
-    yield Line("a busy prediction's p99.9, recorded", "ms", samples("with_p999"), 1.05, relative=True,
-               beside=(Beside("not recorded", samples("without_p999")),), why=BUSY_WHY)  # fmt: skip
+        yield Line(
+            f"Python client, {text} of 20 values, p50", "µs", samples(f"{kind}_p50"), 1.5, beside=beside, why=CALL_WHY
+        )
+        yield Line(
+            f"Python client, {text} of 20 values, p99",
+            "µs",
+            samples(f"{kind}_p99"),
+            10.0,
+            beside=(Beside("dict.copy() and uuid4(), p99", samples("floor_p99")),),
+            why=P99_WHY,
+        )
+    yield Line(
+        "a busy prediction's p99.9, recorded",
+        "ms",
+        samples("with_p999"),
+        1.05,
+        relative=True,
+        beside=(Beside("not recorded", samples("without_p999")),),
+        why=BUSY_WHY,
+    )
 
 
 def _round(child: Process, scale: Scale) -> dict[str, Any]:

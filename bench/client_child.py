@@ -28,7 +28,8 @@ class Server:
         traffic = Traffic()
         found = values(traffic, 500, seed=1)
         self.dicts: list[dict[str, Any]] = [
-            {number_name(k): float(found.numbers[k, r]) for k in range(16)} | {text_name(k): dictionary(k)[found.texts[k, r]] for k in range(4)}
+            {number_name(k): float(found.numbers[k, r]) for k in range(16)}
+            | {text_name(k): dictionary(k)[found.texts[k, r]] for k in range(4)}
             for r in range(500)
         ]
         self.rows = list(np.ascontiguousarray(values(Traffic(numbers=20), 500, seed=2).numbers.T))
@@ -88,7 +89,12 @@ def busy(server: Server, predictions: int, recorded: bool, start: int) -> list[f
 
 def measure(server: Server, calls: int, predictions: int) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name, work, share in (("floor", server.copy, 4), ("dict", server.record_dict, 1), ("row", server.record_row, 1), ("histograms", server.count, 20)):
+    for name, work, share in (
+        ("floor", server.copy, 4),
+        ("dict", server.record_dict, 1),
+        ("row", server.record_row, 1),
+        ("histograms", server.count, 20),
+    ):
         each = timed(work, max(20, calls // share))
         found[f"{name}_p50"], found[f"{name}_p99"] = quantile(each, 0.5), quantile(each, 0.99)
     with_, without = [], []

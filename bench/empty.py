@@ -22,7 +22,10 @@ async def _stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator
 
 async def serve(endpoint: str) -> None:
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", 64 << 20)])
-    handlers = {"Record": grpc.unary_unary_rpc_method_handler(_record), "RecordStream": grpc.stream_stream_rpc_method_handler(_stream)}
+    handlers: dict[str, Any] = {
+        "Record": grpc.unary_unary_rpc_method_handler(_record),
+        "RecordStream": grpc.stream_stream_rpc_method_handler(_stream),
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("sidelight.v1.Recorder", handlers),))
     server.add_insecure_port(endpoint)
     await server.start()

@@ -43,7 +43,9 @@ class Floor:
     def sketch(self) -> float:
         """Every number into a KLL sketch; µs a record."""
         values = [np.array(column) for column in self._numbers(twin_pb2.Request.FromString(self._raw).columns)]
-        return cpu_per(lambda: [s.update(v) for s, v in zip(self._sketches, values, strict=True)], self._rows, self._times)
+        return cpu_per(
+            lambda: [s.update(v) for s, v in zip(self._sketches, values, strict=True)], self._rows, self._times
+        )
 
     def _count(self) -> None:
         columns = twin_pb2.Request.FromString(self._raw).columns

@@ -29,9 +29,9 @@ class Samples:
         return Samples(tuple(a + b for a, b in zip(self.values, other.values, strict=True)))
 
     def text(self, unit: str) -> str:
-        """`1.34 µs (1.30-1.52)`; the range only where there were repeats."""
+        """`1.34 µs (1.30 to 1.52)`; the range only where there were repeats."""
         found = f"{number(self.median)} {unit}".strip()
-        return found if len(self.values) == 1 else f"{found} ({number(min(self.values))}-{number(max(self.values))})"
+        return found if len(self.values) == 1 else f"{found} ({number(min(self.values))} to {number(max(self.values))})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,14 @@ class Peer:
 
     def __init__(self, python: Path) -> None:
         self._process = subprocess.Popen(
-            [python, HERE / "peer_child.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "WHYLOGS_NO_ANALYTICS": "True"}, cwd=WORK,
-        )  # fmt: skip
+            [python, HERE / "peer_child.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "WHYLOGS_NO_ANALYTICS": "True"},
+            cwd=WORK,
+        )
         self._answer()
 
     def __enter__(self) -> Peer:
@@ -38,7 +43,7 @@ class Peer:
 
     def row(self) -> float:
         """A dict a call; CPU µs a record."""
-        return self._ask("row 500")
+        return self._ask("row 200")
 
     def _ask(self, command: str) -> float:
         assert self._process.stdin is not None

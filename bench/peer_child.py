@@ -20,7 +20,9 @@ def frame() -> pd.DataFrame:
     rng = np.random.default_rng(1)
     columns = {f"number_{i}": rng.normal(size=ROWS) for i in range(16)}
     for i, size in enumerate((4, 8, 16, 32)):
-        columns[f"text_{i}"] = np.array([f"category_{c:02d}" for c in range(size)])[rng.integers(0, size, ROWS)].astype(object)
+        columns[f"text_{i}"] = np.array([f"category_{c:02d}" for c in range(size)])[rng.integers(0, size, ROWS)].astype(
+            object
+        )
     columns["prediction"] = np.array(["no", "yes"])[rng.integers(0, 2, ROWS)].astype(object)
     columns["score"], columns["latency"] = rng.uniform(size=ROWS), rng.lognormal(-4, 0.3, ROWS)
     return pd.DataFrame(columns)

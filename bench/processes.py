@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -33,18 +33,27 @@ class Process:
         self.log = folder / f"{module.rpartition('.')[2]}.log"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                env=clean | {"PYTHONPATH": str(ROOT)} | variables, cwd=ROOT,
-            )  # fmt: skip
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=clean | {"PYTHONPATH": str(ROOT)} | variables,
+                cwd=ROOT,
+            )
         self._watched = psutil.Process(self._process.pid)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.terminate()
         self._process.communicate(timeout=60)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def cpu_seconds(self) -> float:
         """User and system time of all its threads since it began; the kernel counts it in steps of 10 ms."""
@@ -73,7 +82,7 @@ class Process:
 
 
 class Agent(Process):
-    """`sidelight run` on a socket of its own. Options as in `sidelight config`, without the prefix, in small letters."""
+    """`sidelight run` on a socket of its own. Options as in `sidelight config`, without prefix, in small letters."""
 
     def __init__(self, folder: Path, **options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +90,13 @@ class Agent(Process):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
-        variables = {"endpoint": self.endpoint, "state_dir": str(folder / "state"), "http": f"127.0.0.1:{self._port}",
-                     "journal_bytes_max": str(2 << 30), **options}  # fmt: skip
+        variables = {
+            "endpoint": self.endpoint,
+            "state_dir": str(folder / "state"),
+            "http": f"127.0.0.1:{self._port}",
+            "journal_bytes_max": str(2 << 30),
+            **options,
+        }
         self.began = time.monotonic()
         super().__init__("agent.cli", ["run"], folder, **{f"SIDELIGHT_{k.upper()}": v for k, v in variables.items()})
 
@@ -136,8 +150,13 @@ class Sender(Process):
         super().__init__("bench.sender", [endpoint, traffic.to_json()], folder)
         self.ask("")
 
-    def send(self, messages: int, *, stream: bool = False, seconds: float = 0.0, pause_seconds: float = 0.0) -> list[tuple[float, float]]:
-        """Sends so many messages, or for so many seconds. Returns (Unix time, latency) of each, in seconds; none of a stream."""
+    def send(
+        self, messages: int, *, stream: bool = False, seconds: float = 0.0, pause_seconds: float = 0.0
+    ) -> list[tuple[float, float]]:
+        """Sends at least so many messages and for so many seconds.
+
+        Returns (Unix time, latency) of each, in seconds; none of a stream.
+        """
         command = {"messages": messages, "stream": stream, "seconds": seconds, "pause_seconds": pause_seconds}
         answer = self.ask(json.dumps(command))
         expected = answer["messages"] * self.traffic.rows

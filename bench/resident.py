@@ -17,10 +17,19 @@ from bench.traffic import Traffic, segment_name, write_reference
 IDLE_SECONDS = 5.0
 MODELS = ("loan", "fraud", "churn")
 SEGMENTS = 10
-IMPORTS = "import datasketches, grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection, h11, numpy, psutil, pydantic_settings, xxhash, google.protobuf.message"
+IMPORTS = (
+    "import datasketches, grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection, h11, numpy, psutil, "
+    "pydantic_settings, xxhash, google.protobuf.message"
+)
 IDLE_WHY = "the bare imports beside it are most of it."
-LOADED_WHY = "the imports, three layouts with their 1,024-square bin grids (12 KiB a number), references, and 24 windows of counts a segment."
-START_WHY = "the imports beside it are most of it; the rest is the state folder, the socket and, on a shared machine, waiting for a core."
+LOADED_WHY = (
+    "the imports; three layouts, each with a grid of 1,024 squares a number (12 KiB); their references and judges; and "
+    "24 windows of counts for each segment."
+)
+START_WHY = (
+    "the imports beside it are most of it; the rest is the state folder, the socket and, on a shared machine, waiting "
+    "for a core."
+)
 
 
 def memory(scale: Scale, folder: Path) -> Iterator[Line]:
@@ -32,7 +41,9 @@ def memory(scale: Scale, folder: Path) -> Iterator[Line]:
         agent.wait_ready()
         time.sleep(min(IDLE_SECONDS, scale.resident_seconds))
         idle = agent.resident_mib()
-        senders = [stack.enter_context(Sender(agent.endpoint, traffic, folder / "memory" / traffic.model)) for traffic in wide]
+        senders = [
+            stack.enter_context(Sender(agent.endpoint, traffic, folder / "memory" / traffic.model)) for traffic in wide
+        ]
         until = time.monotonic() + scale.resident_seconds
         peak = 0.0
         while time.monotonic() < until:
@@ -42,10 +53,23 @@ def memory(scale: Scale, folder: Path) -> Iterator[Line]:
             time.sleep(0.2)
         kept, loaded = agent.kept(), agent.resident_mib()
     imports = Samples.of([_imports()[1]])
-    yield Line("resident memory, idle", "MiB", Samples.of([idle]), 100.0, beside=(Beside("bare imports", imports),), why=IDLE_WHY)
-    yield Line(f"resident memory, {scale.wide} features × 3 models × 10 segments", "MiB", Samples.of([loaded]), 160.0,
-               beside=(Beside("bare imports", imports),), why=LOADED_WHY,
-               note=f"after {kept:,} records in windows of 1 s, {scale.resident_seconds:.0f} of them; highest {peak:.0f} MiB")  # fmt: skip
+    yield Line(
+        "resident memory, idle",
+        "MiB",
+        Samples.of([idle]),
+        100.0,
+        beside=(Beside("bare imports", imports),),
+        why=IDLE_WHY,
+    )
+    yield Line(
+        f"resident memory, {scale.wide} features × 3 models × 10 segments",
+        "MiB",
+        Samples.of([loaded]),
+        160.0,
+        beside=(Beside("bare imports", imports),),
+        why=LOADED_WHY,
+        note=f"after {kept:,} records in windows of 1 s, {scale.resident_seconds:.0f} of them; highest {peak:.0f} MiB",
+    )
 
 
 def start(scale: Scale, folder: Path) -> Iterator[Line]:
@@ -62,8 +86,15 @@ def start(scale: Scale, folder: Path) -> Iterator[Line]:
     subjects: dict[str, Callable[[], float]] = {"ours": ours, "imports": lambda: _imports()[0]}
     found = in_turns(subjects, scale.starts)
     spent = Samples.of(cpu[1:])
-    yield Line("start to ready, wall", "s", found["ours"], 1.0, beside=(Beside("bare imports", found["imports"]),), why=START_WHY,
-               note=f"CPU {spent.text('s')}")  # fmt: skip
+    yield Line(
+        "start to ready, wall",
+        "s",
+        found["ours"],
+        1.0,
+        beside=(Beside("bare imports", found["imports"]),),
+        why=START_WHY,
+        note=f"CPU {spent.text('s')}",
+    )
 
 
 def soak(scale: Scale, folder: Path) -> Iterator[Line]:
@@ -82,8 +113,12 @@ def soak(scale: Scale, folder: Path) -> Iterator[Line]:
             _send_for(sender, scale.soak_seconds * 3 / 4)
             time.sleep(1.0)
             after, millions = agent.resident_mib(), (agent.kept() - already) / 1e6
-    yield Line(what, "MiB", Samples.of([(after - before) / millions]),
-               note=f"{before:.1f} to {after:.1f} MiB over {millions:.1f} million records in {scale.soak_seconds * 3 / 4:.0f} s")  # fmt: skip
+    yield Line(
+        what,
+        "MiB",
+        Samples.of([(after - before) / millions]),
+        note=f"{before:.1f} to {after:.1f} MiB over {millions:.1f} million records, {scale.soak_seconds * 3 / 4:.0f} s",
+    )
 
 
 def _send_for(sender: Sender, seconds: float) -> None:

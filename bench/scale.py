@@ -14,14 +14,14 @@ class Scale:
     """repeats: of everything taken in turns. messages, calls: of one repeat. seconds: of the paced parts."""
 
     repeats: int = 5
-    bulk_messages: int = 1000
-    row_messages: int = 300
-    calls: int = 3000
-    client_calls: int = 20_000
-    predictions: int = 4000
+    bulk_messages: int = 800
+    row_messages: int = 200
+    calls: int = 1500
+    client_calls: int = 10_000
+    predictions: int = 3000
     wide: int = 200  # features of the wide model
     window_seconds: float = 2.0
-    closings: int = 30  # windows of the wide model
+    closings: int = 26  # windows of the wide model
     resident_seconds: float = 28.0  # one-second windows: longer than the longest horizon
     starts: int = 5
     peer: bool = True
@@ -30,6 +30,16 @@ class Scale:
 
 DEFAULT = Scale()
 TINY = Scale(
-    repeats=1, bulk_messages=4, row_messages=2, calls=5, client_calls=50, predictions=20, wide=6, window_seconds=0.5,
-    closings=2, resident_seconds=0.5, starts=1, peer=False,
-)  # fmt: skip
+    repeats=1,
+    bulk_messages=4,
+    row_messages=2,
+    calls=5,
+    client_calls=50,
+    predictions=20,
+    wide=6,
+    window_seconds=0.5,
+    closings=2,
+    resident_seconds=0.5,
+    starts=1,
+    peer=False,
+)

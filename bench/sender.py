@@ -25,15 +25,24 @@ class Sending:
         self._ring = messages(traffic)
         self._client, self._sequence = f"bench-{os.getpid()}", 0
         channel = grpc.insecure_channel(endpoint)
-        self._call = channel.unary_unary("/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=bytes)
-        self._stream = channel.stream_stream("/sidelight.v1.Recorder/RecordStream", request_serializer=bytes, response_deserializer=bytes)
+        self._call = channel.unary_unary(
+            "/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=bytes
+        )
+        self._stream = channel.stream_stream(
+            "/sidelight.v1.Recorder/RecordStream", request_serializer=bytes, response_deserializer=bytes
+        )
         self._accepted = self._empty = 0
 
     def run(self, command: dict[str, Any]) -> dict[str, Any]:
         self._accepted = self._empty = 0
         began = self._sequence
         latencies = self._streamed(command["messages"]) if command["stream"] else self._called(**command)
-        return {"messages": self._sequence - began, "accepted": self._accepted, "empty": self._empty, "latencies": latencies}
+        return {
+            "messages": self._sequence - began,
+            "accepted": self._accepted,
+            "empty": self._empty,
+            "latencies": latencies,
+        }
 
     def _next(self) -> bytes:
         self._sequence += 1

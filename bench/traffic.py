@@ -48,7 +48,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """numbers: float64 (features, rows); texts: int32 (features, rows), codes; label: int32; score, latency: float64."""
+    """numbers: float64 (features, rows); texts: int32 (features, rows), codes; label int32; score, latency float64."""
 
     numbers: np.ndarray
     texts: np.ndarray
@@ -62,9 +62,13 @@ def values(traffic: Traffic, rows: int, seed: int) -> Values:
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(traffic.numbers, rows))
     numbers[1::2] = np.exp(numbers[1::2])
-    texts = np.array([(rng.beta(1, 2, rows) * categories(i)).astype(np.int32) for i in range(traffic.texts)], dtype=np.int32)
+    texts = np.array(
+        [(rng.beta(1, 2, rows) * categories(i)).astype(np.int32) for i in range(traffic.texts)], dtype=np.int32
+    )
     score = rng.beta(2, 3, rows)
-    return Values(numbers, texts.reshape(traffic.texts, rows), (score > 0.5).astype(np.int32), score, rng.lognormal(-4, 0.3, rows))
+    return Values(
+        numbers, texts.reshape(traffic.texts, rows), (score > 0.5).astype(np.int32), score, rng.lognormal(-4, 0.3, rows)
+    )
 
 
 def categories(text: int) -> int:
@@ -130,9 +134,10 @@ def segment_name(k: int) -> str:
 def _rows(request: wire.RecordRequest, traffic: Traffic, found: Values, i: int) -> None:
     for r in range(traffic.rows):
         row = request.rows.rows.add(
-            prediction_id=f"0123456789abcdef-{i * traffic.rows + r}", time_unix_nano=1_700_000_000_000_000_000 + r,
+            prediction_id=f"0123456789abcdef-{i * traffic.rows + r}",
+            time_unix_nano=1_700_000_000_000_000_000 + r,
             latency_seconds=float(found.latency[r]),
-        )  # fmt: skip
+        )
         for k in range(traffic.numbers):
             row.numbers[number_name(k)] = float(found.numbers[k, r])
         for k in range(traffic.texts):
@@ -150,7 +155,7 @@ def _labels(request: wire.RecordRequest, rows: int) -> None:
 
 
 def reference(traffic: Traffic, window_seconds: float) -> Reference:
-    """The reference of this traffic: edges as `sidelight reference build` would choose them, 60 blocks of 2,000 rows."""
+    """The reference of this traffic: edges as `sidelight reference build` chooses them, 60 blocks of 2,000 rows."""
     sample = values(traffic, 20_000, seed=1)
     features = (
         *(Feature(number_name(k), Source.FEATURE, Kind.NUMBER, edges=_edges(v)) for k, v in enumerate(sample.numbers)),
@@ -161,9 +166,15 @@ def reference(traffic: Traffic, window_seconds: float) -> Reference:
     layout = Layout(features, window_seconds)
     counts = [layout.place(batch(traffic, BLOCK_ROWS, seed=100 + b)).count(layout.cells) for b in range(BLOCKS)]
     return Reference(
-        traffic.model, "1", layout, np.array(counts, dtype=np.int32), (np.arange(BLOCKS) * window_seconds * 1e9).astype(np.int64),
-        np.full(BLOCKS, BLOCK_ROWS, dtype=np.int64), made_by="bench", origin="bench",
-    )  # fmt: skip
+        traffic.model,
+        "1",
+        layout,
+        np.array(counts, dtype=np.int32),
+        (np.arange(BLOCKS) * window_seconds * 1e9).astype(np.int64),
+        np.full(BLOCKS, BLOCK_ROWS, dtype=np.int64),
+        made_by="bench",
+        origin="bench",
+    )
 
 
 def write_reference(traffic: Traffic, folder: Path, window_seconds: float) -> Path:
@@ -178,13 +189,16 @@ def batch(traffic: Traffic, rows: int, seed: int) -> Batch:
     """The same values as they are inside the agent."""
     found = values(traffic, rows, seed)
     return Batch(
-        ModelKey(traffic.model, "1"), rows, 0,
+        ModelKey(traffic.model, "1"),
+        rows,
+        0,
         Columns(
             {number_name(k): Numbers(v) for k, v in enumerate(found.numbers)},
             {text_name(k): Texts(dictionary(k), v) for k, v in enumerate(found.texts)},
         ),
-        Columns({"score": Numbers(found.score)}, {"prediction": Texts(LABELS, found.label)}), latency=found.latency,
-    )  # fmt: skip
+        Columns({"score": Numbers(found.score)}, {"prediction": Texts(LABELS, found.label)}),
+        latency=found.latency,
+    )
 
 
 def _edges(column: np.ndarray) -> tuple[float, ...]:

@@ -1,0 +1,192 @@
+"""`python -m bench profile [bulk|rows]`: CPU of each station a record passes, and a sampled profile of a real agent.
+
+The stations are timed in this process, on the agent's own code, door and counting one after the other; what the real
+process takes beyond their sum is transport, the event loop, and closing windows. With py-spy installed, its samples of
+the real process are kept and summed up too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.app import App
+from agent.config import Otel, Settings
+from agent.ingest.rows import Gathering
+from agent.records import Batch, ModelKey
+from agent.windows import Series
+from bench.line import number
+from bench.processes import Agent, Sender, cpu_microseconds
+from bench.scale import ROOT, WORK
+from bench.stopwatch import Stopwatch
+from bench.traffic import Traffic, messages, reference, stamp, write_reference
+
+TOP = 30
+TRAFFIC = {"bulk": Traffic(), "rows": Traffic(body="rows", rows=100)}
+# The stations in the order a record passes them; each without what stands further down. Names of the agent's own
+# functions, private ones among them: a name that is gone is an error here, and nowhere else.
+STATIONS = {
+    "agent.ingest.admission:Admission.handle": "door: rest of handle",
+    "agent.ingest.admission:Admission._open": "door: twin parse, model",
+    "agent.ingest.admission:Admission._resent": "door: seen before?",
+    "agent.ingest.admission:Admission._take": "door: verdict, answer",
+    "agent.ingest.admission:Reader.batch": "columns: rest of batch",
+    "agent.ingest.admission:Reader._check_shape": "columns: shape",
+    "agent.ingest.admission:Reader._numbers": "columns: number arrays",
+    "agent.ingest.admission:Reader._texts": "columns: text arrays",
+    "agent.ingest.admission:Admission._rows": "rows: loop",
+    "agent.ingest.admission:parse": "rows: protobuf parse",
+    "agent.ingest.rows:Gathering.add": "rows: rest of add",
+    "agent.ingest.rows:Field.read": "rows: map values",
+    "agent.ingest.rows:Gathering._outputs": "rows: outputs",
+    "agent.ingest.journal:Journal.append": "journal: frame, checksum, write",
+    "agent.ingest.clients:Clients.remember": "door: remember the answer",
+    "agent.ingest.rows:Gathering.batch": "gathered: rest of batch",
+    "agent.ingest.rows:_numbers": "gathered: numbers to arrays",
+    "agent.ingest.rows:_texts": "gathered: texts to codes",
+    "agent.ingest.rows:Gathering._output_columns": "gathered: outputs to arrays",
+    "agent.windows:Series.add": "count: rest of add",
+    "agent.bins:Layout.place": "count: rest of place",
+    "agent.bins:Layout._place_full": "count: numbers to cells",
+    "agent.bins:_place": "count: texts to cells",
+    "agent.bins:Placed.count": "count: cells to counts",
+    "agent.windows:Series._add_latency": "count: latency histogram",
+    "agent.windows:Series._sketch": "count: sketches, choosing",
+    "agent.sketches.quantiles:Quantiles.update": "count: sketches, KLL",
+}
+
+
+class Stations:
+    """Door and counting of one series, without server and loop; frames are taken as the pipeline takes them."""
+
+    def __init__(self, traffic: Traffic, folder: Path) -> None:
+        self._traffic, self._ring, self._sequence = traffic, messages(traffic), itertools.count(1)
+        settings = Settings(
+            state_dir=str(folder / "state"),
+            endpoint=f"unix:{folder / 'p.sock'}",
+            http="none",
+            collectors=(),
+            journal_bytes_max=4 << 30,
+        )
+        self._app = App(settings, Otel(sdk_disabled=True))
+        for _ in self._app.journal.open(0):
+            pass
+        self._known = reference(traffic, 3600.0)
+        self._series = Series(ModelKey(traffic.model, "1"), 3600 * 10**9, self._known, None)
+
+    def run(self, count: int) -> None:
+        """Takes so many messages and counts them, about 500 records at a time."""
+        every = max(1, 500 // self._traffic.rows)
+        for i in range(count):
+            sequence = next(self._sequence)
+            self._app.admission.handle(self._ring[sequence % len(self._ring)] + stamp("stations", sequence))
+            if i % every == every - 1:
+                self._count()
+
+    def _count(self) -> None:
+        done: set[int] = set()
+        for item in self._app.queue.take():
+            if item.content is not None and id(item.content) not in done:
+                done.add(id(item.content))
+                self._series.add(_batch(item.content), False)
+            self._app.queue.done(item)
+
+    def measure(self, count: int) -> Iterator[tuple[str, float, float]]:
+        """(station, µs a record, calls a message), first the dearest."""
+        self.run(50)
+        with Stopwatch(STATIONS) as watch:
+            self.run(count)
+        for name, spent in sorted(watch.own_ns.items(), key=lambda found: -found[1]):
+            yield name, spent / 1e3 / (count * self._traffic.rows), watch.calls[name] / count
+
+
+def _batch(content: Batch | Gathering) -> Batch:
+    return content.batch() if isinstance(content, Gathering) else content
+
+
+def profile(arguments: list[str]) -> int:
+    """Prints the stations, then the samples."""
+    parser = argparse.ArgumentParser(prog="python -m bench profile", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=sorted(TRAFFIC), default="bulk")
+    parser.add_argument(
+        "--messages",
+        type=int,
+        default=1000,
+        help="taken by the stations; thrice as many sent to the agent py-spy looks at",
+    )
+    chosen = parser.parse_args(arguments)
+    traffic = TRAFFIC[chosen.what]
+    WORK.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=WORK))
+    try:
+        found = list(Stations(traffic, folder).measure(chosen.messages))
+        print(f"{'µs':>8} {'calls':>7}  station ({chosen.what}: µs a record, calls a message)")
+        for station, cost, calls in found:
+            print(f"{number(cost):>8} {calls:>7.1f}  {station}")
+        print(f"{number(sum(cost for _, cost, _ in found)):>8} {'':>7}  together")
+        sampled(traffic, folder, 3 * chosen.messages, WORK / f"profile-{chosen.what}.txt")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def sampled(traffic: Traffic, folder: Path, count: int, target: Path) -> None:
+    """Loads a real agent, with py-spy on it where it is installed; prints where its samples lie."""
+    spy = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
+    references = write_reference(traffic, folder, 5.0)
+    with Agent(folder / "agent", reference=str(references)) as agent:
+        agent.wait_ready()
+        with Sender(agent.endpoint, traffic, folder) as sender:
+            cpu_microseconds(agent, sender, count // 5, stream=True)
+            print(f"{number(cpu_microseconds(agent, sender, count, stream=True)):>8} {'':>7}  the real process, stream")
+            if spy is None:
+                print("py-spy is not installed: no samples")
+                return
+            watching = subprocess.Popen(
+                [
+                    spy,
+                    "record",
+                    "--pid",
+                    str(agent.pid),
+                    "--gil",
+                    "--format",
+                    "raw",
+                    "--rate",
+                    "250",
+                    "--output",
+                    str(target),
+                    "--duration",
+                    "3600",
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            cpu_microseconds(agent, sender, count, stream=True)
+            watching.send_signal(2)
+            watching.wait(60)
+    if not target.exists():
+        print("py-spy gave no samples: it may need the right to trace (CAP_SYS_PTRACE)")
+        return
+    print(f"\nsamples of Python at work (collapsed stacks): {target.relative_to(ROOT)}\n{'own':>6} {'with':>6}")
+    for name, own, whole in shares(target.read_text()):
+        print(f"{own:>6.1%} {whole:>6.1%}  {name}")
+
+
+def shares(stacks: str) -> list[tuple[str, float, float]]:
+    """(function, share of samples in it, share in it and what it calls) of collapsed stacks, the busiest first."""
+    own: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = [frame.rpartition(":")[0] or frame for frame in stack.split(";")]
+        own[frames[-1]] += int(count)
+        whole.update({frame: int(count) for frame in set(frames)})
+    total = sum(own.values()) or 1
+    return [(name, own[name] / total, whole[name] / total) for name, _ in own.most_common(TOP)]

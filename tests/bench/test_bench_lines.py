@@ -1,0 +1,129 @@
+"""What the benchmarks' report says of what was measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bench.closing import split
+from bench.line import Beside, Line, Samples, in_turns, number, quantile
+from bench.report import Setting, render
+from bench.stations import shares
+from bench.stopwatch import Stopwatch
+
+SETTING = Setting("a machine", "abc1234", ("0.1", "0.2"), (1.5, 1.6), 300.0)
+
+
+def fast(microseconds: float, budget: float | None = 1.5) -> Line:
+    return Line("bulk", "µs", Samples((microseconds,)), budget, why="the disk is slow")
+
+
+def test_subjects_are_measured_in_turns_and_the_first_round_is_thrown_away() -> None:
+    """A B A B, so that a slow second of the machine hits both; the first round pays for caches and imports."""
+    order: list[str] = []
+
+    def subject(name: str) -> Callable[[], float]:
+        def measure() -> float:
+            order.append(name)
+            return float(len(order))
+
+        return measure
+
+    found = in_turns({"a": subject("a"), "b": subject("b")}, repeats=2)
+    assert order == ["a", "b"] * 3
+    assert found == {"a": Samples((3.0, 5.0)), "b": Samples((4.0, 6.0))}
+
+
+def test_what_was_added_is_the_difference_repeat_by_repeat() -> None:
+    """Differences of medians would mix a quiet repeat of one with a busy repeat of the other."""
+    assert Samples((5.0, 9.0)).less(Samples((3.0, 8.0)), divisor=2) == Samples((1.0, 0.5))
+
+
+@pytest.mark.parametrize(("measured", "met"), [(1.5, True), (1.51, False)])
+def test_an_absolute_budget_is_met_up_to_itself(measured: float, met: bool) -> None:
+    """The median counts."""
+    assert fast(measured).met is met
+
+
+def test_a_relative_budget_is_a_multiple_of_the_first_thing_beside_it() -> None:
+    """Others beside it are for reading only."""
+    beside = (Beside("empty", Samples((10.0,))), Beside("other", Samples((1000.0,))))
+    line = Line("a call", "µs", Samples((16.0,)), 1.5, relative=True, beside=beside)
+    assert line.used == 1.6
+    assert line.met is False
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    """Blind is not healthy: the table says so in words."""
+    line = Line("label join", "µs", None, 3.0, note="not built yet")
+    assert line.met is None
+    page = render([line], SETTING)
+    assert "| label join | ≤ 3 µs | not measured |" in page
+    assert "- label join: not built yet." in page
+    assert "Missed" not in page
+
+
+def test_why_a_budget_is_missed_is_said_only_when_it_is() -> None:
+    """And by how much."""
+    assert "the disk is slow" not in render([fast(1.0)], SETTING)
+    assert "3.00 µs against 1.5 µs, 100 % over. Why: the disk is slow" in render([fast(3.0)], SETTING)
+
+
+def test_the_range_is_shown_where_there_were_repeats() -> None:
+    """One figure has no range."""
+    assert Samples((1.0,)).text("µs") == "1.00 µs"
+    assert Samples((1.0, 3.0, 2.0)).text("µs") == "2.00 µs (1.00 to 3.00)"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.1234, "0.12"), (12.34, "12.3"), (1234.5, "1234"), (-0.5, "-0.50")])
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    """More would be noise."""
+    assert number(value) == text
+
+
+def test_quantiles_are_values_that_occurred() -> None:
+    """p99.9 of a thousand is the slowest one."""
+    values = [float(v) for v in range(1000)]
+    assert quantile(values, 0.999) == 999.0
+    assert quantile(values, 0.5) == 500.0
+    assert quantile([], 0.5) != quantile([], 0.5)
+
+
+def test_calls_after_a_windows_end_and_calls_under_way_at_it_are_across_it() -> None:
+    """Windows of 2 s: a call at 1.99 s that takes 50 ms is still there when the window ends."""
+    near, between = split([(100.1, 0.001), (101.5, 0.002), (101.99, 0.05), (101.9, 0.003)], 2.0)
+    assert near == [0.001, 0.05]
+    assert between == [0.002, 0.003]
+
+
+def test_shares_of_samples_count_a_function_once_a_stack() -> None:
+    """Recursion would otherwise give it more than everything."""
+    found = shares("main (a.py:1);work (b.py:2) 3\nmain (a.py:1);main (a.py:9) 1\n")
+    assert found == [("work (b.py", 0.75, 0.75), ("main (a.py", 0.25, 1.0)]
+
+
+def burn(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def outer() -> None:
+    burn(0.02)
+    inner()
+
+
+def inner() -> None:
+    burn(0.04)
+
+
+def test_a_function_is_not_charged_with_those_it_calls() -> None:
+    """Own time only, and the functions are as they were afterwards."""
+    before = outer
+    with Stopwatch({f"{__name__}:outer": "outer", f"{__name__}:inner": "inner"}) as watch:
+        outer()
+    assert outer is before
+    assert watch.calls == {"outer": 1, "inner": 1}
+    assert 0.015e9 < watch.own_ns["outer"] < watch.own_ns["inner"]
