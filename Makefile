@@ -9,7 +9,7 @@ demo: .venv/demo                        ## six months of real flights, three fau
 	$(BIN)/python -m examples.flights $(ARGS)
 
 test: .venv/dev                         ## the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(ARGS)
 
 check: .venv/dev                        ## lint, types, import contracts, docs and generated code fresh
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m agent.documentation --check
