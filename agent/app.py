@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import logging
 import os
@@ -83,11 +84,12 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        self.server.claim()
+        lock = self._claim_folder()
         if self.store.open():
             self.pipeline.corrupt += 1
         if self.web is not None:
-            await self.web.start()
-        self.server.claim()
+            await self._start_web(self.web)
         replayed = await self.pipeline.recover(self.admission)
         await self.server.start()
         gc.collect()
@@ -114,6 +116,7 @@ class App:
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({counting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._end(counting, around)
+        os.close(lock)
 
     async def _end(self, counting: asyncio.Task[None], around: list[asyncio.Task[None]]) -> None:
         self.ready = (False, "stopping")
@@ -127,7 +130,8 @@ class App:
                 await self.exporter.put_metrics(self._points())
             for task in around:
                 task.cancel()
-            await asyncio.gather(*around, return_exceptions=True)
+            # Bounded: before Python 3.12 `wait_for` can swallow a cancellation, and its task would never end.
+            await asyncio.wait(around, timeout=GRACE_SECONDS)
             await self.exporter.stop(FLUSH_SECONDS)
             if self.web is not None:
                 await self.web.stop()
@@ -220,6 +224,23 @@ class App:
             return None
         host, _, port = self.settings.http.rpartition(":")
         return WebServer(host.strip("[]"), int(port), routes(self.status, lambda: self.ready))
+
+    async def _start_web(self, web: WebServer) -> None:
+        try:
+            await web.start()
+        except OSError as error:
+            expected = f"an address that can be bound ({error.strerror or error})"
+            raise ConfigurationError("SIDELIGHT_HTTP", self.settings.http, expected) from None
+
+    def _claim_folder(self) -> int:
+        """Holds the state folder's lock for as long as the agent lives: two agents would count into one journal."""
+        try:
+            held = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            expected = f"a folder that no other agent uses ({error.strerror})"
+            raise ConfigurationError("SIDELIGHT_STATE_DIR", str(self.folder), expected) from None
+        return held
 
     def _make_folder(self) -> None:
         try:
