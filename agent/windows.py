@@ -22,6 +22,7 @@ HORIZON = 24  # closed windows kept
 LATENCY_SCALE = 2  # OTLP exponential histogram: base 2 ** (2 ** -2)
 LATENCY_OFFSET = -80  # bucket 0 ends at 2 ** ((LATENCY_OFFSET + 1) / 4) s: about a microsecond
 LATENCY_BUCKETS = 128  # up to 4,096 s
+LATENCY_MAX_SECONDS = 1e9  # no prediction takes thirty years: such a value, or infinity, would stay in the sum for ever
 SEGMENT_VALUES = 50  # values of one segment key that are counted apart
 SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
 
@@ -171,7 +172,7 @@ class Series:
             self.learner.add(part, index)
 
     def _add_latency(self, window: Window, seconds: Floats) -> None:
-        known = seconds[seconds >= 0]  # NaN compares false
+        known = seconds[(seconds >= 0) & (seconds < LATENCY_MAX_SECONDS)]  # NaN compares false
         if known.size:
             counts = np.bincount(latency_bucket(known), minlength=LATENCY_BUCKETS)
             window.latency += counts

@@ -263,7 +263,7 @@ class Admission:
         if request.sent_at_unix_nano:
             self.skew_seconds = (request.sent_at_unix_nano - arrived_ns) / 1e9
         self.models.add(model)
-        if not answer.accepted and count:
+        if not answer.accepted and (count or answer.refusals):
             self._queue.put(
                 self._accepted(0, arrived_ns, model, request, None, answer, answer.ByteSize(), client_id, True)
             )

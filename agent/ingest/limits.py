@@ -87,7 +87,7 @@ class Refusals:
 
     def all(self, error: RefusedError) -> None:
         """Refuses every record: the message as a whole makes no sense."""
-        if self.count or not self.verdict:
+        if self.count:
             self.add_many(range(len(self.verdict)), error)
             return
         self.verdict[:] = bytes([error.reason]) * len(self.verdict)
