@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import sidelight
 from rich.console import Console
+from rich.text import Text
 
 from examples.flights import processes, train
 from examples.flights.faults import FAULTS
@@ -50,7 +51,7 @@ def main() -> int:
     try:
         return demo(train.Files(options.folder.resolve()), options.fresh, console, options.svg)
     except DemoError as error:
-        console.print(f"[bold red]the demo stopped:[/] {error}", highlight=False)
+        console.print(Text.assemble(("the demo stopped: ", "bold red"), str(error)), soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("stopped")
