@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -175,11 +176,19 @@ class Journal:
     def _mend(self, path: Path, at: int, size: int) -> None:
         self._corrupt += 1
         log.warning("journal_cut path=%s kept_bytes=%d lost_bytes=%d", path.name, at, size - at)
-        whole = path.read_bytes()[:at]
-        set_aside(path)
-        if whole:
-            path.write_bytes(whole)
-            path.chmod(0o600)
+        try:
+            damaged = path.with_name("journal.damaged")
+            with path.open("rb") as source, damaged.open("wb") as kept:
+                os.fchmod(kept.fileno(), 0o600)
+                source.seek(at)
+                shutil.copyfileobj(source, kept)
+            set_aside(damaged)
+        except OSError as error:  # a full disk must not keep the agent from starting
+            log.error("journal_set_aside_failed error=%s", error)
+        if at:
+            os.truncate(path, at)  # in place: killed here, the next start finds the same whole frames
+        else:
+            path.unlink()
 
 
 def _frame(prefix: bytes, file: BinaryIO, room: int) -> tuple[state.FrameHead, bytes] | None:

@@ -265,6 +265,6 @@ async def test_anything_over_a_real_socket_is_answered(tmp_path: Path, monkeypat
 
 
 def test_struct_sizes_hold() -> None:
-    """The twin's arrays are little endian, whatever the machine: what the tests encode by hand is what a client sends."""
+    """The twin's arrays are little endian whatever the machine: what tests encode by hand is what a client sends."""
     message = columns("a", count=1)
     assert struct.pack("<d", 0.5) in message.SerializeToString()
