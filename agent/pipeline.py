@@ -295,6 +295,8 @@ class Pipeline:
             for part in watch.judge.judge([c.counts for c in series.recent], index):
                 findings.extend(part)
                 await asyncio.sleep(0)
+        for _ in series.summarise():
+            await asyncio.sleep(0)
         findings.extend(self._judge_latency(watch, index))
         findings.append(
             state_finding(

@@ -111,6 +111,7 @@ class Series:
         self.latency = np.zeros(LATENCY_BUCKETS, dtype=np.int64)  # since the series began
         self.latency_sum = 0.0
         self.sketches: dict[tuple[Source, str], Quantiles] = {}
+        self._finished: dict[tuple[Source, str], Quantiles] = {}  # the closed window's
         self.quantiles: dict[tuple[Source, str], tuple[float, ...]] = {}  # p05, p50, p95 of the newest closed window
         self.last_rows = 0
         self.trained_at_ns = reference.trained_at_ns if reference else 0
@@ -281,10 +282,7 @@ class Series:
             self.budget.give(len(self.recent[0].segments) * cells)
         self.recent.append(closed)
         self.last_rows = window.rows
-        self.quantiles = {
-            key: tuple(sketch.quantiles((0.05, 0.5, 0.95))) for key, sketch in self.sketches.items() if sketch.count
-        }
-        self.sketches.clear()
+        self._finished, self.sketches = self.sketches, {}
         if self.learner is not None:
             self.learner.close(index)
         return closed
@@ -301,6 +299,16 @@ class Series:
         self.sketches.clear()
         for window in self.open.values():
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
+
+    def summarise(self) -> Iterator[None]:
+        """Reads p05, p50, p95 from the closed window's sketches, a few at a time: a query costs some 30 µs."""
+        found = {}
+        for number, (key, sketch) in enumerate(self._finished.items(), 1):
+            if sketch.count:
+                found[key] = tuple(sketch.quantiles((0.05, 0.5, 0.95)).tolist())
+            if number % 25 == 0:
+                yield
+        self.quantiles, self._finished = found, {}
 
     def clear_recent(self) -> None:
         """Forgets the closed windows; counters stay."""
