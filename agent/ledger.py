@@ -38,7 +38,7 @@ CHECKS: tuple[Check, ...] = (
     Check("out_of_range", 0.05, horizons=False),
     Check("new_category", 0.05, horizons=False),
     Check("not_finite", 0.03, horizons=False),
-    Check("latency", 0.04, horizons=False),
+    Check("latency", 0.04, horizons=False, per_feature=False),
     Check("performance", 0.15, per_feature=False),
     Check("concept_drift", 0.05, per_feature=False),
     Check("fairness", 0.04, per_feature=False),

@@ -81,7 +81,8 @@ def test_latency_is_nobodys_feature() -> None:
     both = Layout((*layout(1).features, Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0))))
     ledger = Ledger.of(Dial(), both, HOURS)
     assert [ledger.alpha(check, 1) > 0 for check in RUNNING] == [check == "latency" for check in RUNNING]
-    assert ledger.alpha("latency", 0) == 0.0
+    assert ledger.alpha("latency", 0) == ledger.alpha("latency", 1), "one figure for the whole model"
+    assert Ledger.of(Dial(), Layout(()), HOURS).alpha("latency", 0) > 0, "even where nothing is known of its features"
 
 
 def test_unknown_checks_are_refused() -> None:
