@@ -76,12 +76,12 @@ class Journal:
     def append(self, head: state.FrameHead, payload: bytes) -> bool:
         """Gives the frame its offset and writes it. False when it could not be written: the frame lives in memory
         only."""
-        self.offset += 1
-        head.offset = self.offset
-        packed = head.SerializeToString()
         path = next(reversed(self._sizes), None)
         if path is None or self._sizes[path] >= self._segment_bytes:
             path = self._roll()
+        self.offset += 1
+        head.offset = self.offset
+        packed = head.SerializeToString()
         size = PREFIX.size + len(packed) + len(payload)
         if path is None or sum(self._sizes.values()) + size > self._bytes_max:
             self._failures += 1

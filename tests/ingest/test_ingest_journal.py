@@ -7,6 +7,9 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,15 +51,10 @@ def test_what_was_appended_is_read(payloads: list[bytes], segment_bytes: int, af
         assert _read(folder, after) == [frame for frame in written if frame[0] > after]
 
 
-class _folder:
-    def __enter__(self) -> Path:
-        import tempfile
-
-        self._path = Path(tempfile.mkdtemp(prefix="journal-"))
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._path)
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="journal-") as name:
+        yield Path(name)
 
 
 def test_a_tail_torn_at_any_byte_costs_the_last_frame_alone(tmp_path: Path) -> None:

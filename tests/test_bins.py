@@ -1,0 +1,198 @@
+"""Values to cells: against a slow oracle, and the laws counts live by."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.bins import SPECIALS, Feature, Layout, Placed, text_hash
+from agent.records import ABSENT, NULL, Batch, Columns, Flags, Kind, ModelKey, Numbers, Source, Texts, select
+
+KEY = ModelKey("m")
+MISSING, NOTHING = object(), object()  # absent, null
+CATEGORIES, SEEN = ("x", "ü", ""), ("rare", "日本")
+
+
+def _edges() -> st.SearchStrategy[tuple[float, ...]]:
+    plain = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
+    discrete = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=20)
+    skewed = st.lists(st.floats(-300, 300).map(lambda e: 10.0**e), min_size=1, max_size=30)
+    huge = st.lists(st.sampled_from([-1.7e308, -1e308, -1.0, 0.0, 5e-324, 1e-300, 1.0, 1e308, 1.7e308]), min_size=1)
+    return st.one_of(plain, discrete, skewed, huge).map(lambda e: tuple(sorted({v + 0.0 for v in e})))
+
+
+@st.composite
+def _case(draw: st.DrawFn) -> tuple[Layout, list[dict[str, Any]]]:
+    features, values = [], {}
+    for i in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from([Kind.NUMBER, Kind.NUMBER, Kind.TEXT, Kind.FLAG]))
+        name = f"f{i}"
+        if kind is Kind.NUMBER:
+            edges = draw(_edges())
+            features.append(Feature(name, Source.FEATURE, kind, edges=edges, integral=draw(st.booleans())))
+            near = st.sampled_from(
+                [v for e in edges for v in (e, math.nextafter(e, math.inf), math.nextafter(e, -math.inf))]
+            )
+            values[name] = st.one_of(near, st.floats(), st.integers(-9, 9).map(float))
+        elif kind is Kind.TEXT:
+            features.append(
+                Feature(name, Source.FEATURE, kind, categories=CATEGORIES, seen=frozenset(map(text_hash, SEEN)))
+            )
+            values[name] = st.sampled_from([*CATEGORIES, *SEEN, "other"])
+        else:
+            features.append(Feature(name, Source.FEATURE, kind))
+            values[name] = st.booleans()
+    odd = st.sampled_from([MISSING, NOTHING, 1.5, "x", True]) if draw(st.booleans()) else st.nothing()
+    row = st.fixed_dictionaries({name: value | odd for name, value in values.items()})
+    return Layout(tuple(features)), draw(st.lists(row, min_size=1, max_size=20))
+
+
+def _batch(rows: list[dict[str, Any]], names: list[str]) -> Batch:
+    numbers, texts, flags = {}, {}, {}
+    for name in names:
+        values = [row[name] for row in rows]
+        null = np.array([v is NOTHING for v in values])
+        told = False
+        for kind, table in ((float, numbers), (str, texts), (bool, flags)):
+            own = np.array([type(v) is kind for v in values])
+            if not own.any():
+                continue
+            state: Any = np.where(own, 0, ABSENT).astype(np.uint8)
+            if not told:
+                state[null] = NULL
+                told = True
+            state = None if own.all() else state
+            if kind is float:
+                table[name] = Numbers(np.array([v if o else 0.0 for v, o in zip(values, own, strict=True)]), state)
+            elif kind is bool:
+                table[name] = Flags(np.array([v is True for v in values]), state)
+            else:
+                words = sorted({v for v in values if type(v) is str})
+                codes = np.array([words.index(v) if type(v) is str else 0 for v in values], dtype=np.int32)
+                table[name] = Texts(words, codes, state)
+        if not told and null.any():
+            numbers[name] = Numbers(np.zeros(len(rows)), np.where(null, NULL, ABSENT).astype(np.uint8))
+    return Batch(KEY, len(rows), 0, Columns(numbers, texts, flags), Columns())
+
+
+def _oracle(feature: Feature, value: Any) -> int:
+    """The cell by definition: written for people, one comparison at a time."""
+    special = feature.bins
+    if value is MISSING:
+        return special + 1
+    if value is NOTHING:
+        return special
+    if type(value) is not {Kind.NUMBER: float, Kind.TEXT: str, Kind.FLAG: bool}[feature.kind]:
+        return special + 5
+    if feature.kind is Kind.FLAG:
+        return int(value)
+    if feature.kind is Kind.TEXT:
+        known = len(CATEGORIES)
+        return CATEGORIES.index(value) if value in CATEGORIES else known if value in SEEN else known + 1
+    if math.isnan(value):
+        return special + 2
+    if math.isinf(value):
+        return special + (3 if value > 0 else 4)
+    if value < feature.edges[0]:
+        return 0
+    if value > feature.edges[-1]:
+        return len(feature.edges)
+    if value == feature.edges[-1]:  # the last bin is closed above; with one edge there is only below and above
+        return len(feature.edges) - 1
+    return sum(edge <= value for edge in feature.edges)
+
+
+@settings(max_examples=250, deadline=None)
+@given(_case())
+def test_every_value_lies_in_the_cell_its_definition_says(case: tuple[Layout, list[dict[str, Any]]]) -> None:
+    """Against the oracle; and each row has exactly one cell per feature, inside that feature's own run."""
+    layout, rows = case
+    placed = layout.place(_batch(rows, [f.name for f in layout.features]))
+    assert placed.cells.shape == (len(layout.features), len(rows))
+    broken = [0] * layout.cells
+    for i, feature in enumerate(layout.features):
+        start = int(layout.starts[i])
+        assert (placed.cells[i] - start).tolist() == [_oracle(feature, row[feature.name]) for row in rows]
+        assert ((placed.cells[i] >= start) & (placed.cells[i] < start + feature.cells - 1)).all()
+        if feature.integral:
+            values = [r[feature.name] for r in rows]
+            parts = [v for v in values if type(v) is float and math.isfinite(v) and v != math.floor(v)]
+            broken[start + feature.cells - 1] = len(parts)
+    counted = placed.count(layout.cells) - placed.count(layout.cells, np.arange(len(rows)))
+    assert counted.tolist() == broken
+
+
+@settings(max_examples=150, deadline=None)
+@given(_case(), st.data())
+def test_counts_of_parts_add_up(case: tuple[Layout, list[dict[str, Any]]], data: st.DataObject) -> None:
+    """Law: a batch cut in two anywhere, or by any mask, counts as the whole."""
+    layout, rows = case
+    batch = _batch(rows, [f.name for f in layout.features])
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    parts = [layout.place(select(batch, np.flatnonzero(chosen))).count(layout.cells) for chosen in (mask, ~mask)]
+    whole = layout.place(batch)
+    assert (parts[0] + parts[1]).tolist() == whole.count(layout.cells).tolist()
+    plain = Placed(whole.cells)
+    assert (plain.count(layout.cells, mask) + plain.count(layout.cells, ~mask) == plain.count(layout.cells)).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(_edges(), st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=50))
+def test_the_grid_equals_the_search(edges: tuple[float, ...], more: list[float]) -> None:
+    """Where a feature is laid on the grid, it agrees with a binary search bit for bit, at and beside every edge."""
+    feature = Feature("x", Source.FEATURE, Kind.NUMBER, edges=edges)
+    layout = Layout((Feature("pad", Source.FEATURE, Kind.FLAG), feature))
+    near = [
+        v for e in edges for v in (e, math.nextafter(e, math.inf), math.nextafter(e, -math.inf)) if math.isfinite(v)
+    ]
+    values = np.array([*near, *more])
+    batch = Batch(KEY, len(values), 0, Columns({"x": Numbers(values)}), Columns())
+    expected = np.searchsorted(feature._split, values, side="right") + layout.starts[1]
+    assert layout.place(batch).cells[1].tolist() == expected.tolist()
+
+
+def test_the_grid_is_used_where_it_may_be() -> None:
+    """Even and mildly skewed edges lie on the grid; edges that leave no room for it are searched."""
+
+    def on_grid(*edges: float) -> bool:
+        layout = Layout((Feature("x", Source.FEATURE, Kind.NUMBER, edges=edges),))
+        return 0 in layout._grid.rows
+
+    assert on_grid(*np.linspace(0, 1, 21))
+    assert on_grid(0.0, 1.0)
+    assert not on_grid(0.0, 1.0, 1.0 + 1e-12, 2.0, 3.0, 4.0)
+    assert not on_grid(-1.7e308, -1e308, 1e308, 1.7e308)
+
+
+def test_an_empty_batch_has_no_cells() -> None:
+    """No rows: no counts, no error, whatever is missing."""
+    layout = Layout((
+        Feature("x", Source.FEATURE, Kind.NUMBER, edges=(0.0, 1.0, 2.0)), Feature("t", Source.FEATURE, Kind.TEXT),
+        Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0)),
+    ))  # fmt: skip
+    empty = Batch(KEY, 0, 0, Columns({"x": Numbers(np.empty(0))}), Columns())
+    assert layout.place(empty).count(layout.cells).tolist() == [0] * layout.cells
+
+
+def test_latency_is_placed_by_seconds() -> None:
+    """Unknown latency (NaN, or none at all) is absent; the rest lies by the edges."""
+    feature = Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0, 2.0))
+    layout = Layout((feature,))
+    batch = Batch(KEY, 4, 0, Columns(), Columns(), latency=np.array([0.5, 2.0, 3.0, math.nan]))
+    assert layout.place(batch).cells[0].tolist() == [1, 2, 3, feature.bins + 1]
+    assert layout.place(Batch(KEY, 2, 0, Columns(), Columns())).cells[0].tolist() == [feature.bins + 1] * 2
+    assert layout.cells == feature.bins + SPECIALS
+
+
+def test_the_hash_knows_what_decides_a_cell() -> None:
+    """Edges, categories and kinds are in it; what only says how a feature is shown is not."""
+
+    def of(**changes: Any) -> int:
+        return Layout((Feature("x", Source.FEATURE, Kind.NUMBER, **{"edges": (0.0, 1.0), **changes}),)).hash
+
+    assert of() == of(public=True) == of(critical=True)
+    assert len({of(), of(edges=(0.0, 2.0)), of(integral=True), of(seen=frozenset({1}))}) == 4

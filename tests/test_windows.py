@@ -1,0 +1,162 @@
+"""Series: which window a row belongs to, in which order windows close, and the histogram of latencies."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.performance import latency as performance
+from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
+from agent.windows import (
+    HORIZON,
+    LATENCY_BUCKETS,
+    LATENCY_OFFSET,
+    LATENCY_SCALE,
+    Series,
+    latency_bucket,
+    latency_quantiles,
+)
+from tests.ingest.door import HOUR_NS, LAYOUT, reference
+
+KEY = ModelKey("m", "1")
+START = 1_700_000_000_000_000_000 // HOUR_NS * HOUR_NS
+
+
+def _series() -> Series:
+    return Series(KEY, HOUR_NS, reference(), None)
+
+
+def _batch(*hours: float, arrived: float = 0.0, latency: list[float] | None = None, times: bool = True) -> Batch:
+    values = Columns({"a": Numbers(np.full(len(hours), 0.5))})
+    stamps = np.array([START + int(h * HOUR_NS) for h in hours], dtype=np.int64)
+    return Batch(
+        KEY, len(hours), START + int(arrived * HOUR_NS), values, Columns(), time_ns=stamps if times else None,
+        latency=None if latency is None else np.array(latency),
+    )  # fmt: skip
+
+
+def test_by_arrival_all_rows_of_a_batch_lie_in_one_window() -> None:
+    """Their own times are not asked."""
+    series = _series()
+    series.add(_batch(-5.0, 0.0, 9.0, arrived=2.5), event_time=False)
+    assert [(w.index - START // HOUR_NS, w.rows) for w in series.open.values()] == [(2, 3)]
+
+
+def test_by_event_time_each_row_lies_in_its_own_window() -> None:
+    """And the watermark is the newest of them."""
+    series = _series()
+    series.add(_batch(0.1, 2.2, 0.9, 1.0, arrived=7.0), event_time=True)
+    assert {w.index - START // HOUR_NS: w.rows for w in series.open.values()} == {0: 2, 1: 1, 2: 1}
+    assert series.newest_ns == START + int(2.2 * HOUR_NS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.floats(0, 30), min_size=1, max_size=6), min_size=1, max_size=12))
+def test_windows_close_in_order_and_what_comes_after_is_late(batches: list[list[float]]) -> None:
+    """Law: rows = kept + late; closed windows rise; the recent ones hold each kept row once, none twice."""
+    series, closed = _series(), []
+    for hours in batches:
+        series.add(_batch(*hours), event_time=True)
+        due = list(series.due(series.newest_ns))
+        assert due == sorted(due)
+        closed += [series.close(index) for index in due]
+        assert all(index >= series.closed_below for index in series.open)
+    assert series.counters["kept"] + series.counters["late"] == sum(map(len, batches))
+    assert [c.index for c in closed] == sorted({c.index for c in closed})
+    rows = sum(c.rows for c in closed) + sum(w.rows for w in series.open.values())
+    assert rows == series.counters["kept"]
+    assert int(series.total[LAYOUT.slice(0)][:-1].sum()) == rows
+    assert list(series.recent) == closed[-HORIZON:]
+
+
+def test_adopting_a_reference_begins_anew() -> None:
+    """Horizons and totals are those of the new layout; rows already in the open window are not counted by it."""
+    series = Series(KEY, HOUR_NS, None, None)
+    series.add(_batch(0.1), event_time=True)
+    series.close(START // HOUR_NS)
+    series.add(_batch(1.1), event_time=True)
+    series.adopt(reference(), "learned from traffic")
+    assert not series.recent
+    series.add(_batch(1.2, 1.3), event_time=True)
+    assert int(series.total[LAYOUT.slice(0)].sum()) - series.total[LAYOUT.slice(0)][-1] == 2
+    assert series.close(START // HOUR_NS + 1).counts.size == LAYOUT.cells
+
+
+def test_forgetting_empties_one_feature_alone() -> None:
+    """A resolved alert's past must not fire it again; other features keep theirs; unknown names change nothing."""
+    series = _series()
+    series.add(_batch(0.1, 0.2), event_time=True)
+    series.close(START // HOUR_NS)
+    before = series.recent[0].counts.copy()
+    series.forget(Source.FEATURE, "none such")
+    assert series.recent[0].counts.tolist() == before.tolist()
+    series.forget(Source.FEATURE, "a")
+    assert not series.recent[0].counts[LAYOUT.slice(0)].any()
+    assert series.recent[0].counts[LAYOUT.slice(1)].tolist() == before[LAYOUT.slice(1)].tolist()
+
+
+def test_a_segment_nobody_has_is_no_fault() -> None:
+    """All rows null there, with an empty dictionary: nothing is counted apart, nothing raises."""
+    series = Series(KEY, HOUR_NS, reference(), None, ("region",))
+    batch = _batch(0.1, 0.2)
+    for words in ([], ["eu"]):
+        column = Texts(words, np.zeros(2, dtype=np.int32), np.ones(2, dtype=np.uint8))
+        series.add(Batch(KEY, 2, batch.arrived_ns, batch.features, batch.outputs, segments={"region": column}), False)
+    (window,) = series.open.values()
+    assert window.segments == {}
+    assert series.counters["segments_refused"] == 0
+
+
+def test_latencies_that_are_none_leave_the_histogram_alone() -> None:
+    """NaN, negative, infinite or of thirty years: not counted, and the sum stays a number."""
+    series = _series()
+    series.add(_batch(*[0.1] * 6, latency=[math.nan, -1.0, math.inf, 1e300, 0.25, 0.0]), event_time=True)
+    assert int(series.latency.sum()) == 2
+    assert series.latency_sum == 0.25
+
+
+def test_the_histogram_is_the_one_that_is_judged() -> None:
+    """windows.py counts and performance/latency.py judges: the same buckets."""
+    assert (performance.BUCKETS, performance._WIDTH, performance._LOWEST) == (
+        LATENCY_BUCKETS, 1 / (1 << LATENCY_SCALE), LATENCY_OFFSET / (1 << LATENCY_SCALE),
+    )  # fmt: skip
+
+
+@given(st.floats(1e-6, 4000.0))
+def test_a_bucket_is_that_of_the_exponential_histogram(seconds: float) -> None:
+    """OTLP: bucket i holds (base^i, base^(i+1)], base = 2^(2^-scale); ours are shifted by the offset."""
+    base = 2.0 ** (2.0**-LATENCY_SCALE)
+    at = int(latency_bucket(np.array([seconds]))[0]) + LATENCY_OFFSET
+    assert base**at * (1 - 1e-12) <= seconds <= base ** (at + 1) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("power", range(-19, 12))
+def test_upper_bounds_belong_to_their_bucket(power: int) -> None:
+    """Exact powers of two are bounds: each lies in the bucket it closes."""
+    assert int(latency_bucket(np.array([2.0**power]))[0]) + LATENCY_OFFSET + 1 == power * (1 << LATENCY_SCALE)
+
+
+def test_extremes_lie_in_the_outermost_buckets() -> None:
+    """Nothing falls outside."""
+    found = latency_bucket(np.array([0.0, 5e-324, 1e-9, 1e9, 1e308, math.inf]))
+    assert found.tolist() == [0, 0, 0, *[LATENCY_BUCKETS - 1] * 3]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(1e-5, 3000.0), min_size=1, max_size=200), st.sampled_from([0.01, 0.5, 0.95, 0.99, 1.0]))
+def test_quantiles_are_right_to_one_bucket(seconds: list[float], share: float) -> None:
+    """Against sorting: within one bucket's width, a factor of 2^(1/4), of the exact order statistic."""
+    counts = np.bincount(latency_bucket(np.array(seconds)), minlength=LATENCY_BUCKETS)
+    (found,) = latency_quantiles(counts, (share,)) or (math.nan,)
+    exact = sorted(seconds)[max(0, math.ceil(share * len(seconds)) - 1)]
+    assert 2**-0.2501 <= found / exact <= 2**0.2501
+    assert performance.quantiles(counts, (share,))[0] == pytest.approx(found)
+
+
+def test_no_latencies_have_no_quantiles() -> None:
+    """Nothing known is said as None."""
+    assert latency_quantiles(np.zeros(LATENCY_BUCKETS, dtype=np.int64)) is None
