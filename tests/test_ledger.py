@@ -28,11 +28,11 @@ def layout(plain: int, critical: int = 0, outputs: int = 0, ignored: int = 0) ->
 
 def spent(ledger: Ledger, horizons: int = len(HORIZONS)) -> float:
     """False alarms a day if every test were at its alpha: by walking over the features, not by the rows."""
-    with_horizons = {check.name for check in CHECKS if check.horizons}
     return sum(
-        ledger.alpha(check, i) * (86_400.0 / ledger.window_seconds) * (horizons if check in with_horizons else 1)
-        for check in RUNNING
-        for i in range(len(ledger.layout.features))
+        ledger.alpha(check.name, i) * (86_400.0 / ledger.window_seconds) * (horizons if check.horizons else 1)
+        for check in CHECKS
+        if check.name in RUNNING
+        for i in range(len(ledger.layout.features) if check.per_feature else 1)
     )
 
 
