@@ -41,7 +41,11 @@ class Server:
 
     def claim(self) -> None:
         """Takes the socket's lock, before any state is touched: one agent a socket."""
-        self._take_lock()
+        try:
+            self._take_lock()
+        except ConfigurationError:
+            self._release()
+            raise
 
     async def start(self) -> None:
         """Listens. Call `claim` first."""
@@ -74,6 +78,10 @@ class Server:
             await server.stop(grace_seconds)
         if self._lock >= 0:
             self.path.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
@@ -175,7 +183,11 @@ def _answers(path: Path) -> bool:
 def _read_tokens(path: str) -> dict[str, tuple[str, ...]]:
     """TOKEN PATTERN[,PATTERN…], a line each; # begins a comment."""
     tokens = {}
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    try:
+        text = Path(path).read_text()
+    except ValueError:
+        raise ConfigurationError("SIDELIGHT_TOKENS_FILE", path, "a file of UTF-8 text") from None
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.split("#")[0].split()
         if len(words) == 2:
             tokens[words[0]] = tuple(words[1].split(","))
