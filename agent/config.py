@@ -31,7 +31,9 @@ def _option(default: Any, about: str, unit: str = "", **limits: Any) -> Any:
 class Settings(BaseSettings):
     """The agent's own options: SIDELIGHT_ and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="SIDELIGHT_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SIDELIGHT_", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
+    )
 
     # Where records come in.
     endpoint: str = _option(
@@ -124,7 +126,7 @@ class Settings(BaseSettings):
         50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0
     )
     trace_limit_per_minute: int = _option(600, "Prediction spans exported a minute.", "{span}", ge=0)
-    webhook_url: str = _option("", "Alerts are also posted here as JSON.")
+    webhook_url: SecretStr = _option(SecretStr(""), "Alerts are also posted here as JSON.")
 
     # The machine.
     collectors: Names = _option(
@@ -137,7 +139,11 @@ class Settings(BaseSettings):
     @field_validator("socket_mode", mode="before")
     @classmethod
     def _octal(cls, value: object) -> object:
-        return int(value, 8) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch("0?o?[0-7]{1,3}", value):
+            raise ValueError("permissions in octal, 0000 to 0777")
+        return int(value, 8)
 
     @field_validator("segments", "collectors", "watch_processes", mode="before")
     @classmethod
@@ -186,6 +192,14 @@ class Settings(BaseSettings):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
                 raise ConfigurationError(f"SIDELIGHT_{name.upper()}", path, "a readable file")
+        pair = [bool(self.tls_cert_file), bool(self.tls_key_file)]
+        if any(pair) != all(pair) or (self.client_ca_file and not all(pair)):
+            given = self.tls_cert_file or self.tls_key_file or self.client_ca_file
+            raise ConfigurationError(
+                "SIDELIGHT_TLS_KEY_FILE" if pair[0] else "SIDELIGHT_TLS_CERT_FILE",
+                "",
+                f"a certificate and its key, both, as {given} is given",
+            )
         return self
 
     @property
@@ -215,6 +229,9 @@ class Otel(BaseSettings):
     )
     resource_attributes: str = _option(
         "", "Attributes of the resource: key=value[,key=value…], values percent-encoded."
+    )
+    experimental_resource_detectors: Names = _option(
+        (), "Detectors that add to the resource, comma separated: host, os, process, other installed ones; *: all."
     )
 
     # Which signals go where.
@@ -326,6 +343,11 @@ class Otel(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("experimental_resource_detectors", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("resource_attributes")
     @classmethod

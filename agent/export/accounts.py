@@ -7,7 +7,6 @@ has not seen: whoever stored a row, in whatever transaction, it is counted as pr
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -55,14 +54,14 @@ class Tally:
         self.queued += amount
 
     def settled(self, amount: Amount, rejected: int) -> None:
-        """A row left the spool with the backend's answer."""
+        """Rows left the spool with the backend's answer."""
         refused = min(max(rejected, 0), amount.items)
         self.rejected += refused
         self.delivered += amount.items - refused
         self.queued -= amount
 
     def let_go(self, amount: Amount, reason: str) -> None:
-        """A row left the spool without having been delivered."""
+        """Rows left the spool without having been delivered."""
         self.dropped[reason] = self.dropped.get(reason, 0) + amount.items
         self.queued -= amount
 
@@ -95,23 +94,15 @@ class Accounts:
         """Stores rows in a transaction of their own; the next one counts them."""
         await self._run(lambda db: spool.add(db, rows), lambda _: None)
 
-    async def next(self, signal: str, packed: bool) -> Stored | None:
-        """The signal's oldest readable row; corrupt ones before it are dropped."""
-        dropped: list[Dropped] = []
+    async def next(self, signal: str, packed: bool, alone: int) -> Stored | None:
+        """The signal's next request, as `spool.oldest` puts it together; corrupt rows before it are dropped."""
+        found = await self._run(lambda db: spool.oldest(db, signal, packed, alone), lambda found: self._drop(found[1]))
+        return found[0]
 
-        def read(db: sqlite3.Connection) -> Stored | None:
-            while True:
-                rows, corrupt = spool.oldest(db, signal, 1, packed)
-                dropped.extend(corrupt)
-                if rows or not corrupt:
-                    return rows[0] if rows else None
-
-        return await self._run(read, lambda _: self._drop(dropped))
-
-    async def settle(self, signal: str, row: Stored, rejected: int) -> None:
-        """Deletes a row that has its answer. One that a trim took meanwhile stays counted as dropped."""
+    async def settle(self, signal: str, request: Stored, rejected: int) -> None:
+        """Deletes rows that have their answer. What a trim took of them meanwhile stays counted as dropped."""
         tally = self.tallies[signal]
-        await self._run(lambda db: spool.done(db, [row.id]), lambda amount: tally.settled(amount, rejected))
+        await self._run(lambda db: spool.done(db, request.ids), lambda amount: tally.settled(amount, rejected))
 
     async def expire(self, older_than_ns: int) -> None:
         await self._run(lambda db: spool.expire(db, older_than_ns), self._drop)

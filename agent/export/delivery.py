@@ -22,7 +22,8 @@ QUIET_SECONDS = 60.0
 class Delivery:
     """Sends while there is something to send; waits by the policy after a failure, for `wake` when there is nothing.
 
-    A row leaves the spool only with the backend's answer; a crash between the two sends it again.
+    A row leaves the spool only with the backend's answer; a crash between the two sends it again. When a request of
+    several rows fails, in whatever way, its rows go out one by one: a bad or a slow one costs no neighbours.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Delivery:
         self._woken = asyncio.Event()
         self._sending = asyncio.Lock()
         self._answered: tuple[Stored, Answer] | None = None
+        self._alone = 0  # rows up to this id are sent one by one
         self._quiet_until, self._told = float("-inf"), False
 
     def wake(self) -> None:
@@ -67,27 +69,39 @@ class Delivery:
         await self._transport.close()
 
     async def _send_oldest(self) -> bool:
-        """False when the spool holds nothing of this signal. The row is read anew each time: a trim may have come."""
+        """False when the spool holds nothing of this signal. Rows are read anew each time: a trim may have come."""
         async with self._sending:
             await self._settle()
-            row = await self._accounts.next(self._signal, self._transport.packed)
-            if row is None:
+            request = await self._accounts.next(self._signal, self._transport.packed, self._alone)
+            if request is None:
                 return False
-            try:
-                answer = await self._transport.send(row.payload)
-            except PermanentError as error:
-                answer = Answer(row.items, str(error))
-            self._answered = row, answer
-            await self._settle()
+            answer = await self._send(request)
+            if answer is not None:
+                self._answered = request, answer
+                await self._settle()
             return True
+
+    async def _send(self, request: Stored) -> Answer | None:
+        """None when a request of several rows was refused for good: nothing is settled yet. Raises RetryableError."""
+        try:
+            return await self._transport.send(request.payload)
+        except PermanentError as error:
+            if len(request.ids) == 1:
+                return Answer(request.items, str(error))
+            self._alone = request.ids[-1]
+            return None
+        except RetryableError:
+            if len(request.ids) > 1:
+                self._alone = request.ids[-1]
+            raise
 
     async def _settle(self) -> None:
         """Enters the answer into the books; tried again before anything else is sent if the store cannot be written."""
         if self._answered is None:
             return
-        row, answer = self._answered
+        request, answer = self._answered
         self._say(answer.message)
-        await self._accounts.settle(self._signal, row, answer.rejected)
+        await self._accounts.settle(self._signal, request, answer.rejected)
         self._answered = None
 
     def _say(self, error: str) -> None:

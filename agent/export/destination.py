@@ -26,7 +26,7 @@ class Destination:
 
     signal: str
     kind: Literal["grpc", "http", "console", "webhook"]
-    address: str
+    address: str = field(repr=False)
     shown: str
     tls: bool = False
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -47,7 +47,7 @@ class Nowhere:
 def resolve(signal: str, settings: Settings, otel: Otel) -> Destination | Nowhere:
     """The way of `signal`, one of spool.SIGNALS. Raises ConfigurationError for a webhook that is no URL."""
     if signal == spool.WEBHOOK:
-        return _webhook(settings.webhook_url)
+        return _webhook(settings.webhook_url.get_secret_value())
     chosen = getattr(otel, f"{signal}_exporter")
     if otel.sdk_disabled:
         return Nowhere("OTEL_SDK_DISABLED")

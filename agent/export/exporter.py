@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,10 +37,10 @@ log = logging.getLogger("sidelight.export")
 
 ALERT_EVENTS = "sidelight.alert"
 """Events of this name or below it also go to the webhook."""
-SLICE = 256
-"""Points encoded before the loop gets its turn: about 1 ms."""
-EXPORT_BYTES = 1 << 20
-"""Size of one request of metrics: far below the limit, because putting 3.5 MiB together holds the loop for 20 ms."""
+SLICE_SECONDS = 0.002
+"""How long points are encoded before the loop gets its turn."""
+EXPORT_BYTES = 1 << 18
+"""Size of one request of metrics: far below the limit, because putting 1 MiB together holds the loop for 7 ms."""
 HOUSEKEEPING_SECONDS = 30.0
 
 
@@ -60,7 +60,7 @@ class Exporter:
         self._started_ns = clock.now_ns()
         self._exports = 0
         self._limits = Limits(otel.attribute_count_limit, otel.attribute_value_length_limit)
-        self._sampler = traces.Sampler(otel.traces_sampler, otel.traces_sampler_arg)
+        self._sampler = traces.sampler(otel.traces_sampler, otel.traces_sampler_arg)
         self._ways = {signal: resolve(signal, settings, otel) for signal in spool.SIGNALS}
         self._accounts = Accounts(store, {signal: _endpoint(way) for signal, way in self._ways.items()})
         self._deliveries = [
@@ -96,8 +96,8 @@ class Exporter:
         its_key = f"{key}/traces/{xxhash.xxh3_64_hexdigest(payload)}"
         return [SpoolRow(its_key, spool.TRACES, items, self._clock.now_ns(), payload)] if items else []
 
-    async def put_metrics(self, points: Sequence[Point]) -> None:
-        """Spools one export of all points, all of one time. Yields to the loop every `SLICE` points.
+    async def put_metrics(self, points: Iterable[Point]) -> None:
+        """Spools one export of all points, all of one time. Yields to the loop every `SLICE_SECONDS`.
 
         A store that cannot be written costs this export (counted as dropped): the next one carries the same counters.
         """
@@ -106,10 +106,12 @@ class Exporter:
         now_ns = self._clock.now_ns()
         requests = metrics.Requests(self._resource, now_ns, self._started_ns, EXPORT_BYTES)
         full = []
-        for number, point in enumerate(points, 1):
+        held = self._clock.monotonic()
+        for point in points:
             full.append(requests.add(point))
-            if number % SLICE == 0:
+            if self._clock.monotonic() - held > SLICE_SECONDS:
                 await asyncio.sleep(0)
+                held = self._clock.monotonic()
         full.append(requests.finish())
         self._exports += 1
         rows = [

@@ -4,43 +4,49 @@ from __future__ import annotations
 
 import os
 import uuid
+from importlib.metadata import entry_points
 from pathlib import Path
-from urllib.parse import unquote
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.sdk import resources as sdk
 
 from agent.config import Otel
+from agent.errors import ConfigurationError
 from agent.export.attributes import key_values, text
 from agent.version import VERSION
 
 SERVICE_NAME = "sidelight-agent"
+DETECTORS = "opentelemetry_resource_detector"
+"""The entry points under which packages offer detectors."""
 
 
 def build(otel: Otel, folder: Path) -> Resource:
-    """OTEL_RESOURCE_ATTRIBUTES over the agent's own; OTEL_SERVICE_NAME over both, as the specification orders them."""
-    attributes = {
-        "service.name": SERVICE_NAME,
-        "service.version": VERSION,
-        "service.instance.id": instance_id(folder),
-        **given(otel.resource_attributes),
-    }
-    if otel.service_name:
-        attributes["service.name"] = text(otel.service_name)
-    return Resource(attributes=key_values(attributes)[0])
+    """OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME over what detectors found, all over the agent's own.
 
-
-def given(pairs: str) -> dict[str, str]:
-    """`key=value,key=value` with percent-encoded values; empty keys are left out.
-
-    >>> given("team=fraud, k8s.pod.name=a%2Cb")
-    {'team': 'fraud', 'k8s.pod.name': 'a,b'}
+    The SDK's detector reads the two from the environment, where `otel` has checked them. A detector that fails or takes
+    longer than 5 s adds nothing and is logged. Raises ConfigurationError for a detector that is not installed.
     """
-    found = {}
-    for pair in pairs.split(","):
-        key, _, value = pair.partition("=")
-        if key.strip():
-            found[text(key.strip())] = text(unquote(value.strip()))
-    return found
+    own = {"service.name": SERVICE_NAME, "service.version": VERSION, "service.instance.id": instance_id(folder)}
+    # Not Resource.create: it calls itself telemetry.sdk.name=opentelemetry, draws an id at every start, skips unknown
+    # detectors and lets the attributes it is given win over the environment's.
+    found = sdk.get_aggregated_resources(
+        [*detectors(otel.experimental_resource_detectors), sdk.OTELResourceDetector()], sdk.Resource(own)
+    )
+    return Resource(attributes=key_values({text(key): value for key, value in found.attributes.items()})[0])
+
+
+def detectors(names: tuple[str, ...]) -> list[sdk.ResourceDetector]:
+    """The detectors of these names, in their order; `*`: every other one installed. `otel` always runs, last."""
+    if not names:
+        return []  # looking through the installed packages takes 20 ms
+    known = {each.name: each for each in entry_points(group=DETECTORS) if each.name != "otel"}
+    others = sorted(set(known) - set(names))
+    chosen = [name for given in names for name in (others if given == "*" else [given]) if name != "otel"]
+    try:
+        return [known[name].load()() for name in dict.fromkeys(chosen)]
+    except (KeyError, ImportError, AttributeError) as error:
+        expected = f"installed detectors ({', '.join(sorted(known))}), or *: {error}"
+        raise ConfigurationError("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", ",".join(names), expected) from None
 
 
 def instance_id(folder: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from agent.config import Otel, Settings
 from agent.records import ModelKey
@@ -128,12 +129,53 @@ async def test_a_backend_that_comes_back_gets_everything_in_order(tmp_path: Path
     assert backend.bodies() == [str(n) for n in range(30)]
 
 
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_a_backlog_goes_out_in_few_requests(tmp_path: Path, kind: str) -> None:
+    """A hundred events are two requests, in order; a partial success of one is counted once."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", Say(rejected=3, message="too old"))
+        await s.tell(*(f"{n:02}" for n in range(100)))
+        found = await s.until_settled("logs", 100)
+        assert (found.delivered, found.rejected) == (97, 3)
+        await s.assert_law()
+    assert len(backend.got) == 2
+    assert backend.bodies() == [f"{n:02}" for n in range(100)]
+
+
+@pytest.mark.parametrize(("kind", "say"), [("grpc", Say("INVALID_ARGUMENT", "bad")), ("http", Say(400, "bad"))])
+async def test_a_bad_row_costs_no_neighbours(tmp_path: Path, kind: str, say: Say) -> None:
+    """A refused request of several rows is sent again row by row; only the bad one is rejected."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", say, Say(), say)
+        await s.tell(*(f"{n:02}" for n in range(70)))
+        found = await s.until_settled("logs", 70)
+        assert (found.delivered, found.rejected, s.pauses) == (69, 1, [])
+        await s.assert_law()
+    assert len(backend.got) == 1 + 64 + 1
+    assert backend.bodies() == [f"{n:02}" for n in range(70) if n != 1]
+
+
+async def test_a_slow_backend_gets_smaller_requests(tmp_path: Path) -> None:
+    """After a request of several rows has no answer, its rows go one by one, so that there is progress."""
+    async with serving("grpc") as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", Say("DEADLINE_EXCEEDED"))
+        await s.tell("0", "1", "2")
+        assert (await s.until_settled("logs", 3)).delivered == 3
+        assert s.pauses == [0.5]
+        await s.tell("3", "4")
+        await s.until_settled("logs", 5)
+    assert [len(got.message.resource_logs) for got in backend.got] == [3, 1, 1, 1, 2]
+    assert backend.bodies() == [str(n) for n in range(5)]
+
+
 async def test_a_killed_exporter_is_continued_by_the_next(tmp_path: Path) -> None:
     """What the first could not deliver, and what it was just sending, the second delivers; its books begin with it."""
     async with serving("grpc") as (backend, otel):
         backend.says("logs", Say(), Say(hang=True))
         async with scene(tmp_path, otel) as s:
-            await s.tell("0", "1", "2")
+            await s.tell("0")
+            await s.until_settled("logs", 1)
+            await s.tell("1", "2")
             await s.until(lambda: len(backend.got) == 2)
         async with scene(tmp_path, otel) as s:
             found = await s.until_settled("logs", 2)
@@ -178,7 +220,7 @@ async def test_alerts_also_go_to_the_webhook(tmp_path: Path) -> None:
     """An alert is posted as JSON (NaN as null), retried by the same policy; other events are not posted."""
     backend = HttpBackend()
     backend.says("webhook", Say(503))
-    settings = Settings(webhook_url=f"{await backend.start()}/hook/token?x=1")
+    settings = Settings(webhook_url=SecretStr(f"{await backend.start()}/hook/token?x=1"))
     alert = event("drift of age", "sidelight.alert.fired")
     alert = type(alert)(alert.name, alert.key, alert.time_ns, "WARN", alert.body, {"n": 5, "bad": float("nan")})
     async with scene(tmp_path, Otel(), settings) as s:
@@ -200,10 +242,10 @@ async def test_the_final_flush_keeps_its_deadline(tmp_path: Path) -> None:
     """A hanging backend costs no more than the deadline; what was not taken stays in the spool."""
     async with serving("grpc") as (backend, otel), scene(tmp_path, otel, run=False) as s:
         backend.says("logs", Say(), Say(hang=True))
-        await s.tell("0", "1", "2")
+        await s.tell(*(str(n) for n in range(66)))
         async with asyncio.timeout(5):
             await s.exporter.stop(0.3)
-        assert (s.of("logs").delivered, s.of("logs").queued) == (1, 2)
+        assert (s.of("logs").delivered, s.of("logs").queued) == (64, 2)
         await s.assert_law()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from agent import config
 from agent.config import Otel, Settings
@@ -105,16 +106,25 @@ def test_every_variable_says_what_it_does() -> None:
 
 def test_the_webhooks_path_is_not_shown() -> None:
     """A webhook's path is often its password."""
-    way = resolve("webhook", Settings(webhook_url="https://u:p@hooks.example/T0/secret"), Otel())
+    way = resolve("webhook", Settings(webhook_url=SecretStr("https://u:p@hooks.example/T0/secret")), Otel())
     assert isinstance(way, Destination)
     assert way.shown == "https://hooks.example/…"
+    assert "secret" not in repr(way)
+
+
+def test_the_webhook_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the options nor the group show it."""
+    monkeypatch.setenv("SIDELIGHT_WEBHOOK_URL", "https://hooks.example/T0/hunter2")
+    settings, _ = config.load()
+    assert settings.webhook_url.get_secret_value().endswith("hunter2")
+    assert "hunter2" not in repr(settings) + str(config.options(settings))
 
 
 @pytest.mark.parametrize("url", ["hooks.example/secret", "ftp://hooks.example/secret", "https:///secret", "http://h:x/"])
 def test_a_webhook_that_is_no_url_stops_the_start(url: str) -> None:
     """The error names the variable and hides the value."""
     with pytest.raises(ConfigurationError, match="SIDELIGHT_WEBHOOK_URL") as raised:
-        resolve("webhook", Settings(webhook_url=url), Otel())
+        resolve("webhook", Settings(webhook_url=SecretStr(url)), Otel())
     assert "secret" not in str(raised.value)
 
 
@@ -124,14 +134,39 @@ def _attributes(tmp_path: Path, **options: Any) -> dict[str, str]:
 
 
 def test_the_resource_has_a_name_and_a_lasting_id(tmp_path: Path) -> None:
-    """The agent's own name; an id that stays with the folder; given attributes win, OTEL_SERVICE_NAME most of all."""
+    """The agent's own name and version, nothing of the SDK's; an id that stays with the folder."""
     first = _attributes(tmp_path)
+    assert set(first) == {"service.name", "service.version", "service.instance.id"}
     assert first["service.name"] == "sidelight-agent"
     assert uuid.UUID(first["service.instance.id"])
     assert _attributes(tmp_path)["service.instance.id"] == first["service.instance.id"]
     assert _attributes(tmp_path / "other")["service.instance.id"] != first["service.instance.id"]
     (tmp_path / "instance-id").write_text("not an id")
     assert uuid.UUID(_attributes(tmp_path)["service.instance.id"])
-    given = "service.name=a,service.instance.id=mine,k8s.pod.name=x%2Cy,"
-    found = _attributes(tmp_path, resource_attributes=given, service_name="b")
+
+
+def test_given_attributes_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the agent's own and over detectors, OTEL_SERVICE_NAME most of all; no UTF-8: question marks."""
+    monkeypatch.setenv(
+        "OTEL_RESOURCE_ATTRIBUTES", "service.name=a,service.instance.id=mine,k8s.pod.name=x%2Cy,host.name=me,b=\udcff"
+    )
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "b")
+    found = _attributes(tmp_path, experimental_resource_detectors="otel,host")
     assert (found["service.name"], found["service.instance.id"], found["k8s.pod.name"]) == ("b", "mine", "x,y")
+    assert (found["host.name"], found["b"]) == ("me", "?")
+
+
+@pytest.mark.parametrize(("names", "there", "absent"), [
+    ("host", "host.arch", "os.type"), ("host, os", "os.type", "process.pid"), ("*", "process.pid", "none"),
+])
+def test_detectors_add_what_they_find(tmp_path: Path, names: str, there: str, absent: str) -> None:
+    """Those that OTEL_EXPERIMENTAL_RESOURCE_DETECTORS names, and no other."""
+    found = _attributes(tmp_path, experimental_resource_detectors=names)
+    assert there in found
+    assert absent not in found
+
+
+def test_an_unknown_detector_stops_the_start(tmp_path: Path) -> None:
+    """The error names the variable and the detectors there are."""
+    with pytest.raises(ConfigurationError, match=r"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS.*host.*process"):
+        _attributes(tmp_path, experimental_resource_detectors="host,hots")

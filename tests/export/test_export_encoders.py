@@ -14,8 +14,6 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from opentelemetry.sdk.trace import sampling
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from agent.export import logs, metrics, traces
 from agent.export.attributes import Limits, any_value
@@ -193,18 +191,22 @@ def test_broken_ids_make_no_span() -> None:
     assert traces.encode(broken, MODEL, RESOURCE) == (b"", 0)
 
 
-SAMPLERS = {
-    "always_on": sampling.ALWAYS_ON, "always_off": sampling.ALWAYS_OFF, "traceidratio": sampling.TraceIdRatioBased(0.3),
-    "parentbased_always_on": sampling.DEFAULT_ON, "parentbased_always_off": sampling.DEFAULT_OFF,
-    "parentbased_traceidratio": sampling.ParentBasedTraceIdRatio(0.3),
-}
+@given(st.binary(min_size=16, max_size=16).filter(any), st.integers(0, 255), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_samplers_decide_as_the_specification_says(trace_id: bytes, flags: int, ratio: float) -> None:
+    """parentbased_* follow the caller's flag whatever the ratio; traceidratio keeps the low 64 bits below its share."""
+    asked = trace(trace_id=trace_id, flags=flags)
+    below = int.from_bytes(trace_id[8:], "big") < ratio * 2.0**64
+    sampled = bool(flags & 1)
+    expected = {
+        "always_on": True, "always_off": False, "traceidratio": below, "parentbased_always_on": sampled,
+        "parentbased_always_off": sampled, "parentbased_traceidratio": sampled,
+    }
+    assert {name: traces.keeps(traces.sampler(name, ratio), asked, MODEL) for name in expected} == expected
 
 
-@given(st.sampled_from(sorted(SAMPLERS)), st.binary(min_size=16, max_size=16).filter(any), st.booleans())
-def test_samplers_decide_as_the_sdk_does(name: str, trace_id: bytes, sampled: bool) -> None:
-    """The SDK's samplers, asked with a remote parent, say the same."""
-    number = int.from_bytes(trace_id, "big")
-    parent = SpanContext(number, 1, is_remote=True, trace_flags=TraceFlags(int(sampled)))
-    said = SAMPLERS[name].should_sample(set_span_in_context(NonRecordingSpan(parent)), number, "predict")
-    ours = traces.Sampler(name, 0.3).keeps(trace(trace_id=trace_id, flags=int(sampled)))
-    assert ours == (said.decision is sampling.Decision.RECORD_AND_SAMPLE)
+def test_the_sampler_drops_spans() -> None:
+    """Only what it keeps is encoded; nothing kept is no request."""
+    batch = [trace("a", flags=1), trace("b", flags=0)]
+    assert len(_spans(traces.encode(batch, MODEL, RESOURCE))) == 1
+    assert len(_spans(traces.encode(batch, MODEL, RESOURCE, traces.sampler("always_on", 1.0)))) == 2
+    assert traces.encode(batch, MODEL, RESOURCE, traces.sampler("always_off", 1.0)) == (b"", 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.export import spool
@@ -31,12 +33,14 @@ def _row(signal: str, number: int, created_ns: int = 0, items: int = 1, size: in
 def test_rows_come_back_oldest_first_and_whole(db: sqlite3.Connection) -> None:
     """By signal, in the order they were stored, bare or as gzip; deleting gives the amounts freed."""
     assert spool.add(db, [_row("logs", 1), _row("traces", 2), _row("logs", 3, items=5)]) == 3
-    rows, dropped = spool.oldest(db, "logs", 10)
-    assert ([row.payload for row in rows], dropped) == ([_row("logs", 1).payload, _row("logs", 3).payload], [])
-    packed, _ = spool.oldest(db, "logs", 1, packed=True)
-    assert spool.unpack(packed[0].payload) == rows[0].payload
-    assert spool.done(db, [row.id for row in rows]).items == 6
-    assert spool.done(db, [row.id for row in rows]) == Amount()
+    both, dropped = spool.oldest(db, "logs")
+    assert both is not None
+    assert (both.payload, both.items, dropped) == (_row("logs", 1).payload + _row("logs", 3).payload, 6, [])
+    packed, _ = spool.oldest(db, "logs", packed=True)
+    assert packed is not None
+    assert gzip.decompress(packed.payload) == both.payload
+    assert spool.done(db, both.ids).items == 6
+    assert spool.done(db, both.ids) == Amount()
     assert list(spool.queued(db)) == ["traces"]
 
 
@@ -47,14 +51,61 @@ def test_a_key_is_stored_once(db: sqlite3.Connection) -> None:
     assert spool.queued(db)["logs"].items == 1
 
 
+def _drain(db: sqlite3.Connection, signal: str, packed: bool = False, alone: int = 0) -> list[spool.Stored]:
+    found = []
+    while (request := spool.oldest(db, signal, packed, alone)[0]) is not None:
+        found.append(request)
+        spool.done(db, request.ids)
+    return found
+
+
+@given(st.sampled_from(spool.SIGNALS), st.booleans(), st.integers(0, 90),
+       st.lists(st.sampled_from([1, 3_000, 400_000, 1_500_000]), min_size=1, max_size=80))
+@settings(max_examples=30, deadline=None)
+def test_merging_keeps_every_byte_in_order(signal: str, packed: bool, alone: int, sizes: list[int]) -> None:
+    """Requests are the rows in order, in one gzip member; only logs and traces merge, within rows and bytes."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.executescript(SCHEMA)
+    rows = [_row(signal, n, items=n, size=size) for n, size in enumerate(sizes, 1)]
+    spool.add(db, rows)
+    requests = _drain(db, signal, packed, alone)
+    db.close()
+    payloads = []
+    for request in requests:
+        unpacker = zlib.decompressobj(31)
+        payloads.append(unpacker.decompress(request.payload) if packed else request.payload)
+        assert not unpacker.unused_data
+    assert b"".join(payloads) == b"".join(row.payload for row in rows)
+    assert [number for request in requests for number in request.ids] == list(range(1, len(sizes) + 1))
+    assert all(request.items == sum(request.ids) for request in requests)
+    for request, payload in zip(requests, payloads, strict=True):
+        if len(request.ids) > 1:
+            assert signal in ("logs", "traces")
+            assert request.ids[0] > alone
+            assert len(request.ids) <= 64
+            assert len(payload) <= 1 << 20
+
+
+def test_small_rows_really_merge(db: sqlite3.Connection) -> None:
+    """A hundred small rows of logs are two requests, of metrics a hundred; after `alone` they merge again."""
+    spool.add(db, [_row(signal, n) for n in range(100) for signal in ("logs", "metrics")])
+    ids = [row[0] for row in db.execute("SELECT id FROM spool WHERE signal = 'logs' ORDER BY id")]
+    single, _ = spool.oldest(db, "logs", alone=ids[2])
+    assert single is not None
+    assert single.ids == (ids[0],)
+    assert [len(request.ids) for request in _drain(db, "logs", alone=ids[2])] == [1, 1, 1, 64, 33]
+    assert len(_drain(db, "metrics")) == 100
+
+
 def test_a_flipped_bit_is_found_and_counted(db: sqlite3.Connection) -> None:
     """The corrupt row is dropped with its items; its neighbours are delivered."""
     spool.add(db, [_row("logs", 1, items=4), _row("logs", 2)])
     payload = bytearray(db.execute("SELECT payload FROM spool WHERE key = 'logs/1'").fetchone()[0])
     payload[-3] ^= 1
     db.execute("UPDATE spool SET payload = ? WHERE key = 'logs/1'", (bytes(payload),))
-    rows, (dropped,) = spool.oldest(db, "logs", 2)
-    assert [row.payload for row in rows] == [_row("logs", 2).payload]
+    request, (dropped,) = spool.oldest(db, "logs")
+    assert request is not None
+    assert request.payload == _row("logs", 2).payload
     assert (dropped.signal, dropped.reason, dropped.amount.items) == ("logs", "corrupt", 4)
     assert spool.queued(db)["logs"].items == 1
 
