@@ -47,7 +47,7 @@ def closing(scale: Scale, folder: Path) -> Iterator[Line]:
         relative=True,
         beside=(Beside("between closes", p99[1]),),
         why=CLOSE_WHY,
-        note=f"{scale.closings} windows of {scale.window_seconds:g} s, {len(near)} and {len(between)} calls of 10 records; "
+        note=f"{scale.closings} windows of {scale.window_seconds:g} s, {len(near)} and {len(between)} calls; "
         f"medians {quantile(near, 0.5) * 1e3:.1f} and {quantile(between, 0.5) * 1e3:.1f} ms, "
         f"slowest {quantile(near, 1.0) * 1e3:.1f} and {quantile(between, 1.0) * 1e3:.1f} ms",
     )

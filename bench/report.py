@@ -45,8 +45,8 @@ class Setting:
             f"Machine: {self.machine}. Load when it began and ended: {' and '.join(self.load)}.\n"
             f"Commit: {self.commit}. Took {self.seconds:.0f} s.\n\n"
             f"Speed: parsing one row of 20 features took {number(began)} µs of CPU when it began and {number(ended)} "
-            f"when it\nended; {low}-{high} µs where the budgets were set. This machine, as busy as it was, is slower by "
-            f"a factor of\n{least} to {most}: read absolute figures with it, ratios without.\n"
+            f"when it\nended; {low}-{high} µs where the budgets were set. This machine, as busy as it was, is slower "
+            f"by a factor\nof {least} to {most}: read absolute figures with it, ratios without.\n"
         )
 
 

@@ -18,7 +18,7 @@ class Scale:
     row_messages: int = 200
     calls: int = 1500
     client_calls: int = 10_000
-    predictions: int = 3000
+    predictions: int = 2000
     wide: int = 200  # features of the wide model
     window_seconds: float = 2.0
     closings: int = 26  # windows of the wide model
