@@ -198,7 +198,7 @@ class App:
                 "uptime_seconds": self.clock.monotonic() - self._began,
                 "endpoint": f"unix:{self.server.path}",
                 "tcp": self.settings.tcp,
-                "durable": self.pipeline.durable and self.admission.durable,
+                "durable": self.reporting.durable,
                 "state_folder": str(self.folder),
                 "journal_bytes": statistics.bytes,
                 "journal_failures": statistics.failures,

@@ -144,6 +144,10 @@ class Pipeline:
             await self._prepare(watch)
         replayed = 0
         for head, payload in self._journal.open(meta.offset):
+            if not replayed and head.offset > meta.offset + 1:
+                # The journal is cut only after a checkpoint: what came before it was in one that is gone.
+                self.corrupt += 1
+                log.warning("state_lost checkpoint_offset=%d journal_begins=%d", meta.offset, head.offset)
             item = admission.restore(head, payload)
             replayed += 1
             if item is not None:

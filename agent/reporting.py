@@ -42,6 +42,11 @@ class Reporting:
         self._queue, self._journal, self._clients = queue, journal, clients
         self._rates: dict[str, tuple[float, int, float]] = {}
 
+    @property
+    def durable(self) -> bool:
+        """Whether both the journal and the checkpoint reach the disk."""
+        return self._pipeline.durable and self._admission.durable
+
     # ── metrics ──
 
     def points(self) -> Iterator[Point]:
@@ -74,7 +79,7 @@ class Reporting:
                 yield Point(telemetry.LIFECYCLE, value, own | {"sidelight.lifecycle.event": detail}, since)
         if series.latency.any():
             yield Point(telemetry.LATENCY, exponential(series), own, since)
-        state, _ = state_of(watch, self._pipeline.durable)
+        state, _ = state_of(watch, self.durable)
         for name in STATES:
             yield Point(telemetry.STATE, int(name == state), own | {"sidelight.state": name})
         if series.reference is not None:
@@ -112,7 +117,7 @@ class Reporting:
 
     def _model(self, watch: Watch) -> dict[str, Any]:
         series = watch.series
-        state, reason = state_of(watch, self._pipeline.durable)
+        state, reason = state_of(watch, self.durable)
         quantiles = latency_quantiles(series.recent[-1].latency) if series.recent else None
         quantiles = quantiles or latency_quantiles(series.latency)
         newest = series.recent[-1] if series.recent else None
