@@ -50,9 +50,13 @@ class Meta:
             found = json.loads(blob)
             if found["format"] != FORMAT:
                 raise CorruptError(f"checkpoint format {found['format']}, expected {FORMAT}")
-            return cls(found["offset"], found["baselines"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptError(f"checkpoint meta: {error}") from error
+            offset, baselines = found["offset"], found["baselines"]
+            sound = type(offset) is int and offset >= 0 and isinstance(baselines, dict)
+            if not sound or not all(isinstance(value, str) for value in baselines.values()):
+                raise CorruptError("checkpoint meta: wrong types")
+            return cls(offset, baselines)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise CorruptError(f"checkpoint meta: {type(error).__name__}") from error
 
 
 def series_id(key: ModelKey) -> str:
@@ -149,6 +153,8 @@ def _restore(
     make: Callable[[ModelKey, Reference | None, str], Series],
 ) -> Series:
     key = ModelKey(message.model, message.version, Role(message.role), message.deployment, message.tenant)
+    if series_id(key) != name:  # the checksum covers the blob, not the key it lies under
+        raise CorruptError(f"series {name} holds another one")
     reference, note = (reference_file.decode(learned), "learned from traffic") if learned else choose(key)
     one = make(key, reference, note)
     one.counters = Counter({k: int(v) for k, v in message.counters.values.items()})

@@ -11,12 +11,13 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 import xxhash
 
-from agent.errors import CorruptError, RetryableError
+from agent.errors import ConfigurationError, CorruptError, RetryableError
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -66,7 +67,10 @@ class Store:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = self._connect()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if not _corrupt(error):  # a full disk, say: what lies there is whole, and worth keeping
+                expected = f"a folder whose state can be opened ({error})"
+                raise ConfigurationError("SIDELIGHT_STATE_DIR", self._path.parent, expected) from error
             aside = set_aside(self._path)
             for end in ("-wal", "-shm"):
                 self._path.with_name(self._path.name + end).unlink(missing_ok=True)
@@ -84,10 +88,12 @@ class Store:
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA cache_size=-2048")
             db.execute("PRAGMA journal_size_limit=4194304")
-            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("quick_check failed")
+            if db.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("integrity_check failed")
             db.executescript(SCHEMA)
-        except sqlite3.DatabaseError:
+            if _columns(db) != _expected_columns():
+                raise sqlite3.DatabaseError("the tables are not ours")
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             db.close()
             raise
         return db
@@ -100,7 +106,7 @@ class Store:
             db.execute("BEGIN IMMEDIATE")
             found = work(db)
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes names in a broken schema, too
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise RetryableError(f"the store could not be written: {error}") from error
@@ -114,6 +120,33 @@ class Store:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _corrupt(error: Exception) -> bool:
+    """Whether the file itself is at fault; not what keeps it from being read or written now."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    passing = (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+    )
+    return code == sqlite3.SQLITE_IOERR_SHORT_READ or code & 0xFF not in passing
+
+
+def _columns(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """Name, type and key of every column: a flipped bit in the schema may leave it legal, but another."""
+    return [tuple(row) for table in ("blob", "spool") for row in db.execute(f"PRAGMA table_info({table})")]
+
+
+def _expected_columns() -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        return _columns(db)
 
 
 def put(db: sqlite3.Connection, key: str, body: bytes) -> None:
