@@ -22,7 +22,7 @@ SEGMENTED = Traffic(segments=(10, 3))
 LABELS = Traffic(body="labels")
 
 BULK_WHY = (
-    "numpy and KLL themselves are the floor beside it; the rest is a fixed cost a message: a hundred small numpy calls and "
+    "numpy and KLL themselves are the floor beside it; the rest is a fixed cost a message: a hundred numpy calls and "
     "a few hundred steps of Python, and gRPC's. It falls with larger messages and rises on a busy machine."
 )
 ROW_WHY = (
