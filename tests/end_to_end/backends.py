@@ -57,22 +57,33 @@ def metrics(backend: Backend) -> list[tuple[dict[str, Any], Any]]:
     """Every metric taken, in order, each with its resource's attributes."""
     return [
         (attributes(resource.resource.attributes), metric)
-        for got in list(backend.taken) if got.signal == "metrics"
-        for resource in got.message.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
+        for got in list(backend.taken)
+        if got.signal == "metrics"
+        for resource in got.message.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
     ]
 
 
 def records(backend: Backend) -> list[Any]:
     """Every log record taken, in order."""
     return [
-        record for got in list(backend.taken) if got.signal == "logs"
-        for resource in got.message.resource_logs for scope in resource.scope_logs for record in scope.log_records
+        record
+        for got in list(backend.taken)
+        if got.signal == "logs"
+        for resource in got.message.resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
     ]
 
 
 def spans(backend: Backend) -> list[Any]:
     """Every span taken, in order."""
     return [
-        span for got in list(backend.taken) if got.signal == "traces"
-        for resource in got.message.resource_spans for scope in resource.scope_spans for span in scope.spans
+        span
+        for got in list(backend.taken)
+        if got.signal == "traces"
+        for resource in got.message.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
     ]

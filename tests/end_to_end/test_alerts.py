@@ -49,8 +49,9 @@ def test_a_changed_type_is_a_broken_pipeline_within_one_window(agent: AgentProce
     assert found["verdict"] != "alarm"
     status = replay(agent, [(index, WELL) for index in range(44, 48)], "breaks")
     assert [(what, name) for what, name, _ in said(status, "breaks")] == [
-        ("firing", "broken_pipeline"), ("resolved", "broken_pipeline"),
-    ]  # fmt: skip
+        ("firing", "broken_pipeline"),
+        ("resolved", "broken_pipeline"),
+    ]
 
 
 def test_eight_times_the_latency_is_said_in_its_first_window(agent: AgentProcess) -> None:

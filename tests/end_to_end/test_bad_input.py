@@ -1,4 +1,4 @@
-"""What senders get wrong, over the real socket: typed refusals that name field and limit, and neighbours that are counted."""
+"""What senders get wrong, over the real socket: typed refusals by field and limit, and neighbours that are counted."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_random_bytes_are_refused_and_counted(agent: AgentProcess) -> None:
 
 
 def test_a_string_that_is_not_utf8_costs_its_own_record(agent: AgentProcess) -> None:
-    """Row 1 of 3 holds a bad byte: it is refused by field, its neighbours are kept, and the status shows reason and field."""
+    """Row 1 of 3 holds a bad byte: refused by field, its neighbours are kept, the status shows reason and field."""
     raw = rows("a", "b", "c").SerializeToString()
     at = [i for i in range(len(raw)) if raw.startswith(b"rome", i)][1]
     answer = agent.record(raw[:at] + b"\xff" + raw[at + 1 :])

@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.end_to_end.harness import AgentProcess
 from tests.end_to_end.traffic import ROWS, WELL, Fault, kept, model_of, references, replay, said, sending, window
 
 Switch = Callable[[AgentProcess], None]
+Disk = Callable[[Path], AbstractContextManager[tuple[Switch, Switch]]]
 
 
 @contextmanager
@@ -27,7 +28,9 @@ def full_volume(folder: Path) -> Iterator[tuple[Switch, Switch]]:
     """A state volume of 6 MB, and how to fill and free it."""
     state = folder / "state"
     state.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(state)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(state)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
 
@@ -58,10 +61,10 @@ def small_files(_: Path) -> Iterator[tuple[Switch, Switch]]:
 
 
 @pytest.mark.parametrize("disk", [full_volume, small_files])
-def test_a_full_disk_is_said_and_costs_no_record(tmp_path: Path, disk: Callable[[Path], object]) -> None:
-    """durable=false in the answer, counted all the same, an alert of its own; with room again everything is as before."""
+def test_a_full_disk_is_said_and_costs_no_record(tmp_path: Path, disk: Disk) -> None:
+    """durable=false in the answer, counted all the same, an alert of its own; with room again all is as before."""
     with ExitStack() as stack:
-        fill, free = stack.enter_context(disk(tmp_path))  # type: ignore[arg-type]
+        fill, free = stack.enter_context(disk(tmp_path))
         options = {"SIDELIGHT_REFERENCE": str(references(tmp_path, "loan")), "SIDELIGHT_CHECKPOINT_SECONDS": "0.2"}
         agent = stack.enter_context(AgentProcess(tmp_path, **options, SIDELIGHT_WINDOW_SECONDS="1"))
         with sending(agent) as send:
@@ -86,8 +89,9 @@ def test_a_full_disk_is_said_and_costs_no_record(tmp_path: Path, disk: Callable[
 
             status = agent.wait_for(recovered)
             assert [(what, name) for what, name, _ in said(status) if name == "not_durable"] == [
-                ("firing", "not_durable"), ("resolved", "not_durable"),
-            ]  # fmt: skip
+                ("firing", "not_durable"),
+                ("resolved", "not_durable"),
+            ]
             agent.wait_for(lambda s: kept(s) == sent * ROWS)
         agent.kill()
         agent.start()
@@ -110,21 +114,25 @@ def flip(path: Path, seed: int, count: int) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("victims", [("state.db",), ("journal",), ("state.db", "journal")], ids=["state", "journal", "both"])
+@pytest.mark.parametrize(
+    "victims", [("state.db",), ("journal",), ("state.db", "journal")], ids=["state", "journal", "both"]
+)
 def test_corrupt_state_is_set_aside(tmp_path: Path, victims: tuple[str, ...]) -> None:
-    """Flipped bytes in database, journal, or both: it starts, says so, sets aside, counts it, and watches on."""
+    """Flipped bytes in database, journal or both: it starts, says so, sets aside, counts it, watches on."""
     options = {
-        "SIDELIGHT_REFERENCE": str(references(tmp_path, "loan")), "SIDELIGHT_TIME": "event",
+        "SIDELIGHT_REFERENCE": str(references(tmp_path, "loan")),
+        "SIDELIGHT_TIME": "event",
         "SIDELIGHT_CHECKPOINT_SECONDS": "60",
-    }  # fmt: skip
+    }
     with AgentProcess(tmp_path, **options) as agent:
-        # An alert is checkpointed at once, so the first windows lie in the database; the others in the journal alone.
+        # An alert is checkpointed at once: the first windows lie in the database, the others in the journal.
         replay(agent, [(0, WELL), (1, Fault(broken=True)), (2, WELL)])
         agent.wait_for(lambda _: (tmp_path / "state" / "state.db-wal").stat().st_size > 50_000)
         replay(agent, [(index, WELL) for index in range(3, 14)])
         agent.kill()
         state = tmp_path / "state"
-        paths = [path for path in state.rglob("*") if path.is_file() and any(v in str(path.relative_to(state)) for v in victims)]
+        files = [path for path in state.rglob("*") if path.is_file()]
+        paths = [path for path in files if any(victim in str(path.relative_to(state)) for victim in victims)]
         assert paths
         for number, path in enumerate(paths):
             flip(path, number, max(20, path.stat().st_size // 500))

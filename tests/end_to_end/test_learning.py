@@ -12,9 +12,11 @@ from tests.end_to_end.traffic import WELL, Fault, drift, features, model_of, rep
 
 WINDOWS = 30
 OPTIONS = {
-    "SIDELIGHT_TIME": "event", "SIDELIGHT_WINDOW_SECONDS": "60", "SIDELIGHT_LEARN_ROWS": "1000",
+    "SIDELIGHT_TIME": "event",
+    "SIDELIGHT_WINDOW_SECONDS": "60",
+    "SIDELIGHT_LEARN_ROWS": "1000",
     "SIDELIGHT_CHECKPOINT_SECONDS": "0.2",
-}  # fmt: skip
+}
 
 
 def learned(agent: AgentProcess, first: int = 0) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def learned(agent: AgentProcess, first: int = 0) -> dict[str, Any]:
 
 
 def test_a_reference_is_learned_exported_and_used(tmp_path: Path) -> None:
-    """Learning is shown as learning, never as healthy; then a reference; another agent judges by it from the first window."""
+    """Learning is shown as learning, never as healthy; then a reference; another agent judges by it at once."""
     (tmp_path / "learns").mkdir()
     (tmp_path / "knows").mkdir()
     written = tmp_path / "learned.sidelight"
@@ -44,8 +46,9 @@ def test_a_reference_is_learned_exported_and_used(tmp_path: Path) -> None:
         assert not said(status)
         status = replay(agent, [(2, drift(x0=1.0)), (3, drift(x0=1.0)), (4, Fault(broken=True)), (5, WELL)])
         assert {name: features(a) for what, name, a in said(status) if what == "firing"} == {
-            "data_drift": {"x0"}, "broken_pipeline": {"city"},
-        }  # fmt: skip
+            "data_drift": {"x0"},
+            "broken_pipeline": {"city"},
+        }
 
 
 def test_a_kill_in_the_middle_of_learning_changes_nothing(tmp_path: Path) -> None:
@@ -68,5 +71,9 @@ def test_a_kill_in_the_middle_of_learning_changes_nothing(tmp_path: Path) -> Non
 def export(agent: AgentProcess, to: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "agent.cli", "reference", "export", "loan", "--version", "3", "-o", str(to)],
-        env=agent.environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env=agent.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,4 +1,4 @@
-"""The way of the data, whole: records in over gRPC, metrics, events and spans out to a backend, over either protocol."""
+"""The whole way of the data: records in over gRPC, metrics, events and spans out, over either protocol."""
 
 from __future__ import annotations
 
@@ -17,8 +17,20 @@ from tests.end_to_end import stream
 from tests.end_to_end.backends import attributes, metrics, records, serving, spans, until
 from tests.end_to_end.harness import AgentProcess
 from tests.end_to_end.traffic import (
-    FIRST, MS, ROWS, WELL, WINDOW_NS, Fault, drift, kept, model_of, replay, said, sending, window,
-)  # fmt: skip
+    FIRST,
+    MS,
+    ROWS,
+    WELL,
+    WINDOW_NS,
+    Fault,
+    drift,
+    kept,
+    model_of,
+    replay,
+    said,
+    sending,
+    window,
+)
 from tests.export.backend import Backend
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -32,11 +44,12 @@ WINDOWS: list[tuple[int, Fault]] = [
     *((index, WELL) for index in range(34, 38)),
 ]
 LAST = WINDOWS[-1][0]
+DATA = {Shape.COUNTER: "sum", Shape.GAUGE: "gauge", Shape.HISTOGRAM: "exponential_histogram"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A story that was played to its end, and what the backend got of it. sent: the records, status: the agent's last."""
+    """A story played to its end, and what the backend got of it. sent: records; status: the agent's last."""
 
     backend: Backend
     status: dict[str, Any]
@@ -51,9 +64,11 @@ def traced() -> wire.RecordRequest:
     request.model.name, request.model.version = stream.MODEL.name, stream.MODEL.version
     for i, parent in enumerate((f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00", "", "00-nonsense-01")):
         row = request.rows.rows.add(
-            prediction_id=f"traced-{i}", time_unix_nano=(FIRST + LAST) * WINDOW_NS + i * MS, latency_seconds=0.010,
+            prediction_id=f"traced-{i}",
+            time_unix_nano=(FIRST + LAST) * WINDOW_NS + i * MS,
+            latency_seconds=0.010,
             traceparent=parent,
-        )  # fmt: skip
+        )
         for k in range(3):
             row.numbers[f"x{k}"] = 0.0
         row.texts["city"] = "rome"
@@ -69,12 +84,16 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     stream.reference(folder / "loan.sidelight")
     with serving(request.param) as (backend, url):
         options = {
-            "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"), "SIDELIGHT_TIME": "event",
-            "SIDELIGHT_CHECKPOINT_SECONDS": "0.2", "OTEL_EXPORTER_OTLP_ENDPOINT": url,
-            "OTEL_EXPORTER_OTLP_PROTOCOL": request.param, "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-            "OTEL_RESOURCE_ATTRIBUTES": "team=fraud,k8s.pod.name=loan-7", "OTEL_SERVICE_NAME": "loan-model",
+            "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"),
+            "SIDELIGHT_TIME": "event",
+            "SIDELIGHT_CHECKPOINT_SECONDS": "0.2",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": request.param,
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_RESOURCE_ATTRIBUTES": "team=fraud,k8s.pod.name=loan-7",
+            "OTEL_SERVICE_NAME": "loan-model",
             "OTEL_EXPORTER_OTLP_HEADERS": "api-key=abc",
-        }  # fmt: skip
+        }
         with AgentProcess(folder, **options) as agent:
             replay(agent, WINDOWS)
             with sending(agent) as send:
@@ -105,7 +124,7 @@ def last(scene: Scene, name: str, **wanted: Any) -> Any:
 
 
 def test_the_metrics_are_those_of_the_catalogue(scene: Scene) -> None:
-    """Name, unit and shape as the catalogue has them, every sum and histogram cumulative, the resource as configured."""
+    """Name, unit and shape as the catalogue has them, sums and histograms cumulative, the resource as configured."""
     seen = set()
     for resource, metric in metrics(scene.backend):
         assert resource["service.name"] == "loan-model"
@@ -115,22 +134,35 @@ def test_the_metrics_are_those_of_the_catalogue(scene: Scene) -> None:
         listed = CATALOGUE[metric.name]
         assert metric.unit == listed.unit
         data = metric.WhichOneof("data")
-        assert data == {Shape.COUNTER: "sum", Shape.GAUGE: "gauge", Shape.HISTOGRAM: "exponential_histogram"}[listed.shape]
+        assert (
+            data == {Shape.COUNTER: "sum", Shape.GAUGE: "gauge", Shape.HISTOGRAM: "exponential_histogram"}[listed.shape]
+        )
         if data != "gauge":
             assert getattr(metric, data).aggregation_temporality == otlp.AGGREGATION_TEMPORALITY_CUMULATIVE
         seen.add(metric.name)
     assert seen >= {
-        "sidelight.records", "sidelight.predictions", "sidelight.prediction.duration", "sidelight.windows", "sidelight.model.state",
-        "sidelight.feature.bin.values", "sidelight.feature.bin.reference", "sidelight.drift.effect", "sidelight.reference.rows",
-        "sidelight.journal.size", "sidelight.export.items",
-    }  # fmt: skip
+        "sidelight.records",
+        "sidelight.predictions",
+        "sidelight.prediction.duration",
+        "sidelight.windows",
+        "sidelight.model.state",
+        "sidelight.feature.bin.values",
+        "sidelight.feature.bin.reference",
+        "sidelight.drift.effect",
+        "sidelight.reference.rows",
+        "sidelight.journal.size",
+        "sidelight.export.items",
+    }
     assert all(got.headers["api-key"] == "abc" for got in scene.backend.taken)
 
 
 def test_records_add_up(scene: Scene) -> None:
     """What was sent is what was kept, by outcome, and one state is 1: watching."""
     own = {"sidelight__model__name": "loan", "sidelight__model__version": "3"}
-    outcomes = {o: last(scene, "sidelight.records", sidelight__outcome=o, **own).as_int for o in ("kept", "refused", "late", "duplicate", "dropped")}
+    outcomes = {
+        o: last(scene, "sidelight.records", sidelight__outcome=o, **own).as_int
+        for o in ("kept", "refused", "late", "duplicate", "dropped")
+    }
     assert outcomes == {"kept": scene.sent, "refused": 0, "late": 0, "duplicate": 0, "dropped": 0}
     assert kept(scene.status) == scene.sent
     assert last(scene, "sidelight.windows").as_int == len(WINDOWS) - 1
@@ -139,13 +171,20 @@ def test_records_add_up(scene: Scene) -> None:
 
 
 def test_bins_are_counters_with_their_zeros(scene: Scene) -> None:
-    """Every bin of every watched value has a point in every export, also those never hit; they add up to the records."""
+    """Every bin of every watched value has a point, also those never hit; they add up to the records."""
     newest: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     for found, point in points(scene, "sidelight.feature.bin.values"):
-        newest[found["sidelight.feature.source"], found["sidelight.feature.name"]][found["sidelight.bin"]] = point.as_int
+        newest[found["sidelight.feature.source"], found["sidelight.feature.name"]][found["sidelight.bin"]] = (
+            point.as_int
+        )
     assert set(newest) == {
-        ("feature", "x0"), ("feature", "x1"), ("feature", "x2"), ("feature", "city"), ("prediction", "prediction"), ("score", "score"),
-    }  # fmt: skip
+        ("feature", "x0"),
+        ("feature", "x1"),
+        ("feature", "x2"),
+        ("feature", "city"),
+        ("prediction", "prediction"),
+        ("score", "score"),
+    }
     for bins in newest.values():
         assert sum(bins.values()) == scene.sent
         assert sorted(bins) == list(range(len(bins)))
@@ -158,11 +197,15 @@ def test_latency_is_an_exponential_histogram_with_the_right_count_and_sum(scene:
     assert point.count == scene.sent == sum(point.positive.bucket_counts) + point.zero_count
     assert point.sum == pytest.approx(scene.latency_sum, rel=1e-9)
     base = 2.0 ** (2.0**-point.scale)
-    assert base**point.positive.offset < point.sum / point.count <= base ** (point.positive.offset + len(point.positive.bucket_counts))
+    assert (
+        base**point.positive.offset
+        < point.sum / point.count
+        <= base ** (point.positive.offset + len(point.positive.bucket_counts))
+    )
 
 
 def test_counters_start_once_and_never_fall(scene: Scene) -> None:
-    """One start time a series, before every point of it; values never fall: the backend sees no reset that was none."""
+    """One start time a series, before every point of it; values never fall: no reset that was none."""
     series: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for _, metric in metrics(scene.backend):
         if metric.WhichOneof("data") == "sum":
@@ -177,12 +220,15 @@ def test_counters_start_once_and_never_fall(scene: Scene) -> None:
 
 
 def test_alerts_are_log_events(scene: Scene) -> None:
-    """Firing, updated, resolved, in order, each with its event name, first bad window, features, next step and share."""
+    """Firing, updated, resolved, in order, each with event name, first bad window, features, next step, share."""
     events = [(r.event_name, attributes(r.attributes), r) for r in records(scene.backend)]
     assert [(name.rpartition(".")[2], a["sidelight.alert.name"]) for name, a, _ in events] == [
-        ("firing", "data_drift"), ("updated", "data_drift"), ("resolved", "data_drift"),
-        ("firing", "broken_pipeline"), ("resolved", "broken_pipeline"),
-    ]  # fmt: skip
+        ("firing", "data_drift"),
+        ("updated", "data_drift"),
+        ("resolved", "data_drift"),
+        ("firing", "broken_pipeline"),
+        ("resolved", "broken_pipeline"),
+    ]
     assert all(name.startswith("sidelight.alert.") for name, _, _ in events)
     firing, updated, resolved, broken, _ = events
     assert firing[1]["sidelight.alert.start_unix_nano"] == (FIRST + 20) * WINDOW_NS
@@ -223,14 +269,18 @@ def test_the_end_is_clean(scene: Scene) -> None:
 
 
 def test_each_signal_may_have_its_own_endpoint_or_none(tmp_path: Path) -> None:
-    """Metrics to one backend, events to another, spans nowhere; the status says which is which, and keeps none for nobody."""
+    """Metrics to one backend, events to another, spans nowhere; the status says which, and keeps none for nobody."""
     stream.reference(tmp_path / "loan.sidelight")
     with serving("http/protobuf") as (first, metrics_url), serving("grpc") as (second, logs_url):
         options = {
-            "SIDELIGHT_REFERENCE": str(tmp_path / "loan.sidelight"), "SIDELIGHT_TIME": "event",
-            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{metrics_url}/v1/metrics", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": logs_url,
-            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc", "OTEL_TRACES_EXPORTER": "none", "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-        }  # fmt: skip
+            "SIDELIGHT_REFERENCE": str(tmp_path / "loan.sidelight"),
+            "SIDELIGHT_TIME": "event",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{metrics_url}/v1/metrics",
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": logs_url,
+            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        }
         with AgentProcess(tmp_path, **options) as agent:
             replay(agent, [(0, WELL), (1, Fault(broken=True)), (2, WELL)])
             assert agent.record(traced()).accepted == 4

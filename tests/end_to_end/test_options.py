@@ -17,7 +17,7 @@ from agent.wire import recorder_pb2 as wire
 from tests.end_to_end import stream
 from tests.end_to_end.backends import records, serving, spans
 from tests.end_to_end.harness import ROOT, AgentProcess, free_port
-from tests.end_to_end.traffic import ROWS, WELL, Fault, kept, replay, sending, window
+from tests.end_to_end.traffic import RECORD, ROWS, WELL, Fault, kept, replay, sending, window
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,13 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SIDELIGHT_", "OTEL_"))}
     return subprocess.run(
-        [sys.executable, "-m", "agent.cli", *words], env=clean | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "agent.cli", *words],
+        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,9 +66,10 @@ def test_a_second_agent_leaves_the_first_alone(agent: AgentProcess, tmp_path: Pa
     """Same socket, same state folder, same port: each ends with 2 and names what is taken; the first goes on."""
     before = kept(agent.status())
     other = {
-        "SIDELIGHT_ENDPOINT": f"unix:{tmp_path}/other.sock", "SIDELIGHT_STATE_DIR": str(tmp_path / "other"),
+        "SIDELIGHT_ENDPOINT": f"unix:{tmp_path}/other.sock",
+        "SIDELIGHT_STATE_DIR": str(tmp_path / "other"),
         "SIDELIGHT_HTTP": f"127.0.0.1:{free_port()}",
-    }  # fmt: skip
+    }
     for variable in other:
         done = command("run", **{**other, variable: agent.environment[variable]})
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
@@ -121,7 +126,7 @@ def test_tcp_when_asked(agent: AgentProcess) -> None:
     before = kept(agent.status())
     with grpc.insecure_channel(agent.environment["SIDELIGHT_TCP"]) as channel:
         call = channel.unary_unary(
-            "/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString
+            RECORD, request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString
         )
         assert call(window(2).SerializeToString(), timeout=10, wait_for_ready=True).accepted == ROWS
     agent.wait_for(lambda s: kept(s) == before + ROWS)
@@ -144,9 +149,12 @@ def test_sigterm_says_what_is_left_and_ends_with_0(tmp_path: Path) -> None:
     stream.reference(tmp_path / "loan.sidelight")
     with serving("http/protobuf") as (backend, url):
         options = {
-            "SIDELIGHT_REFERENCE": str(tmp_path / "loan.sidelight"), "SIDELIGHT_TIME": "event",
-            "SIDELIGHT_CHECKPOINT_SECONDS": "60", "OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_METRICS_EXPORTER": "none",
-        }  # fmt: skip
+            "SIDELIGHT_REFERENCE": str(tmp_path / "loan.sidelight"),
+            "SIDELIGHT_TIME": "event",
+            "SIDELIGHT_CHECKPOINT_SECONDS": "60",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_METRICS_EXPORTER": "none",
+        }
         with AgentProcess(tmp_path, **options) as agent:
             replay(agent, [(0, WELL), (1, Fault(broken=True)), (2, WELL)])
             with sending(agent) as send:

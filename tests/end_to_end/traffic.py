@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ ROWS = 200  # of a window
 WINDOW_NS = stream.WINDOW_SECONDS * 10**9
 FIRST = stream.START_NS // WINDOW_NS  # the index of window 0
 MS = 10**6
+RECORD = "/sidelight.v1.Recorder/Record"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def sending(agent: AgentProcess) -> Iterator[Any]:
     """A function that sends one request and returns the answer, all over one channel."""
     with grpc.insecure_channel(f"unix:{agent.socket}") as channel:
         call = channel.unary_unary(
-            "/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString
+            RECORD, request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString
         )
 
         def send(request: wire.RecordRequest | bytes) -> wire.RecordResponse:
@@ -118,7 +119,9 @@ def at(attributes: dict[str, Any]) -> int:
     return int(attributes["sidelight.window.index"]) - FIRST
 
 
-def replay(agent: AgentProcess, windows: list[tuple[int, Fault]], model: str = "loan", version: str = "3") -> dict[str, Any]:
+def replay(
+    agent: AgentProcess, windows: Sequence[tuple[int, Fault]], model: str = "loan", version: str = "3"
+) -> dict[str, Any]:
     """Sends these windows; the status when all but the last, which stays open, are closed and judged."""
     before = agent.status()["agent"]["offset"]
     with sending(agent) as send:
