@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import given, settings
@@ -13,7 +13,8 @@ from agent.bins import SPECIALS, Feature, Layout, Placed, text_hash
 from agent.records import ABSENT, NULL, Batch, Columns, Flags, Kind, ModelKey, Numbers, Source, Texts, select
 
 KEY = ModelKey("m")
-MISSING, NOTHING = object(), object()  # absent, null
+MISSING: Any = object()
+NOTHING: Any = object()  # absent, null
 CATEGORIES, SEEN = ("x", "ü", ""), ("rare", "日本")
 
 
@@ -52,12 +53,15 @@ def _case(draw: st.DrawFn) -> tuple[Layout, list[dict[str, Any]]]:
 
 
 def _batch(rows: list[dict[str, Any]], names: list[str]) -> Batch:
-    numbers, texts, flags = {}, {}, {}
+    numbers: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    flags: dict[str, Any] = {}
     for name in names:
         values = [row[name] for row in rows]
         null = np.array([v is NOTHING for v in values])
         told = False
-        for kind, table in ((float, numbers), (str, texts), (bool, flags)):
+        tables: tuple[tuple[type, dict[str, Any]], ...] = ((float, numbers), (str, texts), (bool, flags))
+        for kind, table in tables:
             own = np.array([type(v) is kind for v in values])
             if not own.any():
                 continue
@@ -86,8 +90,10 @@ def _oracle(feature: Feature, value: Any) -> int:
         return special + 1
     if value is NOTHING:
         return special
-    if type(value) is not {Kind.NUMBER: float, Kind.TEXT: str, Kind.FLAG: bool}[feature.kind]:
+    own: type = {Kind.NUMBER: float, Kind.TEXT: str, Kind.FLAG: bool}[feature.kind]
+    if type(value) is not own:
         return special + 5
+    value = cast(Any, value)  # narrowed by its type already
     if feature.kind is Kind.FLAG:
         return int(value)
     if feature.kind is Kind.TEXT:

@@ -45,8 +45,12 @@ def predictions(extra: Sequence[str] = ()) -> st.SearchStrategy[Prediction]:
     )
 
 
+def _status(p: Prediction) -> rows_pb2.Status:
+    return rows_pb2.STATUS_ERROR if p.failed else rows_pb2.STATUS_OK
+
+
 def as_row(p: Prediction) -> rows_pb2.Row:
-    found = rows_pb2.Row(status=1 if p.failed else 0, time_unix_nano=p.time_ns)
+    found = rows_pb2.Row(status=_status(p), time_unix_nano=p.time_ns)
     for name, value in p.features.items():
         if value is NULL:
             found.nulls.append(name)
@@ -117,7 +121,7 @@ def as_columns(message: recorder_pb2.RecordRequest, many: Sequence[Prediction]) 
     if any(p.latency is not None for p in many):
         c.latency_seconds.extend(float("nan") if p.latency is None else p.latency for p in many)
     if any(p.failed for p in many):
-        c.status.extend(1 if p.failed else 0 for p in many)
+        c.status.extend(_status(p) for p in many)
     if any(p.region is not None for p in many):
         text_column(c.segments.add(name="region"), [p.region for p in many], [False] * rows)
     if any(p.time_ns for p in many):

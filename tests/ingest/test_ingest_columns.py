@@ -9,6 +9,7 @@ import pytest
 
 from agent.ingest.limits import Limits
 from agent.wire import recorder_pb2 as wire
+from agent.wire import rows_pb2
 from tests.ingest.door import Door, batches, columns, refused, request, totals
 
 
@@ -88,7 +89,7 @@ def test_a_column_of_another_length_refuses_the_message(where: str, tmp_path: Pa
     elif where == "latency":
         c.latency_seconds.extend([0.1] * 3)
     elif where == "status":
-        c.status.extend([0] * 5)
+        c.status.extend([rows_pb2.STATUS_OK] * 5)
     elif where == "times":
         c.time_unix_nano.append(1)
     elif where == "weights":

@@ -6,6 +6,7 @@ import random
 import resource
 import struct
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -36,7 +37,7 @@ def _nasty_row(r: random.Random) -> rows_pb2.Row:
         if where == "vectors":
             one.vectors[key].values.extend([r.choice([0.0, 1e38, float("nan")])] * r.choice([0, 1, 3, 9000]))
         else:
-            values = {"numbers": NASTY_NUMBERS, "measures": NASTY_NUMBERS, "flags": [True, False]}.get(
+            values: Any = {"numbers": NASTY_NUMBERS, "measures": NASTY_NUMBERS, "flags": [True, False]}.get(
                 where, NASTY_TEXTS
             )
             getattr(one, where)[key] = r.choice(values)
@@ -245,12 +246,12 @@ async def test_anything_over_a_real_socket_is_answered(tmp_path: Path, monkeypat
     r = random.Random(11)
     try:
         async with grpc.aio.insecure_channel(f"unix:{tmp_path}/s.sock") as channel:
-            unary = channel.unary_unary(
+            unary: Any = channel.unary_unary(
                 "/sidelight.v1.Recorder/Record", response_deserializer=wire.RecordResponse.FromString
             )
             for _ in range(200):
                 await unary(_anything(r))
-            stream = channel.stream_stream("/sidelight.v1.Recorder/RecordStream")
+            stream: Any = channel.stream_stream("/sidelight.v1.Recorder/RecordStream")
             messages = [_anything(r) for _ in range(200)]
             answers = [a async for a in stream(iter(messages))]
             assert len(answers) == len(messages)

@@ -50,7 +50,7 @@ async def serving(server: Server) -> AsyncIterator[Server]:
 
 
 async def _record(channel: grpc.aio.Channel, model: str = "m", token: str = "") -> wire.RecordResponse:
-    call = channel.unary_unary(RECORD, response_deserializer=wire.RecordResponse.FromString)
+    call: Any = channel.unary_unary(RECORD, response_deserializer=wire.RecordResponse.FromString)
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     answer: wire.RecordResponse = await call(
         rows(row(a=1.0), model=model).SerializeToString(), metadata=metadata, timeout=10
@@ -69,7 +69,7 @@ async def test_the_sockets_mode_is_set(given: str, mode: int, make: Make) -> Non
 
 
 async def test_a_second_agent_is_refused_and_harms_nobody(make: Make) -> None:
-    """The path is locked: the second names the option and goes; the first one's socket stays, even when it cleans up."""
+    """The path is locked: the second names the option and goes; the first one's socket stays, whatever it cleans."""
     async with serving(make()) as first:
         second = make()
         with pytest.raises(ConfigurationError) as caught:
@@ -138,8 +138,9 @@ async def test_tcp_is_off_unless_asked_and_loopback_needs_no_guard(make: Make) -
     async with serving(make()) as server:
         assert server.tcp_port == 0
     async with serving(make(tcp="127.0.0.1:0")) as server:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.tcp_port}") as channel:
-            assert (await _record(channel)).accepted == 1
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.tcp_port}")
+        assert (await _record(channel)).accepted == 1
+        await channel.close()
 
 
 async def test_a_port_that_is_taken_is_named(make: Make) -> None:
@@ -169,7 +170,7 @@ async def test_a_token_says_which_models_may_be_written(make: Make, tmp_path: Pa
             refused = await _record(channel, "credit", "secret")
             assert (refused.accepted, refused.refusals[0].reason) == (0, wire.REASON_NOT_PERMITTED)
             assert (await _record(channel, "credit", "other")).accepted == 1
-            stream = channel.stream_stream(f"/{SERVICE}/RecordStream")
+            stream: Any = channel.stream_stream(f"/{SERVICE}/RecordStream")
             with pytest.raises(grpc.aio.AioRpcError):
                 _ = [a async for a in stream(iter([b""]))]
         async with grpc.aio.insecure_channel(f"unix:{server.path}") as channel:
