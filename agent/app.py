@@ -33,6 +33,7 @@ from agent.pipeline import Pipeline
 from agent.reporting import Reporting
 from agent.state import Store
 from agent.version import VERSION
+from agent.watching import Watching
 from agent.web.pages import routes
 from agent.web.server import WebServer
 
@@ -56,8 +57,9 @@ class App:
         self.queue = Queue(settings.queue_bytes_max)
         self.clients = Clients(settings.clients_max)
         self.exporter = Exporter(settings, otel, self.store, self.clock, resource.build(otel, self.folder))
+        self.watches = Watching(settings)
         self.pipeline = Pipeline(
-            settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter
+            settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter, self.watches
         )
         self.admission = Admission(
             Limits.of(settings),
@@ -68,7 +70,7 @@ class App:
             models_max=settings.models_max,
             event_time=settings.time == "event",
             future_ns=int(settings.future_seconds * 1e9),
-            window_ns=self.pipeline.window_ns,
+            window_ns=self.watches.window_ns,
             config_hash=settings.counting_hash,
         )
         self.server = Server(settings, self.admission)
@@ -170,12 +172,12 @@ class App:
         if self.settings.time == "event":
             await asyncio.Event().wait()
         ticked: dict[int, int] = {}
-        if self.pipeline.watches:
+        if len(self.watches):
             self.admission.tick(self.clock.now_ns())  # windows may have ended while nobody looked
         while True:
             await asyncio.sleep(0.5)
             now = self.clock.now_ns()
-            lengths = {watch.series.window_ns for watch in self.pipeline.watches.values()}
+            lengths = {watch.series.window_ns for watch in self.watches}
             passed = [ns for ns in lengths if ticked.get(ns, now // ns) != now // ns]
             ticked |= {ns: now // ns for ns in lengths}
             if passed:

@@ -8,7 +8,7 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from agent.errors import CorruptError, UnavailableError
 from agent.records import Cells, Ints, ModelKey, Role, Source
 from agent.reference import file as reference_file
 from agent.reference import learn_state
+from agent.reference.learn import ORIGIN as LEARNED
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
@@ -28,6 +29,7 @@ from agent.wire import state_pb2 as state
 
 log = logging.getLogger("sidelight.checkpoint")
 FORMAT = 1
+COUNTER_MAX = (1 << 64) - 1
 Choose = Callable[[ModelKey], tuple[Reference | None, str]]
 
 
@@ -65,63 +67,82 @@ def series_id(key: ModelKey) -> str:
     return xxhash.xxh3_64_hexdigest(identity.encode())
 
 
+@dataclass(slots=True)
+class Plan:
+    """One checkpoint's writing. kept: by series, the closed windows that stay; gone: series that are forgotten."""
+
+    puts: list[tuple[str, bytes]] = field(default_factory=list)
+    kept: dict[str, set[str]] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.kept or self.gone)
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """In the caller's transaction. What is to be deleted is read off the store itself: nothing is left behind."""
+        for name in self.gone:
+            for key in (f"series/{name}", f"reference/{name}", *keys(db, f"closed/{name}/")):
+                delete(db, key)
+        for name, kept in self.kept.items():
+            for key in keys(db, f"closed/{name}/"):
+                if key not in kept:
+                    delete(db, key)
+        for key, body in self.puts:
+            put(db, key, body)
+
+
 class Checkpoint:
-    """Turns what changed into blobs, and blobs back. Remembers what it wrote, so that only changes are written
-    again."""
+    """Turns what changed into blobs. Remembers what it wrote, so that only changes are written again."""
 
     def __init__(self) -> None:
         self._revisions: dict[str, int] = {}
         self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
         self._references: dict[str, int] = {}
-        self._gone: list[str] = []
-
-    def stored(self, name: str, indices: Iterable[int]) -> None:
-        """These closed windows of a series lie in the store: they are written again once, or deleted."""
-        self._closed[name] = dict.fromkeys(indices, -1)
+        self._gone: set[str] = set()
 
     def gone(self, name: str) -> None:
         """A series was forgotten: its blobs are deleted."""
-        self._gone.append(name)
-        self._revisions.pop(name, None)
+        self._gone.add(name)
+        for known in (self._revisions, self._closed, self._references):
+            known.pop(name, None)
 
     def failed(self) -> None:
-        """What was collected last did not reach the store: everything is written again."""
+        """The last plan did not reach the store: everything is written again."""
         self._revisions.clear()
         self._references.clear()
-        for name, written in self._closed.items():
-            self.stored(name, written)
+        self._closed.clear()
 
-    def collect(self, series: Iterable[Series]) -> tuple[list[tuple[str, bytes]], list[str]]:
-        """Blobs to put and keys to delete. Cheap where nothing changed."""
-        puts: list[tuple[str, bytes]] = []
-        deletes: list[str] = []
-        for name in self._gone:
-            written = self._closed.pop(name, {})
-            deletes += [f"series/{name}", f"reference/{name}", *(f"closed/{name}/{index:020d}" for index in written)]
-        self._gone.clear()
-        for one in series:
-            name = series_id(one.key)
-            if self._revisions.get(name) == one.revision:
-                continue
-            self._revisions[name] = one.revision
-            puts.append((f"series/{name}", dump(one)))
-            if (
-                one.reference is not None
-                and one.reference.origin == "learned from traffic"
-                and self._references.get(name) != one.reference.hash
-            ):
-                self._references[name] = one.reference.hash
-                puts.append((f"reference/{name}", reference_file.encode(one.reference)))
-            written = self._closed.setdefault(name, {})
-            present = {}
-            for closed in one.recent:
-                digest = xxhash.xxh3_64_intdigest(closed.counts.tobytes())
-                present[closed.index] = digest
-                if written.get(closed.index) != digest:
-                    puts.append((f"closed/{name}/{closed.index:020d}", dump_closed(closed)))
-            deletes.extend(f"closed/{name}/{index:020d}" for index in written if index not in present)
-            self._closed[name] = present
-        return puts, deletes
+    def written(self, plan: Plan) -> None:
+        """The plan is in the store."""
+        self._gone -= set(plan.gone)
+
+    def collect(self, one: Series, plan: Plan) -> None:
+        """Adds a series to the plan. Cheap where nothing changed."""
+        name = series_id(one.key)
+        self._gone.discard(name)  # it is back before it was deleted
+        if self._revisions.get(name) == one.revision:
+            return
+        self._revisions[name] = one.revision
+        plan.puts.append((f"series/{name}", dump(one)))
+        if one.reference is not None and self._references.get(name) != one.reference.hash:
+            self._references[name] = one.reference.hash
+            plan.puts.append((f"reference/{name}", reference_file.encode(one.reference)))
+        before = self._closed.get(name, {})
+        now = {closed.index: xxhash.xxh3_64_intdigest(closed.counts.tobytes()) for closed in one.recent}
+        plan.kept[name] = {closed_key(name, index) for index in now}
+        plan.puts += [
+            (closed_key(name, c.index), dump_closed(c)) for c in one.recent if before.get(c.index) != now[c.index]
+        ]
+        self._closed[name] = now
+
+    def forgotten(self, plan: Plan) -> None:
+        """Adds the series that are gone."""
+        plan.gone += self._gone
+
+
+def closed_key(name: str, index: int) -> str:
+    """Where a closed window lies; sorted by index."""
+    return f"closed/{name}/{index:020d}"
 
 
 def load_series(
@@ -148,40 +169,51 @@ def _restore(
     db: sqlite3.Connection,
     name: str,
     message: state.Series,
-    learned: bytes | None,
+    stored: bytes | None,
     choose: Choose,
     make: Callable[[ModelKey, Reference | None, str], Series],
 ) -> Series:
+    """A reference that is given now wins over the stored one; one that cannot be read now does not cost the stored."""
     key = ModelKey(message.model, message.version, Role(message.role), message.deployment, message.tenant)
     if series_id(key) != name:  # the checksum covers the blob, not the key it lies under
         raise CorruptError(f"series {name} holds another one")
-    reference, note = (reference_file.decode(learned), "learned from traffic") if learned else choose(key)
+    reference, note = choose(key)
+    if reference is None and stored:
+        reference, note = reference_file.decode(stored), message.reference_note
     one = make(key, reference, note)
-    one.counters = Counter({k: int(v) for k, v in message.counters.values.items()})
-    one.last_seen_ns, one.newest_ns = message.last_seen_unix_nano, message.newest_unix_nano
-    one.closed_below, one.last_rows = message.closed_below, message.last_rows
-    one.started_ns = message.started_unix_nano
-    one.trained_at_ns = message.trained_at_unix_nano or one.trained_at_ns
-    one.latency, one.latency_sum = _ints(message.latency, LATENCY_BUCKETS), message.latency_sum
-    one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
-    if reference is not None and reference.hash != message.reference_hash:
-        log.warning(
-            "reference_changed model=%s version=%s: windows counted by the old one are dropped", key.name, key.version
-        )
+    _restore_totals(one, message)
+    if one.window_ns != message.window_nanos or (reference.hash if reference else 0) != message.reference_hash:
+        log.warning("counts_dropped model=%r version=%r: other reference or window length", key.name, key.version)
         return one
-    one.total = _ints(message.total, one.total.size)
+    one.total, one.bins_since_ns = _ints(message.total, one.total.size), message.bins_since_unix_nano
+    one.closed_below, one.last_rows = message.closed_below, message.last_rows
     for window in message.open:
         one.open[window.index] = _window(window, None if reference is None else reference.layout.cells)
-    for closed_key in keys(db, f"closed/{name}/"):
-        blob = get(db, closed_key)
-        if blob is not None:
-            one.recent.append(_closed(state.Window.FromString(blob), one.total.size))
+    for key_ in keys(db, f"closed/{name}/"):
+        try:
+            one.recent.append(_closed(state.Window.FromString(get(db, key_) or b""), one.total.size))
+        except (CorruptError, DecodeError) as error:
+            log.warning("state_blob_dropped key=%s error=%s", key_, error)
+    segments = sum(len(w.segments) for w in one.open.values()) + sum(len(c.segments) for c in one.recent)
+    one.budget.take_back(segments * one.total.size)
     for sketch_key, blob in message.kll.items():
         source, _, feature = sketch_key.partition("/")
         one.sketches[(Source(int(source)), feature)] = Quantiles.from_bytes(blob)
     if message.learner and reference is None:
         one.learner = learn_state.decode(message.learner)
     return one
+
+
+def _restore_totals(one: Series, message: state.Series) -> None:
+    """What does not depend on bins and windows."""
+    one.counters = Counter({k: int(v) for k, v in message.counters.values.items()})
+    one.last_seen_ns, one.newest_ns = message.last_seen_unix_nano, message.newest_unix_nano
+    one.started_ns = message.started_unix_nano
+    one.bins_since_ns = message.last_seen_unix_nano
+    one.trained_at_ns = message.trained_at_unix_nano or one.trained_at_ns
+    one.positive_label = message.positive_label or one.positive_label
+    one.latency, one.latency_sum = _ints(message.latency, LATENCY_BUCKETS), message.latency_sum
+    one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
 
 
 def dump(one: Series) -> bytes:
@@ -194,7 +226,7 @@ def dump(one: Series) -> bytes:
         tenant=one.key.tenant,
         reference_hash=one.reference.hash if one.reference else 0,
         open=[_dump_window(w) for w in one.open.values()],
-        counters=state.Counters(values=dict(one.counters)),
+        counters=state.Counters(values={name: min(max(0, n), COUNTER_MAX) for name, n in one.counters.items()}),
         learner=learn_state.encode(one.learner) if one.learner else b"",
         last_seen_unix_nano=one.last_seen_ns,
         newest_unix_nano=one.newest_ns,
@@ -202,6 +234,10 @@ def dump(one: Series) -> bytes:
         last_rows=one.last_rows,
         started_unix_nano=one.started_ns,
         trained_at_unix_nano=one.trained_at_ns,
+        window_nanos=one.window_ns,
+        reference_note=one.reference_note,
+        positive_label=one.positive_label,
+        bins_since_unix_nano=one.bins_since_ns,
         latency=one.latency.astype("<i8").tobytes(),
         latency_sum=one.latency_sum,
         refusals=[
@@ -273,13 +309,6 @@ def _cells(data: bytes, size: int) -> Cells:
     return found
 
 
-def write(db: sqlite3.Connection, puts: Iterable[tuple[str, bytes]], deletes: Iterable[str]) -> None:
-    for key, body in puts:
-        put(db, key, body)
-    for key in deletes:
-        delete(db, key)
-
-
 def learned_references(path: Path) -> list[Reference]:
     """Every learned reference in a state file, read beside a running agent. Raises UnavailableError where there is no
     file."""
@@ -287,4 +316,5 @@ def learned_references(path: Path) -> list[Reference]:
         raise UnavailableError(f"no state at {path}: is SIDELIGHT_STATE_DIR the agent's?")
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         blobs = [get(db, key) for key in keys(db, "reference/")]
-    return [reference_file.decode(blob) for blob in blobs if blob is not None]
+    found = [reference_file.decode(blob) for blob in blobs if blob is not None]
+    return list({r.hash: r for r in found if r.origin == LEARNED}.values())  # once, whoever else borrows it

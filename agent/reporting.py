@@ -14,9 +14,10 @@ from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
-from agent.pipeline import Pipeline, Watch
+from agent.pipeline import Pipeline
 from agent.records import Finding, Source, Verdict
 from agent.telemetry import Exponential, Point
+from agent.watching import Watch
 from agent.windows import LATENCY_OFFSET, LATENCY_SCALE, Series, latency_quantiles
 from agent.wire import recorder_pb2 as wire
 
@@ -51,7 +52,7 @@ class Reporting:
 
     def points(self) -> Iterator[Point]:
         """Every metric of every series. Cumulative values restart only where they are not derived from the journal."""
-        for watch in self._pipeline.watches.values():
+        for watch in self._pipeline.watches:
             yield from self._series_points(watch)
         yield Point(telemetry.JOURNAL_SIZE, self._journal.statistics().bytes, {})
         yield Point(telemetry.QUEUE_SIZE, self._queue.bytes, {})
@@ -106,14 +107,14 @@ class Reporting:
             attributes = {**own, **_of(feature.source, feature.name)}
             for cell in range(feature.cells - 1):
                 labelled = attributes | {"sidelight.bin": cell}
-                yield Point(telemetry.BIN_COUNT, int(series.total[start + cell]), labelled, series.started_ns)
+                yield Point(telemetry.BIN_COUNT, int(series.total[start + cell]), labelled, series.bins_since_ns)
                 yield Point(telemetry.BIN_REFERENCE, float(series.reference.share[start + cell]), labelled)
 
     # ── status ──
 
     def models(self) -> list[dict[str, Any]]:
         """One entry a series, as `sidelight status` and the page show it."""
-        return [self._model(watch) for watch in self._pipeline.watches.values()]
+        return [self._model(watch) for watch in self._pipeline.watches]
 
     def _model(self, watch: Watch) -> dict[str, Any]:
         series = watch.series
@@ -231,7 +232,7 @@ class Reporting:
 
     def hint(self) -> str:
         """Why nothing arrives, or what to look at."""
-        if self._pipeline.watches:
+        if len(self._pipeline.watches):
             return ""
         refused = self._admission.refused_messages
         if refused:
@@ -323,7 +324,7 @@ def _finding(f: Finding) -> dict[str, Any]:
         "expected": f.expected,
         "reason": f.reason,
         "distances": dict(f.distances),
-        "changes": [{"label": c.label, "reference": c.reference, "current": c.current} for c in f.changes],
+        "changes": [{"bin": c.bin, "reference": c.reference, "current": c.current} for c in f.changes],
     }
 
 

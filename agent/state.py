@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -52,12 +53,20 @@ class Store:
         return self._thread.submit(self._open).result()
 
     async def run(self, work: Work[T]) -> T:
-        """Raises RetryableError when the disk is full or the file cannot be written; the transaction is rolled back."""
+        """Raises RetryableError when the file cannot be written now, CorruptError when it is broken; rolled back."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
     def run_now(self, work: Work[T]) -> T:
         """The same, waiting for it: for start, stop and tests."""
         return self._thread.submit(self._transaction, work).result()
+
+    async def sync(self) -> None:
+        """Forces the committed transactions to the disk itself: in WAL mode a commit alone may wait for minutes."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._sync)
+
+    async def start_anew(self) -> None:
+        """Sets the file aside and begins an empty one: it turned out to be corrupt."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._start_anew)
 
     def close(self) -> None:
         self._thread.submit(self._close).result()
@@ -71,13 +80,29 @@ class Store:
             if not _corrupt(error):  # a full disk, say: what lies there is whole, and worth keeping
                 expected = f"a folder whose state can be opened ({error})"
                 raise ConfigurationError("SIDELIGHT_STATE_DIR", self._path.parent, expected) from error
-            aside = set_aside(self._path)
-            for end in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + end).unlink(missing_ok=True)
-            log.warning("state_set_aside path=%s error=%s", aside, error)
-            self._db = self._connect()
+            self._set_aside(error)
             return True
         return False
+
+    def _set_aside(self, error: Exception) -> None:
+        for end in ("-wal", "-shm"):  # the log may hold what the file lacks: it goes along
+            path = self._path.with_name(self._path.name + end)
+            if path.exists():
+                set_aside(path)
+        log.warning("state_set_aside path=%s error=%s", set_aside(self._path), error)
+        self._db = self._connect()
+
+    def _start_anew(self) -> None:
+        self._close()
+        self._set_aside(CorruptError("found while it was in use"))
+
+    def _sync(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            file = os.open(self._path.with_name(self._path.name + "-wal"), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(file)
+            finally:
+                os.close(file)
 
     def _connect(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600, exist_ok=True)
@@ -109,6 +134,8 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes names in a broken schema, too
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            if _corrupt(error):
+                raise CorruptError(f"the store is corrupt: {error}") from error
             raise RetryableError(f"the store could not be written: {error}") from error
         except BaseException:
             if db.in_transaction:
@@ -162,10 +189,8 @@ def get(db: sqlite3.Connection, key: str) -> bytes | None:
 
 def keys(db: sqlite3.Connection, prefix: str) -> list[str]:
     """All keys that begin with `prefix`, sorted."""
-    return [
-        row[0]
-        for row in db.execute("SELECT key FROM blob WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix))
-    ]
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return [row[0] for row in db.execute("SELECT key FROM blob WHERE key >= ? AND key < ? ORDER BY key", (prefix, end))]
 
 
 def delete(db: sqlite3.Connection, key: str) -> None:

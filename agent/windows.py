@@ -78,6 +78,10 @@ class Budget:
         self.cells -= cells
         return True
 
+    def take_back(self, cells: int) -> None:
+        """Takes what was held before a restart; there may be less than nothing left, until windows are let go."""
+        self.cells -= cells
+
     def give(self, cells: int) -> None:
         self.cells += cells
 
@@ -101,6 +105,7 @@ class Series:
         self.segment_keys = segments
         self.budget = budget or Budget(1 << 30)
         self.started_ns = started_ns
+        self.bins_since_ns = started_ns  # since when `total` counts: a new reference begins it anew
         self.open: dict[int, Window] = {}
         self.recent: deque[Closed] = deque(maxlen=HORIZON)
         self.counters: Counter[str] = Counter()
@@ -294,7 +299,7 @@ class Series:
         self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
         self.positive_label = reference.positive_label or self.positive_label
         self.total = np.zeros(reference.layout.cells, dtype=np.int64)
-        self.started_ns = self.last_seen_ns
+        self.bins_since_ns = self.last_seen_ns
         self.clear_recent()
         self.sketches.clear()
         for window in self.open.values():

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from agent.errors import CorruptError
 from agent.wire import state_pb2 as state
 
+ANEW = 4_096  # a sequence so far below the window begins a new count
 WINDOW = 64  # sequences remembered a client
 
 
@@ -37,15 +38,31 @@ class Clients:
     def __iter__(self) -> Iterator[Client]:
         return iter(self._known.values())
 
+    def get(self, client_id: str) -> Client | None:
+        return self._known.get(client_id)
+
+    def sort(self) -> None:
+        """After loading: the longest silent first again."""
+        self._known = OrderedDict(sorted(self._known.items(), key=lambda item: item[1].last_seen_ns))
+
     def answer(self, client_id: str, sequence: int) -> bytes | None:
         """The answer this message got before, or None when it is new."""
         client = self._known.get(client_id)
         return None if client is None else client.answers.get(sequence)
 
     def too_old(self, client_id: str, sequence: int) -> bool:
-        """True for a sequence below the remembered window: it was answered long ago, and how is forgotten."""
+        """True for a sequence a little below the remembered window: answered long ago, how is forgotten.
+
+        Far below, it is no resend but a sender that counts from the beginning again under its old name.
+        """
         client = self._known.get(client_id)
-        return client is not None and len(client.answers) == WINDOW and sequence < min(client.answers)
+        if client is None or len(client.answers) < WINDOW:
+            return False
+        oldest = min(client.answers)
+        if oldest - sequence > ANEW:
+            client.answers.clear()
+            return False
+        return sequence < oldest
 
     def remember(self, client_id: str, sequence: int, answer: bytes, seen_ns: int, model: str) -> Client:
         client = self._known.get(client_id)
