@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +43,18 @@ LAYOUT = Layout(
 def reference() -> Reference:
     blocks = np.ones((8, LAYOUT.cells), dtype=np.int32)
     return Reference("m", "1", LAYOUT, blocks, np.arange(8, dtype=np.int64), np.full(8, 7, dtype=np.int64))
+
+
+@cache
+def _base() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="door-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def new_folder() -> Path:
+    """An empty folder of its own, for each of hypothesis's many examples; gone when the tests end."""
+    return Path(tempfile.mkdtemp(dir=_base()))
 
 
 @dataclass

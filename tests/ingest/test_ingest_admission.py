@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,14 +13,10 @@ from agent.ingest.limits import INDEX_MAX, Limits, Refusals
 from agent.records import ModelKey
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2
-from tests.ingest.door import HOUR_NS, Door, batches, columns, count, refused, request, row, rows, totals
+from tests.ingest.door import HOUR_NS, Door, batches, columns, count, new_folder, refused, request, row, rows, totals
 from tests.ingest.predictions import Prediction, as_columns, as_row, predictions
 
 DAY_NS = 24 * HOUR_NS
-
-
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="door-"))
 
 
 # ── the account ──
@@ -56,7 +50,7 @@ def _any_message(random_: random.Random, stamp: dict[str, int]) -> wire.RecordRe
 def test_received_is_kept_refused_duplicate_late_and_dropped(seed: int) -> None:
     """Law: per model, whatever is sent, every record is counted exactly once, in one of the five."""
     random_, stamp = random.Random(seed), {"c1": 0, "c2": 0}
-    door = Door(_folder(), limits=Limits(rows=50), queue_bytes=40_000, event_time=False)
+    door = Door(new_folder(), limits=Limits(rows=50), queue_bytes=40_000, event_time=False)
     sent: dict[str, int] = {}
     kept: dict[str, int] = {}
     turned: dict[str, int] = {}
@@ -89,7 +83,7 @@ def test_received_is_kept_refused_duplicate_late_and_dropped(seed: int) -> None:
 @given(st.lists(st.integers(-48, 48), min_size=1, max_size=30))
 def test_late_rows_are_accepted_and_counted_as_late(hours: list[int]) -> None:
     """By event time: accepted = kept + late, with the windows before the watermark's hour closed after each message."""
-    door = Door(_folder(), event_time=True)
+    door = Door(new_folder(), event_time=True)
     now = door.clock.now_ns()
     series = None
     accepted = 0
@@ -116,7 +110,7 @@ def _series(model: ModelKey):  # type: ignore[no-untyped-def]
 
 def test_a_resend_gets_its_first_answer_again() -> None:
     """The same client and sequence: nothing is counted twice, the verdict is the first one, whatever it now carries."""
-    door = Door(_folder())
+    door = Door(new_folder())
     bad = row(a=1.0)
     bad.texts["a"] = "both"
     message = rows(row(a=1.0), bad, client="c", sequence=7)
@@ -130,7 +124,7 @@ def test_a_resend_gets_its_first_answer_again() -> None:
 
 def test_unstamped_messages_are_never_duplicates() -> None:
     """No client, or no sequence: at least once."""
-    door = Door(_folder())
+    door = Door(new_folder())
     for message in (rows(row(a=1.0)), rows(row(a=1.0), client="c"), rows(row(a=1.0), sequence=3)):
         assert [door.send(message).duplicate for _ in range(2)] == [False, False]
 
@@ -162,7 +156,7 @@ def test_any_order_within_the_window_is_counted_once(random_: random.Random) -> 
 
 def test_a_resend_from_before_the_window_is_not_counted_again() -> None:
     """What was answered more than 64 messages ago is a duplicate, though its answer is forgotten."""
-    door = Door(_folder())
+    door = Door(new_folder())
     for sequence in range(1, WINDOW + 10):
         door.send(rows(row(a=1.0), client="c", sequence=sequence))
     answer = door.send(rows(row(a=1.0), client="c", sequence=3))
@@ -171,7 +165,7 @@ def test_a_resend_from_before_the_window_is_not_counted_again() -> None:
 
 def test_the_longest_silent_sender_is_forgotten() -> None:
     """The table of senders is bounded; a forgotten one's resend is taken as new."""
-    door = Door(_folder(), clients_max=2)
+    door = Door(new_folder(), clients_max=2)
     for client, sequence in (("a", 1), ("b", 1), ("a", 2), ("c", 1)):
         door.send(rows(row(a=1.0), client=client, sequence=sequence))
     assert list(door.clients.forgotten) == ["b"]
@@ -183,7 +177,7 @@ def test_the_longest_silent_sender_is_forgotten() -> None:
 
 def test_a_full_queue_turns_away_and_journals_nothing() -> None:
     """RESOURCE: typed, counted as dropped, with a wish to come back, and nothing on disk; afterwards all is well."""
-    door = Door(_folder(), queue_bytes=1)
+    door = Door(new_folder(), queue_bytes=1)
     assert door.send(rows(row(a=1.0))).accepted == 1
     before = door.journal.offset
     answer = door.send(rows(row(a=1.0), row(a=2.0), client="c", sequence=1))
@@ -197,7 +191,7 @@ def test_a_full_queue_turns_away_and_journals_nothing() -> None:
 
 def test_the_queue_counts_what_refused_and_tiny_messages_hold() -> None:
     """Memory: neither refused messages nor empty ones may gather without bound while the counting is busy."""
-    door = Door(_folder(), queue_bytes=1 << 20)
+    door = Door(new_folder(), queue_bytes=1 << 20)
     bad = row(a=1.0)
     bad.texts["a"] = "both"
     refusing = rows(bad)
@@ -212,7 +206,7 @@ def test_the_queue_counts_what_refused_and_tiny_messages_hold() -> None:
 
 def test_models_are_bounded() -> None:
     """One more version than allowed is refused, those known go on."""
-    door = Door(_folder(), models_max=2)
+    door = Door(new_folder(), models_max=2)
     answers = [door.send(rows(row(a=1.0), model=name)) for name in ("a", "b", "c", "a")]
     assert [a.accepted for a in answers] == [1, 1, 0, 1]
     assert answers[2].refusals[0].reason == wire.REASON_TOO_MANY_MODELS
@@ -221,7 +215,7 @@ def test_models_are_bounded() -> None:
 
 def test_a_message_of_too_many_records_costs_nothing() -> None:
     """A lie about its size must not cost more than itself: not on disk, and no later than the next message."""
-    door = Door(_folder(), limits=Limits(rows=100))
+    door = Door(new_folder(), limits=Limits(rows=100))
     lie = request()
     lie.columns.rows = 4_000_000_000
     answer = door.send(lie)
@@ -251,7 +245,7 @@ def test_refusing_all_names_the_first_positions() -> None:
 @pytest.mark.parametrize("part", [b"", b"\xff\xff", b"\x08"])
 def test_a_report_that_is_none_is_left_out(part: bytes) -> None:
     """What a sender says of itself may be broken; its records do not suffer, and nobody inside has to parse it."""
-    door = Door(_folder())
+    door = Door(new_folder())
     raw = rows(row(a=1.0), client="c", sequence=1).SerializeToString() + b"\x32" + bytes([len(part)]) + part
     assert door.send(raw).accepted == 1
     (item,) = door.take()
@@ -263,7 +257,7 @@ def test_a_report_that_is_none_is_left_out(part: bytes) -> None:
 
 def test_a_clock_ten_years_off_is_refused_and_does_not_move_time() -> None:
     """Event time: one record may push the watermark by `future_seconds` at most; its neighbours are kept."""
-    door = Door(_folder(), event_time=True)
+    door = Door(new_folder(), event_time=True)
     now = door.clock.now_ns()
     times = [now, now + 3650 * DAY_NS, now + DAY_NS]
     for message in (
@@ -278,7 +272,7 @@ def test_a_clock_ten_years_off_is_refused_and_does_not_move_time() -> None:
 
 def test_a_gap_in_the_history_is_believed_after_a_while() -> None:
     """64 records in a row beyond the bound are a gap, not a broken clock: the 65th and what follows is taken."""
-    door = Door(_folder(), event_time=True)
+    door = Door(new_folder(), event_time=True)
     now = door.clock.now_ns()
     door.send(rows(as_row(Prediction({"a": 1.0}, time_ns=now))))
     later = as_row(Prediction({"a": 1.0}, time_ns=now + 365 * DAY_NS))
@@ -288,7 +282,7 @@ def test_a_gap_in_the_history_is_believed_after_a_while() -> None:
 
 def test_a_refused_record_does_not_move_event_time() -> None:
     """Only kept records push the watermark."""
-    door = Door(_folder(), event_time=True)
+    door = Door(new_folder(), event_time=True)
     now = door.clock.now_ns()
     bad = as_row(Prediction({"a": 1.0}, time_ns=now + 6 * DAY_NS))
     bad.texts["a"] = "both"
@@ -308,7 +302,7 @@ TIGHT = Limits(message_bytes=1 << 10, rows=1, features=1, text_bytes=16, vector_
 def test_a_restart_restores_what_was_live(messages: list[list[Prediction]], data: st.DataObject) -> None:
     """Law: the journal read back gives the same counts as the live door, even under tighter limits: nothing is judged
     twice, no acknowledged record is lost."""
-    folder = _folder()
+    folder = new_folder()
     live = Door(folder)
     for many in messages:
         bad: rows_pb2.Row = as_row(Prediction({"k1": 1.0, "t": "x" * 40}))
@@ -334,7 +328,7 @@ def test_a_restart_restores_what_was_live(messages: list[list[Prediction]], data
 
 def test_a_restart_knows_the_senders() -> None:
     """After a restart a resend is still a duplicate, with its first answer."""
-    folder = _folder()
+    folder = new_folder()
     live = Door(folder)
     message = rows(row(a=1.0), row(a=2.0), client="c", sequence=5)
     first = live.send(message)
@@ -344,7 +338,7 @@ def test_a_restart_knows_the_senders() -> None:
 
 def test_a_restart_knows_how_far_event_time_has_come() -> None:
     """The bound on the future is that of the newest record, before a restart and after it."""
-    folder = _folder()
+    folder = new_folder()
     live = Door(folder, event_time=True)
     now = live.clock.now_ns()
     live.send(rows(as_row(Prediction({"a": 1.0}, time_ns=now - 300 * DAY_NS))))

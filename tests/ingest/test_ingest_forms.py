@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 from agent.ingest.limits import Limits
 from agent.records import ModelKey
 from agent.wire import recorder_pb2 as wire
-from tests.ingest.door import Door, batches, count, refused, request, row, rows, totals
+from tests.ingest.door import Door, batches, count, new_folder, refused, request, row, rows, totals
 from tests.ingest.predictions import NULL, Prediction, as_columns, as_row, predictions
 
 KEY = ModelKey("m", "1")
@@ -20,7 +17,7 @@ SPARSE = [f"k{i}" for i in range(12)]
 
 
 def _door() -> Door:
-    return Door(Path(tempfile.mkdtemp(prefix="door-")))
+    return Door(new_folder())
 
 
 @settings(max_examples=150, deadline=None)
@@ -104,7 +101,7 @@ def test_null_absent_and_nan_are_three_things() -> None:
 
 def test_a_model_may_change_all_its_features() -> None:
     """A name limit is per record: a schema that changes wholesale is not locked out by names known from before."""
-    door = Door(Path(tempfile.mkdtemp(prefix="door-")), limits=Limits(features=100))
+    door = Door(new_folder(), limits=Limits(features=100))
     kept = 0
     for generation in range(4):
         many = [row(**{f"g{generation}_{i}": 1.0 for i in range(80)}) for _ in range(3)]
@@ -116,7 +113,7 @@ def test_a_model_may_change_all_its_features() -> None:
 
 def test_a_refused_row_leaves_no_names_behind() -> None:
     """The names of a refused row do not use up the room of its neighbours, in this message or in later ones."""
-    door = Door(Path(tempfile.mkdtemp(prefix="door-")), limits=Limits(features=100))
+    door = Door(new_folder(), limits=Limits(features=100))
     bad = row(**{f"bad{i}": 1.0 for i in range(95)})
     bad.texts["bad0"] = "twice"
     good = row(**{f"good{i}": 1.0 for i in range(50)})
@@ -138,7 +135,7 @@ def test_a_long_key_is_refused_in_every_map(where: str) -> None:
 
 def test_scores_are_bounded_over_all_rows() -> None:
     """A row may not carry more scores than a record may carry features, nor may many rows with differing classes."""
-    door = Door(Path(tempfile.mkdtemp(prefix="door-")), limits=Limits(features=50))
+    door = Door(new_folder(), limits=Limits(features=50))
     many = [row(a=1.0) for _ in range(4)]
     many[1].outputs.add().scores.update({f"c{i}": 0.1 for i in range(51)})
     assert refused(door.send(rows(*many)))[wire.REASON_TOO_MANY_FEATURES] == 1
