@@ -281,6 +281,7 @@ def _window(message: state.Window, cells: int | None) -> Window:
         errors=message.errors,
         latency_sum=message.latency_sum,
         segments={name: _ints(data, cells or 0) for name, data in message.segments.items()},
+        segment_values=Counter(name.partition("=")[0] for name in message.segments),
     )
 
 

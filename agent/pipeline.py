@@ -188,10 +188,11 @@ class Pipeline:
         if content is not None and id(content) not in done:
             done.add(id(content))
             batch = content.batch() if isinstance(content, Gathering) else content
-            if batch.rows:
-                self._count(watch.series, batch, item.offset)
-        if self._event_time and item.rows:
-            await self._close_due(watch, watch.series.newest_ns - int(self._settings.lateness_seconds * 1e9), item)
+            for part in watch.series.parts(batch, self._event_time):
+                self._count(watch.series, part, item.offset)
+                if self._event_time:
+                    late_ns = int(self._settings.lateness_seconds * 1e9)
+                    await self._close_due(watch, watch.series.newest_ns - late_ns, item)
 
     async def _tick(self, item: Accepted) -> None:
         """Time has passed, whether or not records came. By event time only the records themselves move windows."""

@@ -18,10 +18,14 @@ from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 
+WINDOWS_AT_ONCE = 16  # windows that one step of counting may begin
+OPEN_WINDOWS_MAX = 1_024  # by event time; more, and the oldest are closed before their time
 HORIZON = 24  # closed windows kept
 LATENCY_SCALE = 2  # OTLP exponential histogram: base 2 ** (2 ** -2)
 LATENCY_OFFSET = -80  # bucket 0 ends at 2 ** ((LATENCY_OFFSET + 1) / 4) s: about a microsecond
 LATENCY_BUCKETS = 128  # up to 4,096 s
+# Upper bounds of all buckets but the last: what lies on one belongs below it.
+LATENCY_EDGES = 2.0 ** ((np.arange(LATENCY_BUCKETS - 1) + LATENCY_OFFSET + 1) / (1 << LATENCY_SCALE))
 LATENCY_MAX_SECONDS = 1e9  # no prediction takes thirty years: such a value, or infinity, would stay in the sum for ever
 SEGMENT_VALUES = 50  # values of one segment key that are counted apart
 SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
@@ -42,6 +46,7 @@ class Window:
     latency_sum: float = 0.0
     first_ns: int = 0
     segments: dict[str, Ints] = field(default_factory=dict)
+    segment_values: dict[str, int] = field(default_factory=dict)  # how many values each key holds
 
 
 @dataclass(slots=True)
@@ -126,6 +131,22 @@ class Series:
 
     # ── counting ──
 
+    def parts(self, batch: Batch, event_time: bool) -> Iterator[Batch]:
+        """The batch, cut by time where it spans many windows: some can be closed before the next are begun."""
+        if not batch.rows:
+            return
+        if not event_time or batch.time_ns is None:
+            yield batch
+            return
+        indices = batch.time_ns // self.window_ns
+        windows = np.unique(indices) if int(indices.max() - indices.min()) >= WINDOWS_AT_ONCE else indices[:1]
+        if len(windows) <= WINDOWS_AT_ONCE:
+            yield batch
+            return
+        for first in range(0, len(windows), WINDOWS_AT_ONCE):
+            some = windows[first : first + WINDOWS_AT_ONCE]
+            yield select(batch, np.flatnonzero((indices >= some[0]) & (indices <= some[-1])))
+
     def add(self, batch: Batch, event_time: bool) -> None:
         """Counts one batch; rows of windows already closed are late."""
         self.revision += 1
@@ -194,13 +215,13 @@ class Series:
             column = batch.segments.get(key)
             if column is None or not cells:
                 continue
-            names = [f"{key}={value}" for value in column.dictionary]
             used = np.unique(column.codes if column.state is None else column.codes[column.state == 0]).tolist()
+            names = {code: f"{key}={column.dictionary[code]}" for code in used}
             taken = [code for code in used if self._holds(window, names[code], key)]
-            slot = np.full(len(names) + 1, -1, dtype=np.int32)
+            slot = np.full(len(column.dictionary) + 1, -1, dtype=np.int32)
             slot[taken] = np.arange(len(taken), dtype=np.int32)
             slots = slot[
-                column.codes if column.state is None else np.where(column.state == 0, column.codes, len(names))
+                column.codes if column.state is None else np.where(column.state == 0, column.codes, len(slot) - 1)
             ]
             rows = slice(None) if (slots >= 0).all() else slots >= 0
             flat = slots[rows] * cells + placed.cells[:, rows]
@@ -213,10 +234,10 @@ class Series:
         """Whether this segment is counted in this window; begins it where there is room."""
         if name in window.segments:
             return True
-        if sum(known.startswith(f"{key}=") for known in window.segments) >= SEGMENT_VALUES or not self.budget.take(
-            self.total.size
-        ):
+        held = window.segment_values.get(key, 0)
+        if held >= SEGMENT_VALUES or not self.budget.take(self.total.size):
             return False
+        window.segment_values[key] = held + 1
         window.segments[name] = np.zeros(self.total.size, dtype=np.int64)
         return True
 
@@ -265,6 +286,8 @@ class Series:
     def due(self, upto_ns: int) -> Iterator[int]:
         """Indices of open windows that end at or before `upto_ns`, oldest first."""
         limit = upto_ns // self.window_ns
+        if len(self.open) > OPEN_WINDOWS_MAX:
+            limit = max(limit, sorted(self.open)[-OPEN_WINDOWS_MAX])
         yield from sorted(index for index in self.open if index < limit)
         self.closed_below = max(self.closed_below, limit)
 
@@ -352,10 +375,7 @@ class Series:
 
 def latency_bucket(seconds: Floats) -> Ints:
     """The bucket of each duration (not NaN, not negative): upper bounds belong to the bucket, as OTLP asks."""
-    with np.errstate(divide="ignore"):
-        found = np.ceil(np.log2(seconds) * (1 << LATENCY_SCALE)) - 1 - LATENCY_OFFSET
-    clipped: Ints = np.clip(found, 0, LATENCY_BUCKETS - 1).astype(np.int64)
-    return clipped
+    return np.searchsorted(LATENCY_EDGES, seconds, side="left").astype(np.int64)
 
 
 def latency_quantiles(buckets: Ints | Cells, shares: tuple[float, ...] = (0.5, 0.95, 0.99)) -> tuple[float, ...] | None:
