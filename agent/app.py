@@ -169,8 +169,10 @@ class App:
 
     async def _ticks(self) -> None:
         """Journals that time has passed a window's end, so that windows close without traffic too."""
-        if self.settings.time == "event":
-            await asyncio.Event().wait()
+        if self.settings.time == "event":  # only records move windows; but silent versions retire here too
+            while True:
+                await asyncio.sleep(60.0)
+                self.admission.tick(self.clock.now_ns())
         ticked: dict[int, int] = {}
         if len(self.watches):
             self.admission.tick(self.clock.now_ns())  # windows may have ended while nobody looked

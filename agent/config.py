@@ -407,8 +407,8 @@ class Option:
     about: str
 
 
-def load(environment: Mapping[str, str] | None = None) -> tuple[Settings, Otel]:
-    """Reads both groups. Raises ConfigurationError for the first wrong value."""
+def load() -> tuple[Settings, Otel]:
+    """Reads both groups from the environment. Raises ConfigurationError for the first wrong value."""
     settings = _read(Settings)
     otel = _read(Otel)
     assert isinstance(settings, Settings)  # noqa: S101 - for the type checker
@@ -475,7 +475,10 @@ def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """
     known = {f"SIDELIGHT_{name}".upper() for name in Settings.model_fields} | CLIENT_VARIABLES
     strange = [v for v in environment if v.startswith("SIDELIGHT_") and v not in known]
-    return [(v, next(iter(difflib.get_close_matches(v, known, n=1)), "")) for v in strange]
+    prefix = len("SIDELIGHT_")  # shared by all: it would make everything resemble everything
+    ends = [name[prefix:] for name in known]
+    close = {v: difflib.get_close_matches(v[prefix:], ends, n=1) for v in strange}
+    return [(v, f"SIDELIGHT_{close[v][0]}" if close[v] else "") for v in strange]
 
 
 def socket_path(settings: Settings) -> Path:

@@ -117,7 +117,7 @@ class Pipeline:
         self.watches.retires, self.watches.forgets = admission.retire, admission.forget
         self.applied = meta.offset
         for watch in self.watches:
-            admission.models.add(watch.key)
+            admission.known(watch.key, watch.series.newest_ns)
             await self.watches.prepare(watch)
         replayed = 0
         for head, payload in self._journal.open(meta.offset):

@@ -177,6 +177,11 @@ class Admission:
             head.offset, head.arrived_unix_nano, model, request, content, response, len(raw), head.client_id, True
         )
 
+    def known(self, model: ModelKey, newest_ns: int) -> None:
+        """A version the checkpoint brought back, and how far its event time had come."""
+        self.models.add(model)
+        self._ahead[model] = _Ahead(newest_ns)
+
     def retire(self, model: ModelKey) -> None:
         """Gives a silent version's place to another; it may come back."""
         self.models.discard(model)

@@ -123,11 +123,16 @@ class Journal:
         if self._dirty and self._file >= 0:
             self._dirty = False
             waiting.append(os.dup(self._file))
+        failed = None
         for file in waiting:
             try:
                 os.fdatasync(file)
+            except OSError as error:
+                failed, self._dirty = error, True
             finally:
                 os.close(file)
+        if failed is not None:
+            raise failed
 
     def statistics(self) -> Statistics:
         return Statistics(sum(self._sizes.values()), self._frames, self._failures, self._corrupt)
@@ -156,6 +161,7 @@ class Journal:
             os.ftruncate(self._file, self._sizes[path])
         except OSError as error:
             log.error("journal_truncate_failed error=%s", error)
+            self._sizes[path] = self._segment_bytes  # the next frame begins a segment of its own, not behind torn bytes
 
     def _read(self, path: Path) -> Iterator[tuple[state.FrameHead, bytes]]:
         """Whole frames of one segment. What follows a broken frame is set aside, or cut off where nothing follows

@@ -156,15 +156,18 @@ class Server:
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
-            self._lock = os.open(
-                self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            if folder.parent == Path("/tmp") and folder.stat().st_uid != os.getuid():  # noqa: S108 - that is the point
+                raise PermissionError(errno.EPERM, "this folder in /tmp is another user's")
+            lock = self.path.with_name(self.path.name + ".lock")
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             taken = error.errno in (errno.EWOULDBLOCK, errno.EAGAIN)
             expected = "a path no other agent holds" if taken else f"a folder that can be written ({error.strerror})"
             raise ConfigurationError("SIDELIGHT_ENDPOINT", f"unix:{self.path}", expected) from None
-        if self.path.exists() or self.path.is_socket():
+        if self.path.exists() or self.path.is_symlink():
+            if not self.path.is_socket():
+                raise ConfigurationError("SIDELIGHT_ENDPOINT", f"unix:{self.path}", "a path where no other file lies")
             if _answers(self.path):
                 raise ConfigurationError("SIDELIGHT_ENDPOINT", f"unix:{self.path}", "a path no other server listens on")
             self.path.unlink()
