@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -205,10 +206,10 @@ class Exporter:
                 await self._sleep(1.0)
             for delivery in self._deliveries:
                 delivery.wake()
-            try:
-                await asyncio.wait_for(self._woken.wait(), HOUSEKEEPING_SECONDS)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HOUSEKEEPING_SECONDS):
+                    await self._woken.wait()
 
 
 def transport(way: Destination) -> Transport:

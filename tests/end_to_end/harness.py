@@ -36,8 +36,12 @@ class AgentProcess:
         self.log = folder / "agent.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("SIDELIGHT_", "OTEL_"))}
         self.environment = clean | {
-            "SIDELIGHT_ENDPOINT": f"unix:{self.socket}", "SIDELIGHT_STATE_DIR": str(folder / "state"),
-            "SIDELIGHT_HTTP": f"127.0.0.1:{self.port}", "SIDELIGHT_COLLECTORS": "none", "PYTHONPATH": str(ROOT), **options,
+            "SIDELIGHT_ENDPOINT": f"unix:{self.socket}",
+            "SIDELIGHT_STATE_DIR": str(folder / "state"),
+            "SIDELIGHT_HTTP": f"127.0.0.1:{self.port}",
+            "SIDELIGHT_COLLECTORS": "none",
+            "PYTHONPATH": str(ROOT),
+            **options,
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -50,7 +54,9 @@ class AgentProcess:
 
     def start(self, wait: bool = True) -> AgentProcess:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "agent.cli", "run"], env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "agent.cli", "run"], env=self.environment, stdout=log, stderr=log
+            )
         if wait:
             self.wait_ready()
         return self
@@ -102,7 +108,9 @@ class AgentProcess:
             if fulfilled(status):
                 return status
             if time.monotonic() > until:
-                raise AssertionError(f"not within {seconds} s; status: {json.dumps(status)[:4000]}\n{self.log.read_text()[-3000:]}")
+                raise AssertionError(
+                    f"not within {seconds} s; status: {json.dumps(status)[:4000]}\n{self.log.read_text()[-3000:]}"
+                )
             time.sleep(0.02)
 
     def record(self, request: wire.RecordRequest | bytes, timeout: float = 10.0) -> wire.RecordResponse:
@@ -110,7 +118,9 @@ class AgentProcess:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         with grpc.insecure_channel(f"unix:{self.socket}") as channel:
             call = channel.unary_unary(
-                "/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString
+                "/sidelight.v1.Recorder/Record",
+                request_serializer=bytes,
+                response_deserializer=wire.RecordResponse.FromString,
             )
             answer: wire.RecordResponse = call(raw, timeout=timeout, wait_for_ready=True)
             return answer

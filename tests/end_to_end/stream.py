@@ -36,14 +36,25 @@ def reference(path: Path, blocks: int = 120) -> Reference:
     for _ in range(blocks):
         numbers, cities, labels, scores = _values(rng, ROWS * MESSAGES)
         batch = Batch(
-            MODEL, ROWS * MESSAGES, 0,
-            Columns({f"x{i}": Numbers(np.clip(v, -4, 4)) for i, v in enumerate(numbers)}, {"city": Texts(CITIES, cities.astype(np.int32))}),
+            MODEL,
+            ROWS * MESSAGES,
+            0,
+            Columns(
+                {f"x{i}": Numbers(np.clip(v, -4, 4)) for i, v in enumerate(numbers)},
+                {"city": Texts(CITIES, cities.astype(np.int32))},
+            ),
             Columns({"score": Numbers(scores)}, {"prediction": Texts(("no", "yes"), labels.astype(np.int32))}),
         )
         counts.append(layout.place(batch).count(layout.cells).astype(np.int32))
     made = Reference(
-        MODEL.name, MODEL.version, layout, np.array(counts), np.arange(blocks, dtype=np.int64) * WINDOW_SECONDS * 10**9,
-        np.full(blocks, ROWS * MESSAGES, dtype=np.int64), made_by="test", origin="test",
+        MODEL.name,
+        MODEL.version,
+        layout,
+        np.array(counts),
+        np.arange(blocks, dtype=np.int64) * WINDOW_SECONDS * 10**9,
+        np.full(blocks, ROWS * MESSAGES, dtype=np.int64),
+        made_by="test",
+        origin="test",
     )
     reference_file.write(made, path)
     return made
@@ -78,8 +89,16 @@ def _values(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray
     return numbers, rng.integers(0, 4, rows), rng.integers(0, 2, rows), rng.uniform(size=rows)
 
 
-def _columns(request: wire.RecordRequest, start: int, numbers: np.ndarray, cities: np.ndarray, labels: np.ndarray, scores: np.ndarray,
-             broken: bool, number: int) -> None:
+def _columns(
+    request: wire.RecordRequest,
+    start: int,
+    numbers: np.ndarray,
+    cities: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    broken: bool,
+    number: int,
+) -> None:
     columns = request.columns
     columns.rows = ROWS
     columns.id_prefix = f"{number}-"
@@ -98,10 +117,20 @@ def _columns(request: wire.RecordRequest, start: int, numbers: np.ndarray, citie
     columns.latency_seconds.extend((0.01 + 0.001 * scores).tolist())
 
 
-def _rows(request: wire.RecordRequest, start: int, numbers: np.ndarray, cities: np.ndarray, labels: np.ndarray, scores: np.ndarray,
-          broken: bool, number: int) -> None:
+def _rows(
+    request: wire.RecordRequest,
+    start: int,
+    numbers: np.ndarray,
+    cities: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    broken: bool,
+    number: int,
+) -> None:
     for i in range(ROWS):
-        row = request.rows.rows.add(prediction_id=f"{number}-{i}", time_unix_nano=start + i, latency_seconds=0.01 + 0.001 * float(scores[i]))
+        row = request.rows.rows.add(
+            prediction_id=f"{number}-{i}", time_unix_nano=start + i, latency_seconds=0.01 + 0.001 * float(scores[i])
+        )
         for k in range(3):
             row.numbers[f"x{k}"] = float(numbers[k, i])
         if broken:

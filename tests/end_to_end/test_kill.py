@@ -1,4 +1,5 @@
-"""Crash safety: the agent is killed at random moments under load, and what it knows afterwards is compared with an agent
+"""Crash safety: the agent is killed at random moments under load, and what it knows afterwards is compared with an
+agent
 that was never killed."""
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "
 def options(folder: Path) -> dict[str, str]:
     """Event time, and a backend that nobody is: everything the agent would send stays in its spool, to be looked at."""
     return {
-        "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"), "SIDELIGHT_TIME": "event", "SIDELIGHT_CHECKPOINT_SECONDS": "0.3",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none",
+        "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"),
+        "SIDELIGHT_TIME": "event",
+        "SIDELIGHT_CHECKPOINT_SECONDS": "0.3",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_TRACES_EXPORTER": "none",
     }
 
 
@@ -43,8 +48,15 @@ class Sender(threading.Thread):
         self.accepted = 0
 
     def run(self) -> None:
-        with grpc.insecure_channel(f"unix:{self._agent.socket}", [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 50)]) as channel:
-            call = channel.unary_unary("/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString)
+        with grpc.insecure_channel(
+            f"unix:{self._agent.socket}",
+            [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 50)],
+        ) as channel:
+            call = channel.unary_unary(
+                "/sidelight.v1.Recorder/Record",
+                request_serializer=bytes,
+                response_deserializer=wire.RecordResponse.FromString,
+            )
             while not self._ending.is_set():
                 raw = stream.message(self.sent).SerializeToString()
                 answer = self._deliver(call, raw)
@@ -81,9 +93,11 @@ def knows(folder: Path) -> dict[str, Any]:
         said[(record.event_name, record.body.string_value, repr(sorted(attributes.items())))] += 1
     return {
         "counters": {name: int(series.counters.values.get(name, 0)) for name in SENDER_COUNTERS},
-        "total": bytes(series.total), "latency": bytes(series.latency),
+        "total": bytes(series.total),
+        "latency": bytes(series.latency),
         "closed": {key: body for key, body in blobs.items() if key.startswith("closed/")},
-        "alerts": blobs.get("alerts"), "said": said,
+        "alerts": blobs.get("alerts"),
+        "said": said,
     }
 
 
@@ -95,7 +109,8 @@ def killed(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], int]:
     sender = Sender(agent)
     sender.start()
     for number in range(kills):
-        # Some kills come while the agent still starts and replays, most while it counts, checkpoints and closes windows.
+        # Some kills come while the agent still starts and replays, most while it counts, checkpoints and closes
+        # windows.
         ready = number % 5 != 4
         if ready:
             agent.wait_ready()
@@ -117,7 +132,11 @@ def killed(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], int]:
 def never_killed(folder: Path, sent: int) -> dict[str, Any]:
     stream.reference(folder / "loan.sidelight")
     with AgentProcess(folder, **options(folder)) as agent, grpc.insecure_channel(f"unix:{agent.socket}") as channel:
-        call = channel.unary_unary("/sidelight.v1.Recorder/Record", request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString)
+        call = channel.unary_unary(
+            "/sidelight.v1.Recorder/Record",
+            request_serializer=bytes,
+            response_deserializer=wire.RecordResponse.FromString,
+        )
         for number in range(sent):
             call(stream.message(number).SerializeToString(), timeout=10)
         assert agent.stop() == 0
