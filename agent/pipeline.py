@@ -139,7 +139,8 @@ class Pipeline:
         self.checkpoint_at = self._clock.monotonic()
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             await self._drain()
             due = self._clock.monotonic() - self.checkpoint_at >= self._settings.checkpoint_seconds
