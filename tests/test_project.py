@@ -60,7 +60,8 @@ assert threading.active_count() == 1, threading.enumerate()
 
 def test_the_agent_starts_without_the_heavy_libraries() -> None:
     """scipy, pandas, pyarrow, sklearn and rich are for other machines: memory and start time are budgets."""
-    code = "import agent.app, sys; print([m for m in ('scipy', 'pandas', 'pyarrow', 'sklearn', 'rich') if m in sys.modules])"
+    heavy = ("scipy", "pandas", "pyarrow", "sklearn", "rich")
+    code = f"import agent.app, sys; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
 

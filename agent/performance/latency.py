@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import CorruptError
-from agent.tails import binomial_tail, student_tail
 from agent.records import Cells, Finding, Floats, Source, Verdict
+from agent.tails import binomial_tail, student_tail
 
 BUCKETS = 128
 _LOWEST, _WIDTH = -20.0, 0.25  # in octaves (log2 of seconds)

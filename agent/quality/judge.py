@@ -15,10 +15,10 @@ from agent.quality.new_category import NEW_CATEGORY
 from agent.quality.not_finite import NOT_FINITE
 from agent.quality.out_of_range import OUT_OF_RANGE
 from agent.quality.spread import Spread, rate_tail
-from agent.tails import hypergeometric_tail
 from agent.quality.type_mismatch import TYPE_MISMATCH
 from agent.records import BinChange, Cells, Finding, Ints, Source, Verdict
 from agent.reference.profile import Reference
+from agent.tails import hypergeometric_tail
 
 MEASURES: tuple[Measure, ...] = (TYPE_MISMATCH, MISSING, OUT_OF_RANGE, NEW_CATEGORY, NOT_FINITE)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.tails import student_tail
 from agent.records import Floats, Ints
+from agent.tails import student_tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ recorder = Recorder("example-python", version="7")
 recorder.loaded(task="binary", positive_label="leaves", threshold=0.5)
 
 for _ in range(100):
-    features = {"tenure_months": random.randint(0, 72), "plan": random.choice(["basic", "plus"]), "has_app": True}
-    score = 1.0 / (1.0 + features["tenure_months"])  # here your model predicts
+    tenure = random.randint(0, 72)
+    features = {"tenure_months": tenure, "plan": random.choice(["basic", "plus"]), "has_app": True}
+    score = 1.0 / (1.0 + tenure)  # here your model predicts
     answer = "leaves" if score >= 0.5 else "stays"
     # About a microsecond: a thread sends it later. Without an agent, records wait; the oldest are dropped and counted.
     prediction_id = recorder.record(features, answer, score=score, latency=0.004)

@@ -131,13 +131,18 @@ def test_the_agent_knows_every_variable_it_is_given(sidecar: Yaml, monkeypatch: 
     assert settings.socket_mode == 0o660
 
 
-def test_resource_attributes_use_variables_that_come_before(sidecar: Yaml) -> None:
+def test_resource_attributes_use_variables_that_come_before(
+    sidecar: Yaml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kubernetes leaves $(NAME) as it is when NAME stands later in the list; the pod is named."""
     names = [entry["name"] for entry in sidecar["env"]]
     attributes = _values(sidecar)["OTEL_RESOURCE_ATTRIBUTES"]
     before = names[: names.index("OTEL_RESOURCE_ATTRIBUTES")]
     assert set(re.findall(r"\$\((\w+)\)", attributes)) <= set(before)
-    found = resource.given(re.sub(r"\$\((\w+)\)", lambda name: name[1].lower(), attributes))
+    filled = re.sub(r"\$\((\w+)\)", lambda name: name[1].lower(), attributes)
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", filled)
+    built = resource.build(config.load()[1], tmp_path)
+    found = {pair.key: pair.value.string_value for pair in built.attributes}
     assert {"k8s.namespace.name", "k8s.node.name", "sidelight.model.cpu.limit_millicores"} <= set(found)
     assert found["service.instance.id"] == "k8s_pod_uid.sidelight"
     assert found["k8s.pod.name"] == "k8s_pod_name"
