@@ -80,6 +80,14 @@ class Settings(BaseSettings):
     # Limits of the door.
     message_bytes_max: int = _option(4 << 20, "Largest message.", "By", ge=1 << 10, le=64 << 20)
     rows_max: int = _option(10_000, "Records in one message.", "{record}", ge=1, le=1_000_000)
+    row_messages_max: int = _option(
+        1_000,
+        "Records in one message that carries them one by one (rows, labels, events): each is read by itself, and "
+        "nobody is served meanwhile. As columns, up to rows_max.",
+        "{record}",
+        ge=1,
+        le=100_000,
+    )
     features_max: int = _option(2_000, "Features of one record.", "{feature}", ge=1, le=10_000)
     text_bytes_max: int = _option(4_096, "Longest text, name or id.", "By", ge=16, le=1 << 20)
     vector_size_max: int = _option(8_192, "Longest vector.", "{value}", ge=1, le=1 << 20)

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from agent.clock import Clock
 from agent.errors import RefusedError
 from agent.ingest.clients import Clients
-from agent.ingest.columns import Reader
+from agent.ingest.columns import Decoded, Reader
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, Refusals
 from agent.ingest.rows import Gathering, parse, start_ns
@@ -27,8 +27,10 @@ from agent.wire import recorder_pb2 as wire
 
 GATHER_ROWS = 512  # rows counted together; more saves nothing, fewer cost numpy calls
 ITEM_BYTES = 1 << 10  # what a waiting frame occupies beside its message
+ROW_BYTES = 1 << 8  # and each of its rows, where they came one by one
+SINGLY = ("rows", "labels", "lifecycle")  # bodies that carry records one by one
 REPORT_BYTES_MAX = 1 << 10
-UNLIMITED = Limits(*[1 << 62] * 6)  # for what was judged before
+UNLIMITED = Limits(*[1 << 62] * 7)  # for what was judged before
 STUBBORN = 64  # records beyond the future bound, in a row, after which they are believed
 log = logging.getLogger("sidelight.ingest")
 
@@ -50,6 +52,11 @@ class Accepted:
     size: int = 0
     durable: bool = True
 
+    @property
+    def held_bytes(self) -> int:
+        """What it occupies while it waits."""
+        return self.size + ITEM_BYTES + (self.rows * ROW_BYTES if self.kind == "rows" else 0)
+
 
 @dataclass(slots=True)
 class Queue:
@@ -68,7 +75,7 @@ class Queue:
 
     def put(self, item: Accepted) -> None:
         self.items.append(item)
-        self.bytes += item.size + ITEM_BYTES
+        self.bytes += item.held_bytes
         self.rows += item.rows
         if self.rows >= GATHER_ROWS or item.kind == "tick":
             self.wake()
@@ -84,7 +91,7 @@ class Queue:
         return taken
 
     def done(self, item: Accepted) -> None:
-        self.bytes -= item.size + ITEM_BYTES
+        self.bytes -= item.held_bytes
 
 
 @dataclass(slots=True)
@@ -120,6 +127,7 @@ class Admission:
             window_ns,
         )
         self._config_hash = config_hash
+        self._decoded = Decoded()
         self._ahead: dict[ModelKey, _Ahead] = {}
         self._gathering: dict[ModelKey, Gathering] = {}
         self.models: set[ModelKey] = set()
@@ -231,18 +239,35 @@ class Admission:
         if model not in self.models and len(self.models) >= self._models_max:
             raise RefusedError(wire.REASON_TOO_MANY_MODELS, "model", f"limit {self._models_max}", self._models_max)
 
+    def _check_count(self, count: int, singly: bool) -> None:
+        """Records one by one are read in Python while all others wait: of them a message may carry fewer."""
+        limits = self._limits
+        if count > limits.rows:
+            raise RefusedError(
+                wire.REASON_TOO_MANY_RECORDS, "body", f"{count} records, limit {limits.rows}", limits.rows
+            )
+        if singly and count > limits.row_messages:
+            detail = f"{count} records one by one, limit {limits.row_messages}: send columns or smaller messages"
+            raise RefusedError(wire.REASON_TOO_MANY_RECORDS, "body", detail, limits.row_messages)
+
     def _resent(self, client_id: str, request: twin_pb2.Request, model: ModelKey) -> wire.RecordResponse | None:
         packed = self._clients.answer(client_id, request.sequence)
         if packed is None and not self._clients.too_old(client_id, request.sequence):
             return None
-        self.duplicates[model] += predictions_of(request)
+        if model in self.models:  # a name from nowhere opens no account
+            self.duplicates[model] += predictions_of(request)
+        else:
+            self.refused_messages[wire.REASON_MODEL_MISSING] += 1
         answer = wire.RecordResponse.FromString(packed or b"")
         answer.duplicate = True
         return answer
 
     def _turn_away(self, request: twin_pb2.Request, model: ModelKey) -> wire.RecordResponse:
         count = count_of(request)
-        self.dropped[model] += predictions_of(request)
+        if model in self.models:
+            self.dropped[model] += predictions_of(request)
+        else:
+            self.refused_messages[wire.REASON_QUEUE_FULL] += 1
         answer = _refusal(
             RefusedError(wire.REASON_QUEUE_FULL, "queue", "the agent is behind", self._queue.bytes_max), count
         )
@@ -253,18 +278,19 @@ class Admission:
         self, raw: bytes, request: twin_pb2.Request, model: ModelKey, client_id: str, arrived_ns: int
     ) -> wire.RecordResponse:
         count = count_of(request)
+        singly = request.WhichOneof("body") in SINGLY
         refusals = Refusals.none(count)
         content = None
         try:
-            if count > self._limits.rows:
-                limit = self._limits.rows
-                raise RefusedError(wire.REASON_TOO_MANY_RECORDS, "body", f"{count} records, limit {limit}", limit)
+            self._check_count(count, singly)
             content = self._read(request, raw, model, arrived_ns, refusals, None)
         except RefusedError as error:
             refusals.all(error)
         answer = wire.RecordResponse(
             accepted=len(refusals.verdict) - refusals.count, durable=True, refusals=list(refusals.groups.values())
         )
+        if singly:
+            answer.hints.max_rows_per_message = self._limits.row_messages
         if request.sent_at_unix_nano:
             self.skew_seconds = (request.sent_at_unix_nano - arrived_ns) / 1e9
         self.models.add(model)
@@ -355,14 +381,14 @@ class Admission:
         refusals: Refusals,
         verdict: bytes | None,
     ) -> Batch:
-        limits = self._limits if verdict is None else UNLIMITED
+        limits, decoded = (self._limits, self._decoded) if verdict is None else (UNLIMITED, None)
         try:
-            batch = Reader(columns, limits, refusals).batch(model, arrived_ns)
+            batch = Reader(columns, limits, refusals, decoded).batch(model, arrived_ns)
         except RefusedError as error:
             repacked = _repacked(raw) if error.reason == wire.REASON_COLUMN_LENGTH else None
             if repacked is None:
                 raise
-            batch = Reader(repacked, limits, refusals).batch(model, arrived_ns)
+            batch = Reader(repacked, limits, refusals, decoded).batch(model, arrived_ns)
         if verdict is None:
             if self._event_time and batch.time_ns is not None:
                 self._judge_future(model, batch.time_ns, refusals)

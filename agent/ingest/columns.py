@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -30,19 +31,59 @@ from agent.wire import twin_pb2 as twin
 
 SIZES = {"<f8": 8, "<f4": 4, "<u8": 8, "<u4": 4, "u1": 1}
 TRACES_MAX = 32  # traces kept of one message
-ID_CHUNK = 8
+STAGES_MAX = 64  # stages kept of one trace
+SMALL = 64  # entries up to which a dictionary is decoded whole, whatever its rows use of it
 C = TypeVar("C")
+
+
+class Decoded:
+    """Names and small dictionaries decoded before: senders repeat theirs message after message. At most a few MB."""
+
+    KEPT_MAX = 512
+    BYTES_MAX = 1 << 10  # of one dictionary
+
+    def __init__(self) -> None:
+        self._dictionaries: dict[tuple[bytes, ...], tuple[str, ...]] = {}
+        self._names: dict[bytes, str] = {}
+
+    def name(self, name: bytes, limits: Limits, where: str) -> str:
+        """The name as text. Raises RefusedError naming `where`."""
+        found = self._names.get(name)
+        if found is None:
+            found = limits.text(name, where)
+            if len(name) <= self.BYTES_MAX:
+                _keep(self._names, name, found, 4 * self.KEPT_MAX)
+        return found
+
+    def texts(self, dictionary: tuple[bytes, ...], limits: Limits) -> tuple[str, ...] | None:
+        """All entries as texts, or None where one of them is too long or no UTF-8. The same object for the same
+        bytes, as long as it is remembered."""
+        found = self._dictionaries.get(dictionary)
+        if found is not None:
+            return found
+        if max(map(len, dictionary), default=0) > limits.text_bytes:
+            return None
+        try:
+            found = tuple([text.decode() for text in dictionary])
+        except UnicodeDecodeError:
+            return None
+        if len(dictionary) <= SMALL and sum(map(len, dictionary)) <= self.BYTES_MAX:
+            _keep(self._dictionaries, dictionary, found, self.KEPT_MAX)
+        return found
 
 
 class Reader:
     """Reads one Columns message of `rows` records. Structural faults raise; faults of single records go to
-    `refusals`."""
+    `refusals`. decoded: what earlier messages under the same limits had."""
 
-    def __init__(self, message: twin.Columns, limits: Limits, refusals: Refusals) -> None:
+    def __init__(
+        self, message: twin.Columns, limits: Limits, refusals: Refusals, decoded: Decoded | None = None
+    ) -> None:
         self._message = message
         self._rows = message.rows
         self._limits = limits
         self._refusals = refusals
+        self._decoded = decoded or Decoded()
 
     def batch(self, model: ModelKey, arrived_ns: int) -> Batch:
         """The whole message as a batch, refused records still in it."""
@@ -60,8 +101,9 @@ class Reader:
         latency = self._packed(m.latency_seconds, "<f8", rows, "latency_seconds")
         time_ns = None
         if times is not None:
-            time_ns = times.astype(np.int64)
-            time_ns[time_ns <= 0] = arrived_ns
+            time_ns = times.view(np.int64)
+            if rows and time_ns.min() <= 0:
+                time_ns = np.where(time_ns <= 0, np.int64(arrived_ns), time_ns)
         return Batch(
             model=model,
             rows=rows,
@@ -89,6 +131,16 @@ class Reader:
             raise RefusedError(
                 wire.REASON_TOO_MANY_FEATURES, "columns", f"{count} features, limit {limits.features}", limits.features
             )
+        beside = len(m.measures) + len(m.segments) + len(m.protected) + len(m.outputs) + len(m.stages)
+        if beside <= limits.features:
+            beside += sum([len(output.scores) for output in m.outputs])
+        if beside > limits.features:
+            raise RefusedError(
+                wire.REASON_TOO_MANY_FEATURES,
+                "columns",
+                f"{beside} measures, segments, outputs, scores and stages, limit {limits.features}",
+                limits.features,
+            )
         self._packed(m.part, "u1", m.rows, "part")
         limits.text(m.id_prefix, "id_prefix")
         for ids, numbers, where in ((m.ids, m.id_numbers, "ids"), (m.request_ids, m.request_id_numbers, "request_ids")):
@@ -107,12 +159,14 @@ class Reader:
 
     def _check_overlap(self, features: Columns) -> None:
         """A feature may come in two typed columns, but a row has it in one of them only."""
-        names = [n for kind in (features.numbers, features.texts, features.flags, features.vectors) for n in kind]
-        if len(names) == len(set(names)):
+        kinds = (features.numbers, features.texts, features.flags, features.vectors)
+        if len(features.names()) == sum(map(len, kinds)):
             return
-        for name in {n for n in names if names.count(n) > 1}:
+        for name, times in Counter(n for kind in kinds for n in kind).items():
+            if times == 1:
+                continue
             taken = np.zeros(self._rows, dtype=np.int8)
-            for kind in (features.numbers, features.texts, features.flags, features.vectors):
+            for kind in kinds:
                 column = kind.get(name)
                 if column is not None:
                     taken += 1 if column.state is None else column.state != ABSENT
@@ -122,30 +176,33 @@ class Reader:
             )
 
     def _named(self, columns: Any, where: str, read: Callable[[Any, str], C]) -> dict[str, C]:
-        found = {}
+        found: dict[str, C] = {}
         for column in columns:
-            name = self._limits.text(column.name, f"{where}.name")
+            name = self._decoded.name(column.name, self._limits, where)
             if name in found:
                 raise RefusedError(wire.REASON_DUPLICATE_KEY, f"{where}[{name}]", "stands twice in the message")
-            found[name] = read(column, f"{where}[{name}]")
+            found[name] = read(column, where)
         return found
 
-    def _packed(self, chunks: Sequence[bytes], dtype: str, count: int, where: str) -> Any:
+    def _packed(self, chunks: Sequence[bytes], dtype: str, count: int, where: str, column: Any = None) -> Any:
         """An array of `count` entries, or None where nothing was sent. A sender may split a packed field: chunks are
-        joined."""
-        if not chunks:
+        joined. `where` and the column's own name are put together only to refuse."""
+        parts = len(chunks)
+        if not parts:
             return None
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if parts > count + 16:  # nearly all of them empty
+            raise _length(_field(where, column), parts, count)
+        data = chunks[0] if parts == 1 else b"".join(chunks)
         size = SIZES[dtype]
         if len(data) != count * size:
-            raise _length(where, len(data) // size, count)
+            raise _length(_field(where, column), len(data) // size, count)
         return np.frombuffer(data, dtype=dtype)
 
-    def _full(self, chunks: Sequence[bytes], dtype: str, count: int, where: str) -> Any:
-        found = self._packed(chunks, dtype, count, where)
+    def _full(self, chunks: Sequence[bytes], dtype: str, count: int, where: str, column: Any = None) -> Any:
+        found = self._packed(chunks, dtype, count, where, column)
         if found is None:
             if count:
-                raise _length(where, 0, count)
+                raise _length(_field(where, column), 0, count)
             return np.empty(0, dtype=dtype)
         return found
 
@@ -157,37 +214,37 @@ class Reader:
         for bitmap, value, name in ((nulls, NULL, "nulls"), (absents, ABSENT, "absents")):
             if bitmap:
                 if len(bitmap) != (self._rows + 7) // 8:
-                    raise _length(f"{where}.{name}", len(bitmap), (self._rows + 7) // 8)
+                    raise _length(f"{_field(where, column)}.{name}", len(bitmap), (self._rows + 7) // 8)
                 bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), count=self._rows, bitorder="little")
                 state[bits.view(bool)] = value
         return state
 
     def _numbers(self, column: twin.NumberColumn, where: str) -> Numbers:
-        return Numbers(self._full(column.values, "<f8", self._rows, where), self._state(column, where))
+        return Numbers(self._full(column.values, "<f8", self._rows, where, column), self._state(column, where))
 
     def _flags(self, column: twin.FlagColumn, where: str) -> Flags:
-        return Flags(self._full(column.values, "u1", self._rows, where) != 0, self._state(column, where))
+        return Flags(self._full(column.values, "u1", self._rows, where, column) != 0, self._state(column, where))
 
     def _vectors(self, column: twin.VectorColumn, where: str) -> Vectors:
         size, limit = column.size, self._limits.vector_size
         if not 0 < size <= limit:
-            raise RefusedError(wire.REASON_VECTOR_SIZE, where, f"{size} values a row, limit {limit}", limit)
-        flat = self._full(column.values, "<f4", self._rows * size, where)
+            field = _field(where, column)
+            raise RefusedError(wire.REASON_VECTOR_SIZE, field, f"{size} values a row, limit {limit}", limit)
+        flat = self._full(column.values, "<f4", self._rows * size, where, column)
         return Vectors(flat.reshape(self._rows, size), self._state(column, where))
 
     def _texts(self, column: twin.TextColumn, where: str) -> Texts:
-        codes = self._full(column.codes, "<u4", self._rows, where)
+        codes = self._full(column.codes, "<u4", self._rows, where, column)
         state = self._state(column, where)
-        dictionary = list(column.dictionary)
-        if codes.size and codes.max() >= len(dictionary):
-            codes = self._refuse_outside(codes, state, len(dictionary), where)
-        try:
-            if max(map(len, dictionary), default=0) <= self._limits.text_bytes:
-                return Texts([text.decode() for text in dictionary], codes.view("<i4"), state)
-        except UnicodeDecodeError:
-            pass
-        texts = [self._entry(i, text, codes, state, where) for i, text in enumerate(dictionary)]
-        return Texts(texts, codes.view("<i4"), state)
+        dictionary = column.dictionary
+        size = len(dictionary)
+        if codes.size and codes.max() >= size:
+            codes = self._refuse_outside(codes, state, size, _field(where, column))
+        if size <= max(self._rows, SMALL):
+            texts = self._decoded.texts(tuple(dictionary), self._limits)
+            if texts is not None:
+                return Texts(texts, codes.view("<i4"), state)
+        return self._used_texts(dictionary, codes, state, _field(where, column))
 
     def _refuse_outside(self, codes: Any, state: Bytes | None, size: int, where: str) -> Any:
         outside = codes >= size
@@ -197,20 +254,35 @@ class Reader:
         )
         return np.where(outside, 0, codes).astype("<u4")
 
-    def _entry(self, entry: int, text: bytes, codes: Any, state: Bytes | None, where: str) -> str:
-        """One text of the dictionary; rows that use a bad one are refused."""
-        try:
-            return self._limits.text(text, where)
-        except RefusedError as error:
-            using = codes == entry
-            self._refusals.add_many(np.flatnonzero(using if state is None else using & (state == 0)), error)
-            return ""
+    def _used_texts(self, dictionary: Sequence[bytes], codes: Any, state: Bytes | None, where: str) -> Texts:
+        """Of a dictionary that is larger than the message has rows, or has bad entries: only what rows not refused yet
+        use, so that the work is bounded by the rows. Rows that use a bad entry are refused."""
+        live = np.frombuffer(self._refusals.verdict, dtype=np.uint8) == 0
+        if state is not None:
+            live &= state == 0
+        rows = np.flatnonzero(live)
+        used, places = np.unique(codes[rows], return_inverse=True)
+        texts: list[str] = []
+        first: dict[int, RefusedError] = {}  # by reason
+        reasons = np.zeros(len(used), dtype=np.uint8)
+        for i, entry in enumerate(used.tolist()):
+            try:
+                texts.append(self._limits.text(dictionary[entry], where))
+            except RefusedError as error:
+                texts.append("")
+                reasons[i] = error.reason
+                first.setdefault(error.reason, error)
+        for reason, refusal in first.items():
+            self._refusals.add_many(rows[reasons[places] == reason], refusal)
+        found = np.zeros(self._rows, dtype=np.int32)
+        found[rows] = places
+        return Texts(texts, found, state)
 
     def _outputs(self) -> Columns:
         numbers: dict[str, Numbers] = {}
         texts: dict[str, Texts] = {}
         for output in self._message.outputs:
-            name = self._limits.text(output.name, "outputs.name")
+            name = self._decoded.name(output.name, self._limits, "outputs.name")
             prefix = f"{name}." if name else ""
             where = f"outputs[{name}]"
             if f"{prefix}prediction" in numbers or f"{prefix}prediction" in texts:
@@ -238,52 +310,52 @@ class Reader:
         if len(m.trace_ids) != 16 * rows:
             raise _length("trace_ids", len(m.trace_ids), 16 * rows)
         flags = m.trace_flags if len(m.trace_flags) == rows else b"\x01" * rows
-        sampled = [i for i in range(rows) if flags[i] & 1 and m.trace_ids[16 * i : 16 * i + 16] != bytes(16)][
-            :TRACES_MAX
-        ]
+        known = np.frombuffer(m.trace_ids, dtype="<u8").reshape(rows, 2).any(axis=1)
+        known &= np.frombuffer(flags, dtype=np.uint8) & 1 == 1
+        sampled = np.flatnonzero(known)[:TRACES_MAX].tolist()
+        if not sampled:
+            return ()
         parents = m.span_ids if len(m.span_ids) == 8 * rows else bytes(8 * rows)
-        stages = (
-            [
-                (
-                    self._limits.text(s.name, "stages.name"),
-                    self._full(s.offset_seconds, "<f8", rows, "stages"),
-                    self._full(s.duration_seconds, "<f8", rows, "stages"),
-                )
-                for s in m.stages
-            ]
-            if sampled
-            else []
-        )
+        stages = [self._stage(stage) for stage in m.stages[:STAGES_MAX]]
+        prediction_id, error_type = self._ids(), self._error_types()
         return tuple(
             Trace(
                 row=i,
                 trace_id=m.trace_ids[16 * i : 16 * i + 16],
                 parent_id=parents[8 * i : 8 * i + 8],
                 flags=flags[i],
-                prediction_id=self._id(i),
+                prediction_id=prediction_id(i),
                 start_ns=arrived_ns if time_ns is None else int(time_ns[i]),
                 latency=float("nan") if latency is None else float(latency[i]),
-                error_type=self._error_type(i),
+                error_type=error_type(i),
                 stages=tuple((n, float(o[i]), float(d[i])) for n, o, d in stages if d[i] == d[i]),
             )
             for i in sampled
         )
 
-    def _id(self, row: int) -> str:
-        m = self._message
-        if m.ids:
-            return m.ids[row].decode(errors="replace")
-        if not m.id_numbers:
-            return ""
-        number = int.from_bytes(b"".join(m.id_numbers)[ID_CHUNK * row : ID_CHUNK * row + ID_CHUNK], "little")
-        return m.id_prefix.decode(errors="replace") + str(number)
+    def _stage(self, stage: twin.StageColumn) -> tuple[str, Floats, Floats]:
+        return (
+            self._decoded.name(stage.name, self._limits, "stages.name"),
+            self._full(stage.offset_seconds, "<f8", self._rows, "stages"),
+            self._full(stage.duration_seconds, "<f8", self._rows, "stages"),
+        )
 
-    def _error_type(self, row: int) -> str:
+    def _ids(self) -> Callable[[int], str]:
+        """The prediction id of a row."""
+        ids, prefix = self._message.ids, self._message.id_prefix.decode(errors="replace")
+        if ids:
+            return lambda row: ids[row].decode(errors="replace")
+        numbers = self._packed(self._message.id_numbers, "<u8", self._rows, "ids")
+        return lambda row: "" if numbers is None else f"{prefix}{numbers[row]}"
+
+    def _error_types(self) -> Callable[[int], str]:
+        """The kind of error of a row, empty where there was none."""
         m = self._message
         if not m.HasField("error_types") or not m.error_types.dictionary:
-            return ""
+            return lambda row: ""
         column = self._texts(m.error_types, "error_types")
-        return "" if column.state is not None and column.state[row] else column.dictionary[column.codes[row]]
+        texts, codes, state = column.dictionary, column.codes, column.state
+        return lambda row: "" if not texts or (state is not None and state[row]) else texts[codes[row]]
 
 
 def _scores(values: Floats) -> Numbers:
@@ -293,3 +365,16 @@ def _scores(values: Floats) -> Numbers:
 
 def _length(where: str, found: int, expected: int) -> RefusedError:
     return RefusedError(wire.REASON_COLUMN_LENGTH, where, f"{found} entries for {expected}", expected)
+
+
+def _field(where: str, column: Any) -> str:
+    """The column's place in the message, for a refusal."""
+    name = "" if column is None else column.name.decode(errors="replace")
+    return f"{where}[{name}]" if name else where
+
+
+def _keep(kept: dict[Any, Any], key: Any, value: Any, limit: int) -> None:
+    """Remembers up to `limit` entries, and begins anew when they are too many."""
+    if len(kept) >= limit:
+        kept.clear()
+    kept[key] = value

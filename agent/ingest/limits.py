@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from agent.config import Settings
 from agent.errors import RefusedError
+from agent.records import Ints
 from agent.wire import recorder_pb2 as wire
 
 INDEX_MAX = 64  # positions named in one refusal
@@ -23,6 +26,7 @@ class Limits:
     features: int = 2_000
     text_bytes: int = 4_096
     vector_size: int = 8_192
+    row_messages: int = 1_000  # records of a message that carries them one by one, each read in Python
     cells: int = 2_000_000  # rows × names of a gathering whose rows differ: 16 MB of references, thrice that as columns
 
     @classmethod
@@ -33,6 +37,7 @@ class Limits:
             settings.features_max,
             settings.text_bytes_max,
             settings.vector_size_max,
+            settings.row_messages_max,
         )
 
     def text(self, value: bytes, where: str) -> str:
@@ -81,9 +86,11 @@ class Refusals:
             )
         return group
 
-    def add_many(self, indices: Iterable[int], error: RefusedError) -> None:
-        for index in indices:
-            self.add(int(index), error)
+    def add_many(self, indices: Sequence[int] | Ints, error: RefusedError) -> None:
+        """The same for many at once: those refused already cost nothing more."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        for index in chosen[np.frombuffer(self.verdict, dtype=np.uint8)[chosen] == 0].tolist():
+            self.add(index, error)
 
     def all(self, error: RefusedError) -> None:
         """Refuses every record: the message as a whole makes no sense."""

@@ -229,6 +229,44 @@ def test_a_message_of_too_many_records_costs_nothing() -> None:
     assert one.offset == 0
 
 
+def test_records_one_by_one_are_fewer_a_message_than_columns() -> None:
+    """Nobody is served while rows are read: the limit is named in each answer to rows, and the refusal says columns."""
+    door = Door(new_folder(), limits=Limits(row_messages=3))
+    few = door.send(rows(*[row(a=1.0)] * 3))
+    many = door.send(rows(*[row(a=1.0)] * 4))
+    labels = request()
+    labels.labels.labels.add()
+    labels.labels.labels.MergeFrom(list(labels.labels.labels) * 3)
+    assert (few.accepted, few.hints.max_rows_per_message) == (3, 3)
+    assert (refused(many), many.hints.max_rows_per_message) == ({wire.REASON_TOO_MANY_RECORDS: 4}, 3)
+    assert "columns" in many.refusals[0].detail
+    assert refused(door.send(labels)) == {wire.REASON_TOO_MANY_RECORDS: 4}
+    block = door.send(columns("a", count=4))
+    assert (block.accepted, block.hints.max_rows_per_message) == (4, 0)
+
+
+def test_invented_model_names_open_no_account() -> None:
+    """Resends and turned away messages are charged to watched models only; others by reason, in one bounded table."""
+    door = Door(new_folder(), models_max=2, queue_bytes=2 << 10)
+    assert door.send(rows(row(a=1.0), client="c", sequence=1)).accepted == 1
+    for i in range(50):
+        assert door.send(rows(row(a=1.0), model=f"n{i}", client="c", sequence=1)).duplicate
+    assert door.send(rows(row(a=1.0))).accepted == 1
+    for i in range(50):
+        assert refused(door.send(rows(row(a=1.0), model=f"n{i}"))) == {wire.REASON_QUEUE_FULL: 1}
+    assert (set(door.admission.duplicates), set(door.admission.dropped)) == (set(), set())
+    assert door.admission.refused_messages == {wire.REASON_MODEL_MISSING: 50, wire.REASON_QUEUE_FULL: 50}
+
+
+def test_the_queue_counts_what_rows_become() -> None:
+    """An empty row is two bytes on the wire and some hundred inside; once counted, nothing of it stays on the books."""
+    door = Door(new_folder())
+    door.send(rows(*[rows_pb2.Row()] * 1000))
+    assert door.queue.bytes > 200 * 1000
+    door.take()
+    assert door.queue.bytes == 0
+
+
 def test_refusing_all_names_the_first_positions() -> None:
     """One refusal for the whole message, the first 64 positions named; records refused before keep their own reason."""
     from agent.errors import RefusedError

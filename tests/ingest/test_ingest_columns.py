@@ -202,3 +202,66 @@ def test_a_trace_of_a_column_message_is_kept_whole(tmp_path: Path) -> None:
     door.send(message)
     (batch,) = batches(door.take())
     assert [(t.row, t.prediction_id, t.flags) for t in batch.traces] == [(1, "p-2", 1), (3, "p-4", 1)]
+
+
+def test_of_a_large_dictionary_only_what_rows_use_is_read(tmp_path: Path) -> None:
+    """A hundred thousand bad entries cost the one row that uses one; null rows use none; texts stay their rows'."""
+    door = Door(tmp_path)
+    entries = b"".join(_field(2, b"\xff") for _ in range(100_000)) + _field(2, b"x") + _field(2, b"y")
+    codes = _field(3, struct.pack("<4I", 100_001, 5, 100_000, 6))
+    answer = door.send(_message(_field(11, _field(1, b"t") + entries + codes + _field(4, b"\x08"))))
+    assert (answer.accepted, refused(answer)) == (3, {wire.REASON_INVALID_UTF8: 1})
+    (batch,) = batches(door.take())
+    texts = batch.features.texts["t"]
+    assert [texts.dictionary[c] for c in texts.codes[:2]] == ["y", "x"]
+    assert len(texts.dictionary) <= 4
+
+
+def test_a_dictionary_met_before_is_read_alike(tmp_path: Path) -> None:
+    """What is remembered of earlier messages changes no text: the same entries in another order, or one of them bad."""
+    door = Door(tmp_path)
+    for entries in ([b"x", b"y"], [b"y", b"x"], [b"x", b"y"], [b"x", b"\xff"], [b"x", b"y"]):
+        dictionary = b"".join(_field(2, entry) for entry in entries)
+        door.send(_message(_field(11, _field(1, b"t") + dictionary + _field(3, struct.pack("<4I", 0, 1, 0, 1)))))
+        (batch,) = batches(door.take())
+        texts = batch.features.texts["t"]
+        wanted = [e.decode() for e in entries if e != b"\xff"] * 2
+        assert [texts.dictionary[c] for c in texts.codes] == wanted
+
+
+@pytest.mark.parametrize("what", ["measures", "segments", "protected", "outputs", "scores", "stages"])
+def test_what_stands_beside_the_features_is_limited_too(what: str, tmp_path: Path) -> None:
+    """Each further kind of column counts against the limit of features."""
+    door, message = Door(tmp_path, limits=Limits(features=20)), columns("a")
+    c = message.columns
+    for i in range(21):
+        if what == "scores":
+            (c.outputs[0] if c.outputs else c.outputs.add()).scores.add(**{"class": str(i)}, values=[0.5] * 4)
+        else:
+            getattr(c, what).add(name=str(i))
+    assert refused(door.send(message)) == {wire.REASON_TOO_MANY_FEATURES: 4}
+
+
+def test_a_trace_keeps_its_error_type_and_its_first_stages(tmp_path: Path) -> None:
+    """Error types come by row; of very many stages the first 64 are kept."""
+    door, message = Door(tmp_path), columns("a")
+    c = message.columns
+    c.trace_ids = b"\x01" * 64
+    c.error_types.dictionary.extend(["Timeout", "503"])
+    c.error_types.codes.extend([1, 0, 0, 1])
+    c.error_types.absents = b"\x04"
+    for i in range(80):
+        c.stages.add(name=str(i), offset_seconds=[0.0] * 4, duration_seconds=[0.1, 0.1, 0.1, float("nan")])
+    door.send(message)
+    (batch,) = batches(door.take())
+    assert [t.error_type for t in batch.traces] == ["503", "Timeout", "", "503"]
+    assert [len(t.stages) for t in batch.traces] == [64, 64, 64, 0]
+
+
+def test_a_column_in_very_many_empty_chunks_is_read(tmp_path: Path) -> None:
+    """Legal, and of no use to anybody: packed anew once, and read."""
+    door = Door(tmp_path)
+    numbers = _field(3, b"") * 10_000 + _field(3, struct.pack("<4Q", 1, 2, 3, 4))
+    assert door.send(_message(_number(_field(2, PACKED)), numbers, _field(20, b"\x01" * 64))).accepted == 4
+    (batch,) = batches(door.take())
+    assert [t.prediction_id for t in batch.traces] == ["1", "2", "3", "4"]
