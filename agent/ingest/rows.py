@@ -87,6 +87,14 @@ class Field:
         self.ragged |= len(mapping) < len(names)
         return values
 
+    def known(self, mapping: Any) -> tuple[Any, ...] | None:
+        """The values of a map as large as `names`. None where it has other names; then it has these too from now
+        on."""
+        if self._getter is None:
+            return ()
+        values = self._getter(mapping)
+        return values if len(mapping) == len(self.names) else None
+
     def keep(self) -> None:
         """The names read so far stay."""
         self._kept = len(self.names)
@@ -180,12 +188,81 @@ class Gathering:
 
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
+        outputs = None
+        plain = self._looks_plain(row)
+        if plain:
+            outputs = self._take_plain(row)
+        if outputs is None:  # the look for known names may have left some in the row
+            outputs = self._take_doubted(rows_wire.Row.FromString(raw) if plain else row, raw)
+        if row.traceparent and len(self.traces) < TRACES_MAX:
+            trace = self._trace(row, arrived_ns)
+            if trace is not None:
+                self.traces.append(trace)
+        self.output_numbers.append(outputs[0])
+        self.output_texts.append(outputs[1])
+        self.times.append(start_ns(row, arrived_ns))
+        self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
+        self.errors.append(row.status != 0)
+        self.weights.append(row.weight or 1.0)
+
+    def _looks_plain(self, row: rows_wire.Row) -> bool:
+        """Whether the row has as many numbers and texts as those before it and nothing else, as nearly all have."""
+        return not (
+            self.rare
+            or self.overlaps
+            or len(row.numbers) != len(self.numbers.names)
+            or len(row.texts) != len(self.texts.names)
+            or row.nulls
+            or row.flags
+            or row.segments
+            or row.measures
+            or row.protected
+            or row.vectors
+        )
+
+    def _take_plain(self, row: rows_wire.Row) -> Outputs | None:
+        """Takes the features of a row of known names without the checks that these names have passed, and gives its
+        outputs. None, and nothing taken, where it must be doubted after all."""
+        numbers, texts, limits = self.numbers.known(row.numbers), self.texts.known(row.texts), self.limits
+        if numbers is None or texts is None or len(numbers) + len(texts) > limits.features:
+            return None
+        longest = max(len(row.prediction_id), len(row.request_id), *map(len, texts))
+        if longest * 4 > limits.text_bytes:  # a character is at most four bytes
+            return None
+        outputs = self._lone_output(row.outputs)
+        if outputs is None:
+            return None
+        self.numbers.rows.append(numbers)
+        self.texts.rows.append(texts)
+        return outputs
+
+    def _lone_output(self, outputs: Sequence[rows_wire.Output]) -> Outputs | None:
+        """The one output without a name, of a kind met before, with at most a lone score. None where it is not so."""
+        known = self.output_names
+        if len(outputs) != 1 or len(known) * len(self.times) > self.limits.cells:
+            return None
+        output = outputs[0]
+        scores = output.scores
+        if output.name or len(scores) > 1 or (scores and ("" not in scores or "score" not in known)):
+            return None
+        which = output.WhichOneof("prediction")
+        if which and "prediction" not in known:
+            return None
+        numbers = {"score": scores[""]} if scores else {}
+        if which == "value":
+            numbers["prediction"] = output.value
+        if which != "label":
+            return numbers, {}
+        label = output.label
+        return None if len(label) * 4 > self.limits.text_bytes else (numbers, {"prediction": label})
+
+    def _take_doubted(self, row: rows_wire.Row, raw: bytes) -> Outputs:
+        """Takes the features of any row, or raises RefusedError and takes nothing of it; gives its outputs."""
         try:
             typed, outputs = self._doubted(row, raw)
         except RefusedError:
             self._forget()
             raise
-        trace = self._trace(row, arrived_ns) if row.traceparent else None
         at = len(self.times)
         for fields, values in typed:
             if len(fields.rows) < at:  # the field's first row after others without it
@@ -194,14 +271,7 @@ class Gathering:
             fields.rows.append(values)
         for name in row.nulls:
             self.nulls.append((at, name))
-        self.output_numbers.append(outputs[0])
-        self.output_texts.append(outputs[1])
-        self.times.append(start_ns(row, arrived_ns))
-        self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
-        self.errors.append(row.status != 0)
-        self.weights.append(row.weight or 1.0)
-        if trace is not None and len(self.traces) < TRACES_MAX:
-            self.traces.append(trace)
+        return outputs
 
     def _doubted(self, row: rows_wire.Row, raw: bytes) -> tuple[list[tuple[Field, tuple[Any, ...]]], Outputs]:
         """The row's values by field, and its outputs. Everything that can refuse it happens here."""
@@ -369,7 +439,8 @@ class Gathering:
         numbers: dict[str, Numbers] = {}
         for name in {n: None for d in self.output_numbers for n in d}:
             values = [d.get(name) for d in self.output_numbers]
-            numbers[name] = Numbers(np.array([0.0 if v is None else v for v in values]), _state(values))
+            state = _state(values)
+            numbers[name] = Numbers(np.array(values if state is None else [v or 0.0 for v in values]), state)
         texts: dict[str, Texts] = {}
         for name in {n: None for d in self.output_texts for n in d}:
             texts[name] = _coded([d.get(name) for d in self.output_texts])
@@ -445,9 +516,9 @@ def _texts(fields: Field, rows: int) -> dict[str, Texts]:
 
 
 def _coded(values: Sequence[str | None]) -> Texts:
-    index: dict[str | None, int] = {}
-    codes = [index.setdefault(value, len(index)) for value in values]
-    return Texts([v or "" for v in index], np.array(codes, dtype=np.int32), _state(values) if None in index else None)
+    index = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    codes = np.fromiter(map(index.__getitem__, values), dtype=np.int32, count=len(values))
+    return Texts([v or "" for v in index], codes, _state(values) if None in index else None)
 
 
 def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> dict[str, Vectors]:
@@ -467,8 +538,9 @@ def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> dict[str, Vectors]:
 
 
 def _state(values: Sequence[Any]) -> Bytes | None:
-    missing = [v is None for v in values]
-    return np.array(missing, dtype=np.uint8) * np.uint8(ABSENT) if any(missing) else None
+    if None not in values:
+        return None
+    return np.array([v is None for v in values], dtype=np.uint8) * np.uint8(ABSENT)
 
 
 def _with_state(column: Any, state: Bytes) -> Any:
