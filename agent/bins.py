@@ -28,6 +28,7 @@ from agent.records import ABSENT, NULL, Batch, Bools, Cells, Columns, Floats, In
 NULL_CELL, ABSENT_CELL, NAN_CELL, INF_CELL, NEGATIVE_INF_CELL, MISMATCH_CELL, FRACTIONAL_CELL = range(7)
 SPECIALS = 7
 OTHER_SEEN_MAX = 65_536  # categories remembered as "seen", as 8-byte hashes
+TABLES_MAX, TABLE_TEXTS_MAX = 512, 64  # cells of whole dictionaries kept at hand: how many, and how large
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,43 @@ class Layout:
         extra: list[Cells] = []
         full: list[int] = []  # numbers present in every row go through the grid together
         values: list[Floats] = []
-        numbers = batch.features.numbers
+        on_grid = self._grid.rows
         for i, feature in enumerate(self.features):
-            if feature.kind is Kind.NUMBER and feature.source is not Source.LATENCY:
-                found = (numbers if feature.source is Source.FEATURE else batch.outputs.numbers).get(feature.name)
-                if found is not None and found.state is None and i in self._grid.rows:
-                    full.append(i)
-                    values.append(found.values)
-                    continue
             columns = batch.features if feature.source is Source.FEATURE else batch.outputs
+            if i in on_grid:
+                found = _full_numbers(feature, columns, batch)
+                if found is not None:
+                    full.append(i)
+                    values.append(found)
+                    continue
+            elif feature.kind is Kind.TEXT:
+                texts = columns.texts.get(feature.name)
+                if texts is not None and texts.state is None and texts.dictionary:
+                    self._table(i, texts.dictionary).take(texts.codes, out=cells[i], mode="clip")
+                    continue
             _place(feature, columns, int(self.starts[i]), cells[i], extra, batch)
         if full:
             self._place_full(full, np.stack(values), cells, extra)
         return Placed(cells, np.concatenate(extra) if extra else None)
+
+    @cached_property
+    def _tables(self) -> dict[tuple[int, int], tuple[Sequence[str], Cells]]:
+        return {}
+
+    def _table(self, feature: int, dictionary: Sequence[str]) -> Cells:
+        """int32 (dictionary,): the cell of each text. Remembered for dictionaries the door gives again and again: those
+        are small, tuples, and the same object each time."""
+        key = (feature, id(dictionary))
+        known = self._tables.get(key)
+        if known is not None:  # which holds the dictionary, so that no other has its id
+            return known[1]
+        table = np.array(text_cells(self.features[feature], dictionary), dtype=np.int32)
+        table += np.int32(self.starts[feature])
+        if isinstance(dictionary, tuple) and len(dictionary) <= TABLE_TEXTS_MAX:
+            if len(self._tables) >= TABLES_MAX:
+                self._tables.clear()
+            self._tables[key] = (dictionary, table)
+        return table
 
     def _place_full(self, full: list[int], values: Floats, cells: Cells, extra: list[Cells]) -> None:
         finite = np.isfinite(values)
@@ -153,11 +178,16 @@ class Layout:
         found = self._grid.cells(full, values if clean else np.where(finite, values, 0.0))
         if not clean:
             for k in np.flatnonzero(~finite.all(axis=1)).tolist():
-                special = int(self.starts[full[k]]) + self.features[full[k]].bins
-                _place_not_finite(values[k], special, found[k])
+                feature = self.features[full[k]]
+                special = int(self.starts[full[k]]) + feature.bins
+                if feature.source is Source.LATENCY:
+                    found[k][~finite[k]] = special + ABSENT_CELL
+                else:
+                    _place_not_finite(values[k], special, found[k])
         for k, i in enumerate(full):
-            if self.features[i].integral:
-                _count_fractional(values[k], finite[k], int(self.starts[i]) + self.features[i].bins, extra)
+            feature = self.features[i]
+            if feature.integral and feature.source is not Source.LATENCY:
+                _count_fractional(values[k], finite[k], int(self.starts[i]) + feature.bins, extra)
         if len(full) == len(cells):
             cells[:] = found
         else:
@@ -176,16 +206,16 @@ class Grid:
     SQUARES = 1024
 
     rows: Mapping[int, int]  # feature -> its row in the tables
-    low: Floats  # (rows, 1)
-    scale: Floats  # (rows, 1)
-    base: Cells  # (rows, 1): where the feature's squares begin
+    scale: Floats  # (rows, 1): squares a unit
+    shift: Floats  # (rows, 1): the square of 0
+    base: Ints  # (rows, 1): where the feature's squares begin
     cell: Cells  # (rows × SQUARES,): the cell at the square's beginning
     edge: Floats  # (rows × SQUARES,): the edge inside it, or inf
 
     @classmethod
     def of(cls, layout: Layout) -> Grid:
         rows: dict[int, int] = {}
-        low, scale, cell, edge = [], [], [], []
+        scale, shift, cell, edge = [], [], [], []
         for i, feature in enumerate(layout.features):
             if feature.kind is not Kind.NUMBER or len(feature.edges) < 2:
                 continue
@@ -194,15 +224,16 @@ class Grid:
             with np.errstate(over="ignore", invalid="ignore"):
                 span = inner[-1] - inner[0]
                 step = (cls.SQUARES - 3) / span
-                squares = np.clip((edges - inner[0]) * step + 1.0, 0.0, cls.SQUARES - 1.0)
-            if not (np.isfinite(step) and np.isfinite(squares).all()):
+                zero = 1.0 - inner[0] * step
+                squares = _squares(edges, step, zero, cls.SQUARES)
+            if not (np.isfinite(step) and np.isfinite(zero) and np.isfinite(squares).all()):
                 continue
             squares = squares.astype(np.int32)
             if len(np.unique(squares)) < len(edges):
                 continue  # too uneven for the grid: searched instead
             rows[i] = len(rows)
-            low.append(inner[0])
             scale.append(step)
+            shift.append(zero)
             before = np.searchsorted(squares, np.arange(cls.SQUARES), side="left")
             cell.append(before.astype(np.int32) + np.int32(layout.starts[i]))
             own = np.full(cls.SQUARES, np.inf)
@@ -211,9 +242,9 @@ class Grid:
         column = (len(rows), 1)
         return cls(
             rows=rows,
-            low=np.array(low).reshape(column),
             scale=np.array(scale).reshape(column),
-            base=(np.arange(len(rows), dtype=np.int32) * cls.SQUARES).reshape(column),
+            shift=np.array(shift).reshape(column),
+            base=(np.arange(len(rows), dtype=np.int64) * cls.SQUARES).reshape(column),
             cell=np.concatenate(cell) if cell else np.empty(0, np.int32),
             edge=np.concatenate(edge) if edge else np.empty(0),
         )
@@ -221,20 +252,28 @@ class Grid:
     def cells(self, features: list[int], values: Floats) -> Cells:
         """int32, of values' shape (features, rows). Values must be finite."""
         which = [self.rows[i] for i in features]
-        everything = which == list(range(len(self.rows)))
-        low, scale = (self.low, self.scale) if everything else (self.low[which], self.scale[which])
-        base = self.base if everything else self.base[which]
+        everything = len(which) == len(self.rows)  # features rise, and so do their rows
+        scale, shift, base = self.scale, self.shift, self.base
+        if not everything:
+            scale, shift, base = scale[which], shift[which], base[which]
         with np.errstate(over="ignore"):
-            square = values - low
-            square *= scale
-            square += 1.0
-        np.maximum(square, 0.0, out=square)
-        np.minimum(square, self.SQUARES - 1.0, out=square)
-        index = square.astype(np.int32)
+            square = _squares(values, scale, shift, self.SQUARES)
+        index = square.astype(np.int64)
         index += base
-        found: Cells = self.cell.take(index)
-        found += (values >= self.edge.take(index)).view(np.int8)
+        # In range by construction: with mode="clip", take does not go through a buffer of its own.
+        found: Cells = self.cell.take(index, mode="clip")
+        found += (values >= self.edge.take(index, mode="clip")).view(np.int8)
         return found
+
+
+def _squares(values: Floats, scale: Floats | float, shift: Floats | float, squares: int) -> Floats:
+    """The square of each value, not yet rounded down. One formula for edges and values: it rises with x in floating
+    point too, so that a value is never in a lower square than an edge below it."""
+    square: Floats = values * scale
+    square += shift
+    np.maximum(square, 0.0, out=square)
+    np.minimum(square, squares - 1.0, out=square)
+    return square
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +327,14 @@ def _place(feature: Feature, columns: Columns, start: int, out: Cells, extra: li
         is_null = np.zeros(batch.rows, dtype=bool) if other.state is None else other.state == NULL
         out[present & ~is_null] = special + MISMATCH_CELL
         out[present & is_null] = special + NULL_CELL
+
+
+def _full_numbers(feature: Feature, columns: Columns, batch: Batch) -> Floats | None:
+    """The values of a numeric feature that every row has, else None."""
+    if feature.source is Source.LATENCY:
+        return batch.latency
+    found = columns.numbers.get(feature.name)
+    return None if found is None or found.state is not None else found.values
 
 
 def _own_column(feature: Feature, columns: Columns) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.bins import SPECIALS, Feature, Layout, Placed, text_hash
+from agent.bins import SPECIALS, TABLES_MAX, Feature, Layout, Placed, text_hash
 from agent.records import ABSENT, NULL, Batch, Columns, Flags, Kind, ModelKey, Numbers, Source, Texts, select
 
 KEY = ModelKey("m")
@@ -159,6 +159,44 @@ def test_the_grid_equals_the_search(edges: tuple[float, ...], more: list[float])
     batch = Batch(KEY, len(values), 0, Columns({"x": Numbers(values)}), Columns())
     expected = np.searchsorted(feature._split, values, side="right") + layout.starts[1]
     assert layout.place(batch).cells[1].tolist() == expected.tolist()
+
+
+def test_the_grid_is_exact_far_from_zero() -> None:
+    """Edges a billion away from zero and close together: rounding moves squares of edges and values alike."""
+    for far in (-1e9, 1e9, 1e12):
+        edges = tuple(far + np.linspace(0.0, 1.0, 21))
+        test_the_grid_equals_the_search.hypothesis.inner_test(edges, [far, far + 1e-3, 0.0, -far])  # type: ignore[attr-defined]
+
+
+def test_a_latency_counts_alike_by_grid_and_by_search() -> None:
+    """An unknown latency is absent, whatever the others are; the grid gives the cells a search gives."""
+    even, uneven = (0.0, 0.5, 1.0, 1.5), (0.0, 0.5, 0.5 + 1e-12, 1.0, 1.5, 2.0)
+    latency = np.array([0.0, 0.25, float("nan"), 0.5, 1.5, 2.0, float("inf")])
+    for edges in (even, uneven):
+        feature = Feature("latency", Source.LATENCY, Kind.NUMBER, edges=edges, integral=True)
+        layout = Layout((Feature("pad", Source.FEATURE, Kind.FLAG), feature))
+        start = int(layout.starts[1])
+        absent = start + feature.bins + 1
+        expected = np.searchsorted(feature._split, latency, side="right") + start
+        expected[~np.isfinite(latency)] = absent
+        placed = layout.place(Batch(KEY, 7, 0, Columns(), Columns(), latency=latency))
+        assert placed.cells[1].tolist() == expected.tolist()
+        assert placed.extra is None
+        assert set(layout.place(Batch(KEY, 7, 0, Columns(), Columns())).cells[1].tolist()) == {absent}
+
+
+def test_a_remembered_dictionary_counts_as_a_new_one() -> None:
+    """The same dictionary again, another of the same texts in another order, many of them: each code keeps its text."""
+    feature = Feature("t", Source.FEATURE, Kind.TEXT, categories=CATEGORIES)
+    layout = Layout((feature, Feature("u", Source.FEATURE, Kind.TEXT, categories=("z", "x"))))
+    codes = np.arange(3, dtype=np.int32)
+    for i in range(2000):
+        dictionary = (f"{i}", "x", "ü") if i % 2 else ("ü", "x", "")
+        column = Texts(dictionary, codes)
+        cells = layout.place(Batch(KEY, 3, 0, Columns(texts={"t": column, "u": column}), Columns())).cells
+        assert cells[0].tolist() == ([4, 0, 1] if i % 2 else [1, 0, 2])
+        assert (cells[1] - layout.starts[1]).tolist() == ([3, 1, 3])
+    assert len(layout._tables) <= TABLES_MAX
 
 
 def test_the_grid_is_used_where_it_may_be() -> None:
