@@ -241,19 +241,22 @@ class Gathering:
         known = self.output_names
         if len(outputs) != 1 or len(known) * len(self.times) > self.limits.cells:
             return None
-        output = outputs[0]
-        scores = output.scores
-        if output.name or len(scores) > 1 or (scores and ("" not in scores or "score" not in known)):
+        output, numbers = outputs[0], {}
+        if output.name:
             return None
-        which = output.WhichOneof("prediction")
+        if scores := output.scores:
+            score = scores.get("")
+            if score is None or len(scores) > 1 or "score" not in known:
+                return None
+            numbers["score"] = score
+        label = output.label
+        which = "label" if label else output.WhichOneof("prediction")
         if which and "prediction" not in known:
             return None
-        numbers = {"score": scores[""]} if scores else {}
         if which == "value":
             numbers["prediction"] = output.value
         if which != "label":
             return numbers, {}
-        label = output.label
         return None if len(label) * 4 > self.limits.text_bytes else (numbers, {"prediction": label})
 
     def _take_doubted(self, row: rows_wire.Row, raw: bytes) -> Outputs:
