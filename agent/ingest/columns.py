@@ -29,7 +29,8 @@ from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
 
-SIZES = {"<f8": 8, "<f4": 4, "<u8": 8, "<u4": 4, "u1": 1}
+DTYPES = {name: np.dtype(name) for name in ("<f8", "<f4", "<u8", "<u4", "u1")}
+FLOAT64, INT32 = np.dtype("<f8"), np.dtype("<i4")
 TRACES_MAX = 32  # traces kept of one message
 STAGES_MAX = 64  # stages kept of one trace
 SMALL = 64  # entries up to which a dictionary is decoded whole, whatever its rows use of it
@@ -143,13 +144,19 @@ class Reader:
             )
         self._packed(m.part, "u1", m.rows, "part")
         limits.text(m.id_prefix, "id_prefix")
-        for ids, numbers, where in ((m.ids, m.id_numbers, "ids"), (m.request_ids, m.request_id_numbers, "request_ids")):
-            self._packed(numbers, "<u8", m.rows, where)
-            if ids and len(ids) != m.rows:
-                raise _length(where, len(ids), m.rows)
-            for i, value in enumerate(ids):
-                if len(value) > limits.text_bytes or not value.isascii():
-                    self._try_text(i, value, where)
+        self._check_ids(m.ids, m.id_numbers, "ids")
+        self._check_ids(m.request_ids, m.request_id_numbers, "request_ids")
+
+    def _check_ids(self, ids: Sequence[bytes], numbers: Sequence[bytes], where: str) -> None:
+        self._packed(numbers, "<u8", self._rows, where)
+        if not ids:
+            return
+        if len(ids) != self._rows:
+            raise _length(where, len(ids), self._rows)
+        limit = self._limits.text_bytes
+        for i, value in enumerate(ids):
+            if len(value) > limit or not value.isascii():
+                self._try_text(i, value, where)
 
     def _try_text(self, row: int, value: bytes, where: str) -> None:
         try:
@@ -193,10 +200,10 @@ class Reader:
         if parts > count + 16:  # nearly all of them empty
             raise _length(_field(where, column), parts, count)
         data = chunks[0] if parts == 1 else b"".join(chunks)
-        size = SIZES[dtype]
-        if len(data) != count * size:
-            raise _length(_field(where, column), len(data) // size, count)
-        return np.frombuffer(data, dtype=dtype)
+        kind = DTYPES[dtype]
+        if len(data) != count * kind.itemsize:
+            raise _length(_field(where, column), len(data) // kind.itemsize, count)
+        return np.frombuffer(data, kind)
 
     def _full(self, chunks: Sequence[bytes], dtype: str, count: int, where: str, column: Any = None) -> Any:
         found = self._packed(chunks, dtype, count, where, column)
@@ -220,6 +227,11 @@ class Reader:
         return state
 
     def _numbers(self, column: twin.NumberColumn, where: str) -> Numbers:
+        chunks = column.values
+        if len(chunks) == 1 and not column.nulls and not column.absents:  # nearly every column of every message
+            data = chunks[0]
+            if len(data) == 8 * self._rows:
+                return Numbers(np.frombuffer(data, FLOAT64))
         return Numbers(self._full(column.values, "<f8", self._rows, where, column), self._state(column, where))
 
     def _flags(self, column: twin.FlagColumn, where: str) -> Flags:
@@ -238,12 +250,12 @@ class Reader:
         state = self._state(column, where)
         dictionary = column.dictionary
         size = len(dictionary)
-        if codes.size and codes.max() >= size:
+        if np.maximum.reduce(codes, initial=0) >= size:
             codes = self._refuse_outside(codes, state, size, _field(where, column))
         if size <= max(self._rows, SMALL):
             texts = self._decoded.texts(tuple(dictionary), self._limits)
             if texts is not None:
-                return Texts(texts, codes.view("<i4"), state)
+                return Texts(texts, codes.view(INT32), state)
         return self._used_texts(dictionary, codes, state, _field(where, column))
 
     def _refuse_outside(self, codes: Any, state: Bytes | None, size: int, where: str) -> Any:
