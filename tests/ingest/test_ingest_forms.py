@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -167,3 +169,35 @@ def test_trace_flags_are_two_hex_digits(flags: str) -> None:
     assert door.send(rows(one)).accepted == 1
     (batch,) = batches(door.take())
     assert batch.traces == ()
+
+
+def test_rows_of_as_many_but_other_names_keep_their_own() -> None:
+    """The short way for rows like the last one is left where names, types or outputs differ, and nothing mixes."""
+    door = _door()
+    features: list[dict[str, object]] = [{"a": 1.0, "b": 2.0}, {"a": 3.0, "c": 4.0}, {"t": "x", "a": 5.0, "b": 6.0}]
+    features += [{"t": "y", "a": 7.0, "c": 8.0}, {"a": 9.0, "b": 1.0, "t": "x"}, {}, {"a": 1.0, "b": 2.0}]
+    many = [as_row(Prediction(each)) for each in features]
+    many[0].outputs.add(label="yes").scores[""] = 0.5
+    many[1].outputs.add(label="no").scores["no"] = 0.25
+    many[2].outputs.add(value=1.5)
+    many[3].outputs.add(label="").scores[""] = 0.75
+    many[4].outputs.add(name="other", label="yes")
+    many[6].outputs.add(label="yes")
+    assert door.send(rows(*many)).accepted == len(many)
+    (batch,) = batches(door.take())
+
+    def values(columns: Any, name: str) -> list[Any]:
+        column = columns.numbers.get(name) or columns.texts[name]
+        read = [column.dictionary[c] for c in column.codes] if name in columns.texts else column.values.tolist()
+        state = [0] * batch.rows if column.state is None else column.state.tolist()
+        return [None if s else v for v, s in zip(read, state, strict=True)]
+
+    for name in "abct":
+        assert values(batch.features, name) == [each.get(name) for each in features]
+    labels = batch.outputs.texts["prediction"]
+    assert labels.state is not None
+    said = [None if s else labels.dictionary[c] for c, s in zip(labels.codes, labels.state, strict=True)]
+    assert said == ["yes", "no", None, "", None, None, "yes"]
+    assert values(batch.outputs, "score") == [0.5, None, None, 0.75, None, None, None]
+    assert values(batch.outputs, "score:no") == [None, 0.25, None, None, None, None, None]
+    assert values(batch.outputs, "other.prediction") == [None, None, None, None, "yes", None, None]
