@@ -139,6 +139,7 @@ class App:
                 await self.web.stop()
             self.journal.close()
             self.store.close()
+            gc.unfreeze()  # so that the interpreter can take itself apart in peace
             log.info("stopped")
 
     # ── work beside the data's way ──

@@ -481,10 +481,13 @@ class Pipeline:
         for key in keys(db, "client/"):
             self._or_none(key, partial(self._load_client, db, key))
         self._clients.sort()
-        self.alerts = (
-            self._or_none("alerts", lambda: AlertBook.from_json((get(db, "alerts") or b"").decode())) or AlertBook()
-        )
-        events = self._or_none("events", lambda: json.loads(get(db, "events") or b"[]"))
+        alerts = self._or_none("alerts", partial(get, db, "alerts"))
+        if alerts is not None:
+            self.alerts = (
+                self._or_none("alerts", partial(AlertBook.from_json, alerts.decode(errors="replace"))) or AlertBook()
+            )
+        packed = self._or_none("events", partial(get, db, "events")) or b"[]"
+        events = self._or_none("events", partial(json.loads, packed))
         self.events.extend(events if isinstance(events, list) else [])
         return meta
 

@@ -151,9 +151,5 @@ def test_a_killed_agent_knows_what_one_that_was_never_killed_knows(tmp_path: Pat
     found, sent = killed(tmp_path / "killed", kills, seed=kills)
     expected = never_killed(tmp_path / "whole", sent)
     assert found["counters"] == expected["counters"]
-    assert found["total"] == expected["total"]
-    assert found["latency"] == expected["latency"]
-    assert found["said"] == expected["said"]
-    assert found["closed"] == expected["closed"]
-    assert found["alerts"] == expected["alerts"]
+    assert [what for what in expected if found[what] != expected[what]] == []  # names alone: the values are megabytes
     assert expected["said"], "the stream's faults must have been said, or the comparison compares nothing"
