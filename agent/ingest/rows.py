@@ -222,16 +222,16 @@ class Gathering:
 
     def _take_plain(self, row: rows_wire.Row) -> Outputs | None:
         """Takes the features of a row of known names without the checks that these names have passed, and gives its
-        outputs. None, and nothing taken, where it must be doubted after all."""
+        outputs. None, and nothing taken, where it must be doubted after all. Raises RefusedError for its outputs."""
         numbers, texts, limits = self.numbers.known(row.numbers), self.texts.known(row.texts), self.limits
-        if numbers is None or texts is None or len(numbers) + len(texts) > limits.features:
+        if numbers is None or texts is None:
+            return None
+        if len(numbers) + len(texts) > limits.features or len(row.outputs) > limits.features:
             return None
         longest = max(len(row.prediction_id), len(row.request_id), *map(len, texts))
         if longest * 4 > limits.text_bytes:  # a character is at most four bytes
             return None
-        outputs = self._lone_output(row.outputs)
-        if outputs is None:
-            return None
+        outputs = self._lone_output(row.outputs) or self._outputs(row.outputs)
         self.numbers.rows.append(numbers)
         self.texts.rows.append(texts)
         return outputs
