@@ -134,7 +134,8 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes names in a broken schema, too
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            if _corrupt(error):
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise CorruptError(f"the store is corrupt: {error}") from error
             raise RetryableError(f"the store could not be written: {error}") from error
         except BaseException:
