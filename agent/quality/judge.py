@@ -43,7 +43,8 @@ class _Table:
     """One measure over the features it applies to (m of them).
 
     features: int64 (m,); cells: int64, the faulty cells of all of them in a row; starts: where each one's begin.
-    then: faults the reference counted; faulty: with what it is credited; rows: out of so many.
+    own: faults the reference counted in these very cells; then: with those in other spellings; faulty: with what it is
+    credited; rows: out of so many.
     """
 
     measure: Measure
@@ -51,6 +52,7 @@ class _Table:
     cells: Ints
     starts: Ints
     spread: Spread
+    own: Ints
     then: Ints
     faulty: Ints
     rows: Ints
@@ -81,7 +83,7 @@ class Quality:
         bases = _bases(self._layout, now)
         for table in self._tables:
             faulty, rows = table.count(now), bases[table.measure.of][table.features]
-            worth = np.flatnonzero(((faulty > 0) | (table.then > 0)) & (rows > 0))
+            worth = np.flatnonzero(((faulty > 0) | (table.own > 0)) & (rows > 0))
             for start in range(0, len(worth), SLICE):
                 chosen = worth[start : start + SLICE]
                 yield [self._find(table, int(i), now, int(faulty[i]), int(rows[i]), newest_window) for i in chosen]
@@ -156,18 +158,24 @@ def _table(measure: Measure, reference: Reference, bases: Mapping[Of, Ints]) -> 
     features: list[int] = []
     cells: list[int] = []
     starts: list[int] = []
+    known: list[int] = []
+    known_starts: list[int] = []
     for i, feature in enumerate(layout.features):
-        own = () if feature.ignored or feature.source is Source.LATENCY else measure.cells(feature)
-        if own:
+        at_fault = () if feature.ignored or feature.source is Source.LATENCY else measure.cells(feature)
+        if at_fault:
             features.append(i)
             starts.append(len(cells))
-            cells += [int(layout.starts[i]) + cell for cell in own]
+            cells += [int(layout.starts[i]) + cell for cell in at_fault]
+            known_starts.append(len(known))
+            known += [int(layout.starts[i]) + cell for cell in (measure.known or measure.cells)(feature)]
     chosen, flat, begins = (np.array(part, dtype=np.int64) for part in (features, cells, starts))
-    faulty, rows = _count(reference.blocks, flat, begins), bases[measure.of][:, chosen]
+    seen, seen_begins = np.array(known, dtype=np.int64), np.array(known_starts, dtype=np.int64)
+    faulty, rows = _count(reference.blocks, seen, seen_begins), bases[measure.of][:, chosen]
     then, everything = faulty.sum(axis=0), rows.sum(axis=0)
     credit = [measure.credit(layout.features[i], reference.pooled[layout.slice(i)]) for i in features]
     credited = np.minimum(np.maximum(then, np.array(credit, dtype=np.int64)), everything)
-    return _Table(measure, chosen, flat, begins, Spread.of(faulty, rows), then, credited, everything)
+    own = _count(reference.pooled, flat, begins)
+    return _Table(measure, chosen, flat, begins, Spread.of(faulty, rows), own, then, credited, everything)
 
 
 def _count(counts: Cells | Ints, cells: Ints, starts: Ints) -> Ints:

@@ -51,6 +51,8 @@ class Measure:
     cells: the feature's faulty cells, counted from its first; empty where the measure does not apply.
     describe: one sentence about a fault, without values. detail: further figures for `Finding.distances`.
     credit: faults the reference is credited with at least, where bins made from it cannot show any.
+    known: the reference's cells that stand for this fault, where they are not `cells` alone: NaN and null are often one
+    thing in two spellings, since a table written by pandas holds null where the frame that is served holds NaN.
     """
 
     check: str
@@ -59,6 +61,7 @@ class Measure:
     describe: Callable[[Look], str]
     detail: Callable[[Look], Mapping[str, float]] = no_detail
     credit: Callable[[Feature, Ints], int] = no_credit
+    known: Callable[[Feature], tuple[int, ...]] | None = None
 
 
 def percent(share: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.bins import ABSENT_CELL, NULL_CELL, Feature
+from agent.bins import ABSENT_CELL, NAN_CELL, NULL_CELL, Feature
 from agent.quality.measure import Look, Measure, Of, percent
 from agent.records import Kind
 
@@ -21,4 +21,9 @@ def _describe(look: Look) -> str:
     return f"missing in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
 
 
-MISSING = Measure("missing", Of.ROWS, _cells, _describe)
+def _known(feature: Feature) -> tuple[int, ...]:
+    own = _cells(feature)
+    return (*own, feature.bins + NAN_CELL) if feature.kind is Kind.NUMBER else own
+
+
+MISSING = Measure("missing", Of.ROWS, _cells, _describe, known=_known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.bins import INF_CELL, NAN_CELL, NEGATIVE_INF_CELL, Feature
+from agent.bins import INF_CELL, NAN_CELL, NEGATIVE_INF_CELL, NULL_CELL, Feature
 from agent.quality.measure import Look, Measure, Of, percent
 from agent.records import Kind
 
@@ -18,4 +18,9 @@ def _describe(look: Look) -> str:
     return f"{what} in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
 
 
-NOT_FINITE = Measure("not_finite", Of.ROWS, _cells, _describe)
+def _known(feature: Feature) -> tuple[int, ...]:
+    own = _cells(feature)
+    return (*own, feature.bins + NULL_CELL) if own else ()
+
+
+NOT_FINITE = Measure("not_finite", Of.ROWS, _cells, _describe, known=_known)

@@ -115,7 +115,7 @@ def test_one_odd_row_in_many_is_below_the_floor(rng: np.random.Generator) -> Non
     """Significance alone does not wake anyone."""
     values = ages(rng, 100_000)
     values.values[:300] = np.nan
-    fault = judged(reference(rng), batch(values))["not_finite", "age"]
+    fault = judged(reference(rng, missing=(0.0,) * 40), batch(values))["not_finite", "age"]
     assert fault.p_value < 1e-20
     assert fault.effect < FLOOR
     assert fault.verdict is Verdict.BELOW_FLOOR
@@ -230,3 +230,23 @@ def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> 
 def test_the_table_names_each_check_once() -> None:
     """Two measures under one name would share the ledger's part."""
     assert len({m.check for m in MEASURES}) == len(MEASURES) == 5
+
+
+@pytest.mark.parametrize("reference_spells", ["null", "NaN"])
+def test_null_and_nan_are_one_thing_in_two_spellings(rng: np.random.Generator, reference_spells: str) -> None:
+    """A table from pandas holds null where the served frame holds NaN: as many of those are no fault, more are."""
+
+    def spelled(share: float, kind: str, rows: int = 1000) -> Batch:
+        gone = rng.random(rows) < share
+        values = np.clip(rng.normal(size=rows), -2.99, 2.99)
+        if kind == "NaN":
+            return batch(Numbers(np.where(gone, np.nan, values)))
+        return batch(Numbers(values, np.where(gone, NULL, PRESENT).astype(np.uint8)))
+
+    shares = rng.uniform(0.05, 0.15, 40)
+    blocks = np.stack([counts(spelled(share, reference_spells)) for share in shares])
+    known = Reference("m", "1", LAYOUT, blocks, np.zeros(40, np.int64), np.full(40, 1000, np.int64))
+    live = "NaN" if reference_spells == "null" else "null"
+    check = "not_finite" if live == "NaN" else "missing"
+    assert not any(f.alarms for f in judged(known, spelled(0.1, live)).values())
+    assert judged(known, spelled(0.9, live))[check, "age"].alarms
