@@ -97,7 +97,9 @@ class Watching:
         watch = Watch(self.make(key, reference, note), tried_ns=now_ns)
         watch.series.started_ns = watch.series.bins_since_ns = now_ns
         self.add(watch)
-        await self.prepare(watch)
+        for one in (watch, *self.others(watch)):  # the dial is the model's: versions that live side by side share it
+            if not one.retired:
+                await self.prepare(one)
         log.info("model_seen model=%r version=%r reference=%s", key.name, key.version, note)
         return watch
 
@@ -118,7 +120,8 @@ class Watching:
         """Makes the judge ready, in a thread."""
         reference = watch.series.reference
         if reference is not None:
-            dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas)
+            versions = 1 + sum(not other.retired for other in self.others(watch))
+            dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas, versions)
             watch.judge = await asyncio.to_thread(Judge, reference, dial, watch.series.window_ns / 1e9)
 
     async def learned(self, watch: Watch) -> None:
