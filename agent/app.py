@@ -207,6 +207,7 @@ class App:
                 "state_folder": str(self.folder),
                 "journal_bytes": statistics.bytes,
                 "journal_failures": statistics.failures,
+                "failed_frames": self.pipeline.poisoned,
                 "corrupt_set_aside": self.pipeline.corrupt + statistics.corrupt_segments,
                 "queue_bytes": self.queue.bytes,
                 "checkpoint_seconds": self.pipeline.checkpoint_seconds,

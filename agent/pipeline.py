@@ -119,12 +119,15 @@ class Pipeline:
         for watch in self.watches:
             admission.known(watch.key, watch.series.newest_ns)
             await self.watches.prepare(watch)
-        replayed = 0
+        replayed, changed = 0, False
         for head, payload in self._journal.open(meta.offset):
             if not replayed and head.offset > meta.offset + 1:
                 # The journal is cut only after a checkpoint: what came before it was in one that is gone.
                 self.corrupt += 1
                 log.warning("state_lost checkpoint_offset=%d journal_begins=%d", meta.offset, head.offset)
+            if head.config_hash != self._settings.counting_hash and not changed:
+                changed = True
+                log.warning("options_changed offset=%d: frames from before are counted by the new ones", head.offset)
             item = admission.restore(head, payload)
             replayed += 1
             if item is not None:
@@ -188,12 +191,21 @@ class Pipeline:
         content = item.content
         if content is not None and id(content) not in done:
             done.add(id(content))
+            await self._count_content(watch, content, item)
+
+    async def _count_content(self, watch: Watch, content: Batch | Gathering, item: Accepted) -> None:
+        """Counts the records; those that cannot be counted are dropped, and that is counted."""
+        counters = watch.series.counters
+        rows, before = content.rows, counters["kept"] + counters["late"]
+        try:
             batch = content.batch() if isinstance(content, Gathering) else content
             for part in watch.series.parts(batch, self._event_time):
                 self._count(watch.series, part, item.offset)
                 if self._event_time:
                     late_ns = int(self._settings.lateness_seconds * 1e9)
                     await self._close_due(watch, watch.series.newest_ns - late_ns, item)
+        finally:
+            counters["dropped"] += max(0, rows - (counters["kept"] + counters["late"] - before))
 
     async def _tick(self, item: Accepted) -> None:
         """Time has passed, whether or not records came. By event time only the records themselves move windows."""

@@ -67,10 +67,17 @@ class Reporting:
         for outcome in OUTCOMES:
             yield Point(telemetry.RECORDS, count[outcome], own | {"sidelight.outcome": outcome}, since)
         yield Point(telemetry.RECORDS, self._admission.duplicates[series.key], own | {"sidelight.outcome": "duplicate"})
-        yield Point(telemetry.RECORDS, self._admission.dropped[series.key], own | {"sidelight.outcome": "dropped"})
+        dropped = own | {"sidelight.outcome": "dropped"}
+        turned_away = self._admission.dropped[series.key]
+        yield Point(telemetry.RECORDS, turned_away, dropped | {"sidelight.reason": "queue_full"})
+        yield Point(telemetry.RECORDS, count["dropped"], dropped | {"sidelight.reason": "failed"}, since)
+        yield Point(telemetry.NOT_DURABLE, count["not_durable"], own, since)
+        yield Point(telemetry.SPANS_DROPPED, count["spans_dropped"], own, since)
+        yield Point(telemetry.SEGMENTS_REFUSED, count["segments_refused"], own, since)
         yield Point(telemetry.PREDICTIONS, count["kept"], own, since)
         yield Point(telemetry.PREDICTION_ERRORS, count["errors"], own, since)
-        yield Point(telemetry.LABELS, count["labels"], own, since)
+        yield Point(telemetry.LABELS, count["labels"], own | {"sidelight.outcome": "kept"}, since)
+        yield Point(telemetry.LABELS, count["labels_refused"], own | {"sidelight.outcome": "refused"}, since)
         yield Point(telemetry.WINDOWS, count["windows"], own, since)
         for name, value in count.items():
             kind, _, detail = name.partition(":")
@@ -123,7 +130,7 @@ class Reporting:
         quantiles = quantiles or latency_quantiles(series.latency)
         newest = series.recent[-1] if series.recent else None
         count = series.counters
-        duplicate, dropped = self._admission.duplicates[series.key], self._admission.dropped[series.key]
+        duplicate, turned_away = self._admission.duplicates[series.key], self._admission.dropped[series.key]
         reference = series.reference
         return {
             "name": series.key.name,
@@ -141,12 +148,12 @@ class Reporting:
                 "note": series.reference_note,
             },
             "records": {
-                "received": count["received"] + duplicate + dropped,
+                "received": count["received"] + duplicate + turned_away,
                 "kept": count["kept"],
                 "refused": count["refused"],
                 "duplicate": duplicate,
                 "late": count["late"],
-                "dropped": dropped,
+                "dropped": turned_away + count["dropped"],
             },
             "refusals": [
                 {

@@ -75,7 +75,9 @@ PREDICTION_ERRORS = _define(
 LATENCY = _define(
     "sidelight.prediction.duration", Shape.HISTOGRAM, "s", "How long predictions took, as the sender measured it."
 )
-LABELS = _define("sidelight.labels", Shape.COUNTER, "{label}", "Labels received.")
+LABELS = _define(
+    "sidelight.labels", Shape.COUNTER, "{label}", "Labels received, by what became of them.", "sidelight.outcome"
+)
 LIFECYCLE = _define(
     "sidelight.lifecycle.events", Shape.COUNTER, "{event}", "Lifecycle events received.", "sidelight.lifecycle.event"
 )
@@ -362,3 +364,18 @@ SPOOL_SIZE = _define(
     "sidelight.signal",
 )
 SPOOL_LIMIT = _define("sidelight.spool.limit", Shape.GAUGE, "By", "The spool's size at which telemetry is let go.")
+NOT_DURABLE = _define(
+    "sidelight.records.not_durable", Shape.COUNTER, "{record}", "Records kept while the journal could not be written."
+)
+SPANS_DROPPED = _define(
+    "sidelight.spans.dropped",
+    Shape.COUNTER,
+    "{span}",
+    "Prediction spans over the limit per minute, or over the outbox.",
+)
+SEGMENTS_REFUSED = _define(
+    "sidelight.segment.records.refused",
+    Shape.COUNTER,
+    "{record}",
+    "Records whose segment value was not counted apart, for want of room; they are in the whole.",
+)
