@@ -64,7 +64,8 @@ async def test_a_frame_that_cannot_be_counted_is_dropped_and_said(
     await pipeline.run()
     (watch,) = watching
     counters = watch.series.counters
-    assert (counters["received"], counters["kept"], counters["dropped"]) == (3 * stream.ROWS, 2 * stream.ROWS, stream.ROWS)
+    assert counters["received"] == 3 * stream.ROWS
+    assert (counters["kept"], counters["dropped"]) == (2 * stream.ROWS, stream.ROWS)
     assert pipeline.poisoned == 1
     assert "frame_failed" in caplog.text
     journal.close()

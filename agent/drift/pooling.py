@@ -22,7 +22,6 @@ from agent.records import Bools, Floats, Ints, Kind, Source
 EXPECTED_MIN = 5.0  # per pooled cell: Cochran's rule; Cressie-Read keeps its chi-square tail from there on
 ROWS_MIN = 50  # fewer rows than this are never tested
 LEVELS_MAX = 16
-STATISTICS = 4  # location, scale, skew, and what they leave
 
 
 @dataclass(frozen=True)
