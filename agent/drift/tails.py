@@ -38,22 +38,6 @@ def log_gamma(x: npt.ArrayLike) -> Floats:
     return found
 
 
-def chi_square_tail(x: npt.ArrayLike, df: npt.ArrayLike) -> Floats:
-    """P(χ²_df ≥ x). df > 0; x ≤ 0 gives 1.
-
-    >>> float(chi_square_tail(31.41, 20).round(4))
-    0.05
-    """
-    x, df = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(df, dtype=np.float64))
-    half, a = np.maximum(x, 0.0) / 2.0, df / 2.0
-    found = np.ones(half.shape)
-    low = (half > 0) & (half < a + 1.0)
-    high = half >= a + 1.0
-    found[low] = 1.0 - _gamma_series(a[low], half[low])
-    found[high] = _gamma_fraction(a[high], half[high])
-    return found
-
-
 def t_tail(t: npt.ArrayLike, df: npt.ArrayLike) -> Floats:
     """P(|T_df| ≥ |t|), two-sided.
 
@@ -172,38 +156,6 @@ def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
                     v[going] for v in (a, b, x, both, slope, lean, value, c, d)
                 )
     found[where] = value
-    return found
-
-
-def _gamma_series(a: Floats, x: Floats) -> Floats:
-    """P(a, x), for x < a + 1."""
-    term = 1.0 / a
-    total = term.copy()
-    for n in range(1, _ROUNDS_MAX):
-        term = term * x / (a + n)
-        total += term
-        if (term <= total * 1e-16).all():
-            break
-    found: Floats = total * np.exp(a * np.log(x) - x - log_gamma(a))
-    return found
-
-
-def _gamma_fraction(a: Floats, x: Floats) -> Floats:
-    """Q(a, x), for x >= a + 1."""
-    b = x + 1.0 - a
-    c = np.full(a.shape, 1e300)
-    d = 1.0 / b
-    value = d.copy()
-    for n in range(1, _ROUNDS_MAX):
-        numerator = -n * (n - a)
-        b = b + 2.0
-        d = 1.0 / _away_from_zero(numerator * d + b)
-        c = _away_from_zero(b + numerator / c)
-        step = c * d
-        value = value * step
-        if (np.abs(step - 1.0) < _CLOSE).all():
-            break
-    found: Floats = value * np.exp(a * np.log(x) - x - log_gamma(a))
     return found
 
 
