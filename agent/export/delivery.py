@@ -34,6 +34,7 @@ class Delivery:
         self._tally = accounts.tallies[signal]
         self._woken = asyncio.Event()
         self._sending = asyncio.Lock()
+        self._flying: asyncio.Task[bool] | None = None
         self._answered: tuple[Stored, Answer] | None = None
         self._alone = 0  # rows up to this id are sent one by one
         self._quiet_until, self._told = float("-inf"), False
@@ -47,7 +48,9 @@ class Delivery:
         while True:
             self._woken.clear()
             try:
-                more = await self._send_oldest()
+                # A cancelled stop must not cut a request off before its answer is in the books: it would go out twice.
+                self._flying = asyncio.create_task(self._send_oldest())
+                more = await asyncio.shield(self._flying)
             except RetryableError as error:
                 failures += 1
                 self._say(str(error))
@@ -59,6 +62,8 @@ class Delivery:
 
     async def flush(self) -> None:
         """Sends what is there until nothing is left or something fails. No waiting."""
+        if self._flying is not None:
+            await asyncio.wait({self._flying})
         try:
             while await self._send_oldest():
                 pass
@@ -66,6 +71,9 @@ class Delivery:
             self._say(str(error))
 
     async def close(self) -> None:
+        if self._flying is not None and not self._flying.done():
+            self._flying.cancel()  # past the deadline: it goes out again after the next start
+            await asyncio.wait({self._flying})
         await self._transport.close()
 
     async def _send_oldest(self) -> bool:
