@@ -37,6 +37,7 @@ class Feature:
 
     edges: strictly rising, float64 (k+1,); bin i is [edges[i], edges[i+1]), the last one closed above.
     categories: texts with a bin of their own; seen: xxh3-64 of every other category of the reference.
+    group: what findings call it, where several features stand for one value (projections of a vector); else empty.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Feature:
     ignored: bool = False
     integral: bool = False
     size: int = 0
+    group: str = ""
 
     @cached_property
     def bins(self) -> int:

@@ -17,14 +17,14 @@ import xxhash
 from google.protobuf.message import DecodeError
 
 from agent.errors import CorruptError, UnavailableError
-from agent.records import Cells, Ints, ModelKey, Role, Source
+from agent.records import Cells, Closed, Ints, ModelKey, Role, Source
 from agent.reference import file as reference_file
 from agent.reference import learn_state
 from agent.reference.learn import ORIGIN as LEARNED
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
-from agent.windows import LATENCY_BUCKETS, Closed, RefusalNote, Series, Window
+from agent.windows import LATENCY_BUCKETS, RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
 
 log = logging.getLogger("sidelight.checkpoint")

@@ -9,7 +9,7 @@ from typing import Protocol
 from agent.drift import Drift
 from agent.ledger import Dial, Ledger
 from agent.quality.judge import Quality
-from agent.records import Cells, Finding
+from agent.records import Closed, Finding
 from agent.reference.profile import Reference
 
 log = logging.getLogger("sidelight.evaluate")
@@ -18,7 +18,7 @@ log = logging.getLogger("sidelight.evaluate")
 class Measure(Protocol):
     """Compares the newest windows with a reference; works in slices of at most 2 ms."""
 
-    def judge(self, recent: Sequence[Cells], newest_window: int) -> Iterator[list[Finding]]: ...
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]: ...
 
 
 class Judge:
@@ -29,10 +29,10 @@ class Judge:
         self.ledger = Ledger.of(dial, reference.layout, window_seconds)
         self.measures: tuple[Measure, ...] = (Drift(reference, self.ledger), Quality(reference, self.ledger))
 
-    def judge(self, recent: Sequence[Cells], newest_window: int) -> Iterator[list[Finding]]:
-        """Findings, slice by slice. A measure that fails is logged and the others go on."""
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
+        """Findings on the newest of `recent`, slice by slice. A measure that fails is logged and the others go on."""
         for measure in self.measures:
             try:
-                yield from measure.judge(recent, newest_window)
+                yield from measure.judge(recent)
             except Exception:
                 log.exception("measure_failed measure=%s", type(measure).__name__)

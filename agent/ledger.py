@@ -7,6 +7,7 @@ horizons), which bounds the expected number of false alarms whatever the tests h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,38 +18,46 @@ from agent.records import Kind, Source
 DAY_SECONDS = 86_400.0
 # Within drift: the model's own output is the best single channel (Rabanser et al. 2019), so it gets half.
 OUTPUT_SHARE = 0.5
+ROW_SHARE = 0.1  # of drift: what no single feature shows
 CRITICAL_WEIGHT = 4.0  # a critical feature's test may be so many times less significant than another's
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A kind of check. share: of the dial; horizons: whether it tests every horizon; per_feature: or once a model."""
+    """A kind of check. share: of the dial; horizons: windows pooled, a test each; per_feature: or once a model."""
 
     name: str
     share: float
-    horizons: bool = True
+    horizons: tuple[int, ...]
     per_feature: bool = True
 
 
-# The shares add up to 1. Rates of faults and latency are judged on the newest window alone.
+NEWEST = (1,)
+HORIZONS = (1, 2, 4, 8, 16, 24)  # drift: small ones are found without asking anyone for a window's length
+RATES = (1, 4, 16)  # rates of faults: a fault is mostly sudden, so fewer
+# The shares add up to 1.
 CHECKS: tuple[Check, ...] = (
-    Check("drift", 0.40),
-    Check("type_mismatch", 0.04, horizons=False),
-    Check("missing", 0.06, horizons=False),
-    Check("out_of_range", 0.05, horizons=False),
-    Check("new_category", 0.05, horizons=False),
-    Check("not_finite", 0.03, horizons=False),
-    Check("latency", 0.04, horizons=False, per_feature=False),
-    Check("performance", 0.15, per_feature=False),
-    Check("concept_drift", 0.05, per_feature=False),
-    Check("fairness", 0.04, per_feature=False),
-    Check("volume", 0.03, horizons=False, per_feature=False),
-    Check("segments", 0.06),  # drift within segments, over all of them
+    Check("drift", 0.37, HORIZONS),
+    Check("type_mismatch", 0.03, RATES),
+    Check("missing", 0.04, RATES),
+    Check("absent", 0.03, RATES),
+    Check("out_of_range", 0.04, RATES),
+    Check("new_category", 0.04, RATES),
+    Check("not_finite", 0.03, RATES),
+    Check("fractional", 0.02, RATES),
+    Check("constant", 0.01, NEWEST),
+    Check("duplicates", 0.02, NEWEST, per_feature=False),
+    Check("volume", 0.03, NEWEST, per_feature=False),
+    Check("latency", 0.04, NEWEST, per_feature=False),
+    Check("performance", 0.15, HORIZONS, per_feature=False),
+    Check("concept_drift", 0.05, NEWEST, per_feature=False),
+    Check("fairness", 0.04, HORIZONS, per_feature=False),
+    Check("segments", 0.06, RATES),  # all checks within segments, over all of them
 )
-
-
-HORIZONS = (1, 2, 4, 8, 16, 24)
-RUNNING = ("drift", "type_mismatch", "missing", "out_of_range", "new_category", "not_finite", "latency")
+RUNNING = (
+    "drift", "type_mismatch", "missing", "absent", "out_of_range", "new_category", "not_finite", "fractional",
+    "constant", "duplicates", "volume", "latency",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +89,9 @@ class Ledger:
     >>> from agent.bins import Feature, Layout
     >>> age = Feature("age", Source.FEATURE, Kind.NUMBER, edges=(0.0, 50.0, 99.0))
     >>> said = Feature("score", Source.SCORE, Kind.NUMBER, edges=(0.0, 0.5, 1.0))
-    >>> ledger = Ledger.of(Dial(0.05), Layout((age, said)), 3600.0, (1, 2, 4, 8, 16, 24), ("drift", "missing"))
+    >>> ledger = Ledger.of(Dial(0.05), Layout((age, said)), 3600.0, ("drift", "missing"))
     >>> f"{ledger.alpha('drift', 0):.3g}", f"{ledger.alpha('missing', 0):.3g}"
-    ('6.94e-05', '6.25e-05')
+    ('6.42e-05', '1.39e-05')
     >>> sum(row.alpha * row.tests_per_day for row in ledger.rows()) <= 0.05
     True
     """
@@ -90,7 +99,6 @@ class Ledger:
     dial: Dial
     layout: Layout
     window_seconds: float
-    horizons: tuple[int, ...]
     checks: frozenset[str]
 
     @classmethod
@@ -99,7 +107,6 @@ class Ledger:
         dial: Dial,
         layout: Layout,
         window_seconds: float,
-        horizons: Sequence[int] = HORIZONS,
         checks: Collection[str] = RUNNING,
     ) -> Ledger:
         """checks: those that run, of CHECKS; the others' shares stay reserved. Unknown names raise ValueError.
@@ -109,10 +116,12 @@ class Ledger:
         unknown = set(checks) - {check.name for check in CHECKS}
         if unknown:
             raise ValueError(f"no share is set aside for {', '.join(sorted(unknown))}")
-        return cls(dial, layout, window_seconds, tuple(horizons), frozenset(checks))
+        return cls(dial, layout, window_seconds, frozenset(checks))
 
     def alpha(self, check: str, feature_index: int) -> float:
         """The significance one test may use: one feature, one window, one horizon. 0 where there is to be no test.
+
+        Features of one group (projections of a vector) share what one feature gets.
 
         Checks of the whole model have one figure; any feature_index gives it. Unknown checks raise KeyError.
         """
@@ -136,8 +145,8 @@ class Ledger:
                 continue
             groups = self._groups(check)
             found += [
-                Row(check.name, name, check.share * part, self._alpha(check, part, len(members)), self._tests(check,
-                len(members)))
+                Row(check.name, name, check.share * part, self._alpha(check, part, self._subjects(members)),
+                    self._tests(check, self._subjects(members)))
                 for name, part, members in groups
             ]
             if not groups:
@@ -156,9 +165,22 @@ class Ledger:
             return (self._alpha(check, 1.0, 1),) * count
         found = [0.0] * count
         for _, part, members in self._groups(check):
+            alpha = self._alpha(check, part, self._subjects(members))
             for i in members:
-                found[i] = self._alpha(check, part, len(members))
+                found[i] = alpha / self._parts[self._subject(i)]
         return tuple(found)
+
+    def _subject(self, i: int) -> tuple[Source, str]:
+        """What is counted as one feature."""
+        feature = self.layout.features[i]
+        return feature.source, feature.group or feature.name
+
+    @cached_property
+    def _parts(self) -> Counter[tuple[Source, str]]:
+        return Counter(self._subject(i) for i in range(len(self.layout.features)))
+
+    def _subjects(self, members: Sequence[int]) -> int:
+        return len({self._subject(i) for i in members}) if self.layout.features else len(members)
 
     def _groups(self, check: Check) -> list[tuple[str, float, list[int]]]:
         """(name, part of the check's share, features); parts add up to 1."""
@@ -168,23 +190,26 @@ class Ledger:
         if check.name not in ("drift", "segments"):
             return [("every feature", 1.0, tested)] if tested else []
         features = self.layout.features
-        outputs = [i for i in tested if features[i].source is not Source.FEATURE]
+        outputs = [i for i in tested if features[i].source in (Source.PREDICTION, Source.SCORE)]
+        row = [i for i in tested if features[i].source is Source.ROW]
         critical = [i for i in tested if features[i].source is Source.FEATURE and features[i].critical]
         rest = [i for i in tested if features[i].source is Source.FEATURE and not features[i].critical]
-        weight = CRITICAL_WEIGHT * len(critical) + len(rest)
-        left = (1.0 - OUTPUT_SHARE if outputs else 1.0) if weight else 0.0
+        heavy = CRITICAL_WEIGHT * self._subjects(critical)
+        weight = heavy + self._subjects(rest)
+        of_row = ROW_SHARE if row else 0.0
+        left = (1.0 - of_row - (OUTPUT_SHARE if outputs else 0.0)) if weight else 0.0
         named = [
-            ("prediction and score", 1.0 - left, outputs),
-            ("critical features", left * CRITICAL_WEIGHT * len(critical) / max(weight, 1.0), critical),
-            ("other features", left * len(rest) / max(weight, 1.0), rest),
+            ("prediction and score", 1.0 - of_row - left, outputs),
+            ("whole rows", of_row, row),
+            ("critical features", left * heavy / max(weight, 1.0), critical),
+            ("other features", left * (weight - heavy) / max(weight, 1.0), rest),
         ]
         return [group for group in named if group[2]]
 
     def _tests(self, check: Check, members: int) -> float:
         """Tests a day of so many features."""
-        horizons = len(self.horizons) if check.horizons else 1
         segments = self.dial.segments if check.name == "segments" else 1
-        return members * self.windows_per_day * horizons * segments
+        return members * self.windows_per_day * len(check.horizons) * segments
 
     def _alpha(self, check: Check, part: float, members: int) -> float:
         tests = self._tests(check, members)
@@ -199,10 +224,16 @@ class Ledger:
 def _applies(check: str, feature: Feature) -> bool:
     if feature.ignored:
         return False
+    if feature.source is Source.ROW and check != "drift":
+        return False
     if feature.source is Source.LATENCY or check == "latency":
         return check == "latency" and feature.source is Source.LATENCY
     if check in ("drift", "segments"):
         return feature.bins > 0
+    if feature.group:
+        return check in ("missing", "absent") and feature.kind is Kind.VECTOR
     if check in ("out_of_range", "not_finite"):
         return feature.kind is Kind.NUMBER
+    if check == "fractional":
+        return feature.integral
     return check != "new_category" or feature.kind is Kind.TEXT

@@ -298,7 +298,7 @@ class Pipeline:
         closed = series.close(index)
         findings: list[Finding] = []
         if watch.judge is not None:
-            for part in watch.judge.judge([c.counts for c in series.recent], index):
+            for part in watch.judge.judge(list(series.recent)):
                 findings.extend(part)
                 await asyncio.sleep(0)
         for _ in series.summarise():

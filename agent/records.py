@@ -24,6 +24,7 @@ class Source(IntEnum):
     PREDICTION = 2
     SCORE = 3
     LATENCY = 4
+    ROW = 5  # of several features at once
 
 
 class Kind(IntEnum):
@@ -193,6 +194,22 @@ def select(batch: Batch, kept: Ints) -> Batch:
         weights=part(batch.weights),
         traces=tuple(t for t in batch.traces if t.row in chosen),
     )
+
+
+@dataclass(slots=True)
+class Closed:
+    """One closed window: what every measure judges, newest horizons are made of these.
+
+    index: start / window_seconds; counts: int32 (layout.cells,), only a resolved alert empties some of them; latency:
+    int32 buckets; segments: "key=value" -> int32 (layout.cells,).
+    """
+
+    index: int
+    counts: Cells
+    latency: Cells = field(default_factory=lambda: np.zeros(0, np.int32))
+    rows: int = 0
+    errors: int = 0
+    segments: dict[str, Cells] = field(default_factory=dict)
 
 
 class Verdict(StrEnum):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.bins import Placed
-from agent.records import Batch, Cells, Floats, Ints, Kind, ModelKey, Numbers, Source, select
+from agent.records import Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
@@ -47,18 +47,6 @@ class Window:
     first_ns: int = 0
     segments: dict[str, Ints] = field(default_factory=dict)
     segment_values: dict[str, int] = field(default_factory=dict)  # how many values each key holds
-
-
-@dataclass(slots=True)
-class Closed:
-    """One closed window, newest horizons are made of these. counts and latency: int32."""
-
-    index: int
-    counts: Cells
-    latency: Cells
-    rows: int
-    errors: int
-    segments: dict[str, Cells]
 
 
 @dataclass(slots=True)

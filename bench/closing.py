@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.evaluate import Judge
 from agent.ledger import Dial
-from agent.records import Cells
+from agent.records import Cells, Closed
 from agent.windows import HORIZON
 from bench.line import Beside, Line, Samples, in_turns, quantile
 from bench.processes import Agent, Sender
@@ -73,12 +73,13 @@ def evaluating(scale: Scale, folder: Path) -> Iterator[Line]:
         known.layout.place(batch(traffic, BLOCK_ROWS, seed=900 + i)).count(known.layout.cells).astype(np.int32)
         for i in range(HORIZON)
     ]
+    closed = [Closed(1000 - HORIZON + 1 + i, counts) for i, counts in enumerate(recent)]
     slices: list[float] = []
 
     def ours() -> float:
         began = time.process_time()
         findings, last = 0, began
-        for part in judge.judge(recent, 1000):
+        for part in judge.judge(closed):
             now = time.process_time()
             slices.append(now - last)
             findings, last = findings + len(part), now

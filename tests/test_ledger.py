@@ -11,7 +11,6 @@ from agent.ledger import CHECKS, RUNNING, Dial, Ledger
 from agent.records import Kind, Source
 
 HOURS = 3600.0
-HORIZONS = (1, 2, 4, 8, 16, 24)
 
 
 def layout(plain: int, critical: int = 0, outputs: int = 0, ignored: int = 0) -> Layout:
@@ -26,10 +25,10 @@ def layout(plain: int, critical: int = 0, outputs: int = 0, ignored: int = 0) ->
     )
 
 
-def spent(ledger: Ledger, horizons: int = len(HORIZONS)) -> float:
+def spent(ledger: Ledger) -> float:
     """False alarms a day if every test were at its alpha: by walking over the features, not by the rows."""
     return sum(
-        ledger.alpha(check.name, i) * (86_400.0 / ledger.window_seconds) * (horizons if check.horizons else 1)
+        ledger.alpha(check.name, i) * (86_400.0 / ledger.window_seconds) * len(check.horizons)
         for check in CHECKS
         if check.name in RUNNING
         for i in range(len(ledger.layout.features) if check.per_feature else 1)
@@ -46,13 +45,13 @@ def test_all_tests_together_never_spend_more_than_the_dial(
     plain: int, critical: int, outputs: int, ignored: int, seconds: float, dial: float, replicas: int, versions: int
 ) -> None:
     """Over features, windows a day, horizons and checks, for any layout, with replicas and versions counted."""
-    ledger = Ledger.of(Dial(dial, replicas, versions), layout(plain, critical, outputs, ignored), seconds, HORIZONS)
+    ledger = Ledger.of(Dial(dial, replicas, versions), layout(plain, critical, outputs, ignored), seconds)
     assert spent(ledger) * replicas * versions <= dial * (1 + 1e-9)
 
 
 def test_rows_add_up_to_the_dial_with_the_reserved_shares() -> None:
     """The printed split holds every share exactly once, those of checks that do not exist yet too."""
-    rows = Ledger.of(Dial(), layout(10, 2, 1), HOURS, HORIZONS, RUNNING).rows()
+    rows = Ledger.of(Dial(), layout(10, 2, 1), HOURS, RUNNING).rows()
     assert sum(row.share for row in rows) == pytest.approx(1.0)
     assert {row.check for row in rows if row.group == "reserved"} == {check.name for check in CHECKS} - set(RUNNING)
     for row in rows:
@@ -62,8 +61,8 @@ def test_rows_add_up_to_the_dial_with_the_reserved_shares() -> None:
 
 def test_adding_a_check_changes_nobody_elses_alpha() -> None:
     """Shares are fixed: performance, fairness and segments come later without making drift less sensitive."""
-    few = Ledger.of(Dial(segments=100), layout(20, 2, 1), HOURS, HORIZONS, ("drift",))
-    all_ = Ledger.of(Dial(segments=100), layout(20, 2, 1), HOURS, HORIZONS, [check.name for check in CHECKS])
+    few = Ledger.of(Dial(segments=100), layout(20, 2, 1), HOURS, ("drift",))
+    all_ = Ledger.of(Dial(segments=100), layout(20, 2, 1), HOURS, [check.name for check in CHECKS])
     assert [few.alpha("drift", i) for i in range(23)] == [all_.alpha("drift", i) for i in range(23)]
     assert few.alpha("missing", 0) == 0.0 < all_.alpha("missing", 0)
     assert 0 < all_.alpha("segments", 0) < 1e-7
@@ -80,7 +79,8 @@ def test_latency_is_nobodys_feature() -> None:
     """Latency has a check of its own, and no other check spends on it."""
     both = Layout((*layout(1).features, Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0))))
     ledger = Ledger.of(Dial(), both, HOURS)
-    assert [ledger.alpha(check, 1) > 0 for check in RUNNING] == [check == "latency" for check in RUNNING]
+    of_the_model = ("latency", "duplicates", "volume")
+    assert [ledger.alpha(check, 1) > 0 for check in RUNNING] == [check in of_the_model for check in RUNNING]
     assert ledger.alpha("latency", 0) == ledger.alpha("latency", 1), "one figure for the whole model"
     assert Ledger.of(Dial(), Layout(()), HOURS).alpha("latency", 0) > 0, "even where nothing is known of its features"
 
@@ -88,10 +88,22 @@ def test_latency_is_nobodys_feature() -> None:
 def test_unknown_checks_are_refused() -> None:
     """A check without a share would cry wolf on nobody's account."""
     with pytest.raises(ValueError, match="vibes"):
-        Ledger.of(Dial(), layout(1), HOURS, HORIZONS, ("drift", "vibes"))
+        Ledger.of(Dial(), layout(1), HOURS, ("drift", "vibes"))
 
 
 def test_event_days_count_by_the_windows_own_time() -> None:
     """Windows of a day are tested once a day: 24 times the significance of windows of an hour."""
     hourly, daily = (Ledger.of(Dial(), layout(5), seconds) for seconds in (3600.0, 86_400.0))
     assert daily.alpha("drift", 0) == pytest.approx(24 * hourly.alpha("drift", 0))
+
+
+def test_the_parts_of_one_value_share_what_one_feature_gets() -> None:
+    """Sixteen projections of an embedding spend no more than a number does; a whole row has a share of its own."""
+    edges = (0.0, 1.0)
+    age = Feature("age", Source.FEATURE, Kind.NUMBER, edges=edges)
+    parts = [Feature(f"text[{i}]", Source.FEATURE, Kind.NUMBER, edges=edges, group="text") for i in range(16)]
+    row = [Feature(f"row[{i}]", Source.ROW, Kind.NUMBER, edges=edges, group="row") for i in range(4)]
+    ledger = Ledger.of(Dial(), Layout((age, *parts, *row)), HOURS)
+    assert sum(ledger.alpha("drift", 1 + i) for i in range(16)) == pytest.approx(ledger.alpha("drift", 0))
+    assert ledger.alpha("drift", 17) > 0.0 == ledger.alpha("missing", 17) == ledger.alpha("missing", 1)
+    assert spent(ledger) <= 0.05

@@ -15,7 +15,7 @@ from agent.drift.effect import FLOOR, corrected_psi, psi_terms
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.ledger import HORIZONS, Ledger
-from agent.records import BinChange, Bools, Finding, Floats, Ints, Kind, Source, Verdict
+from agent.records import BinChange, Bools, Closed, Finding, Floats, Ints, Kind, Source, Verdict
 from agent.reference.profile import Reference
 
 CHANGES = 5
@@ -64,10 +64,10 @@ class Drift:
             self._own[k].label(cell) for k, cell in zip(self._cells.owner.tolist(), self._bin, strict=True)
         ]
 
-    def judge(self, recent: Sequence[np.ndarray], newest_window: int) -> Iterator[list[Finding]]:
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """One finding a feature, in slices of at most about 2 ms; a slice may be empty.
 
-        recent: counts (layout.cells,) a window, newest last; the newest 24 matter. A horizon longer than what is there
+        recent: closed windows, newest last; the newest 24 matter. A horizon longer than what is there
         is left out. A finding tells its most significant horizon (of those that alarm, if any do); effect and changes
         are of that horizon. `current` and `expected`: for a number, mean rank among the reference's values (0.5 by
         construction); for a text, share of the category that moved most; for a flag, share of true.
@@ -81,7 +81,7 @@ class Drift:
             yield [Finding("drift", f.name, f.source, none, reason="vectors have no bins") for f in self._skipped]
         if not self._cells.features or not recent:
             return
-        newest = recent[-1][self._cells.take].astype(np.float64)
+        newest = recent[-1].counts[self._cells.take].astype(np.float64)
         judged: list[Judged] = []
         for horizon, counts in self._pooled(recent):
             compared = self._compare(counts)
@@ -94,18 +94,18 @@ class Drift:
         terms = self._terms(judged, best)
         yield []
         features = len(self._own)
-        told = _Told(self, judged, best, terms, {k: v.tolist() for k, v in shown.items()}, newest_window)
+        told = _Told(self, judged, best, terms, {k: v.tolist() for k, v in shown.items()}, recent[-1].index)
         for start in range(0, features, _FINDINGS_A_SLICE):
             yield [told.finding(k) for k in range(start, min(start + _FINDINGS_A_SLICE, features))]
 
-    def _pooled(self, recent: Sequence[np.ndarray]) -> Iterator[tuple[int, Floats]]:
+    def _pooled(self, recent: Sequence[Closed]) -> Iterator[tuple[int, Floats]]:
         """Counts of the newest h windows, for each horizon that there are windows for."""
         total, summed = np.zeros(self._cells.take.size), 0
         for horizon in self.horizons:
             if horizon > len(recent):
                 return
             for window in recent[len(recent) - horizon : len(recent) - summed]:
-                total = total + window[self._cells.take]
+                total = total + window.counts[self._cells.take]
             summed = horizon
             yield horizon, total
 

@@ -16,7 +16,7 @@ from agent.quality.not_finite import NOT_FINITE
 from agent.quality.out_of_range import OUT_OF_RANGE
 from agent.quality.spread import Spread, rate_tail
 from agent.quality.type_mismatch import TYPE_MISMATCH
-from agent.records import BinChange, Cells, Finding, Ints, Source, Verdict
+from agent.records import BinChange, Cells, Closed, Finding, Ints, Source, Verdict
 from agent.reference.profile import Reference
 from agent.tails import hypergeometric_tail
 
@@ -72,14 +72,15 @@ class Quality:
         tables = (_table(measure, reference, bases) for measure in MEASURES)
         self._tables = [table for table in tables if table.features.size]
 
-    def judge(self, recent: Sequence[Cells], newest_window: int) -> Iterator[list[Finding]]:
-        """Findings on the newest window, in slices of about a millisecond; recent: int32 (cells,) each, newest last.
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
+        """Findings on the newest window, in slices of about a millisecond; recent: newest last.
 
         One finding for each check and feature with a fault now or in the reference; none for the rest.
         """
         if not recent:
             return
-        now = np.asarray(recent[-1], dtype=np.int64)
+        newest_window = recent[-1].index
+        now = np.asarray(recent[-1].counts, dtype=np.int64)
         bases = _bases(self._layout, now)
         for table in self._tables:
             faulty, rows = table.count(now), bases[table.measure.of][table.features]

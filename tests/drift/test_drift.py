@@ -13,7 +13,7 @@ from agent.bins import Feature, Layout
 from agent.drift import Drift
 from agent.drift.effect import FLOOR
 from agent.ledger import Dial, Ledger
-from agent.records import Cells, Finding, Kind, Source, Verdict
+from agent.records import Cells, Closed, Finding, Kind, Source, Verdict
 from agent.reference.profile import Reference
 from tests.drift.worlds import World, findings, make_reference, zipf
 
@@ -225,6 +225,6 @@ def assert_sane(finding: Finding) -> None:
 
 def test_work_comes_in_slices() -> None:
     """Nothing is judged before it is asked for, and no slice holds more than some features' findings."""
-    slices = list(DRIFT.judge(WORLD.windows(24), 3))
+    slices = list(DRIFT.judge([Closed(3, w) for w in WORLD.windows(24)]))
     assert len(slices) >= 8
     assert max(len(part) for part in slices) <= 25

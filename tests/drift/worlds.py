@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from agent.bins import SPECIALS, Feature, Layout
 from agent.drift import Drift
 from agent.ledger import Dial, Ledger
-from agent.records import Cells, Finding, Floats, Kind, Source
+from agent.records import Cells, Closed, Finding, Floats, Kind, Source
 from agent.reference.profile import Reference
 
 BINS = 20
@@ -94,7 +94,8 @@ def make_reference(features: Sequence[Feature], counts: Sequence[np.ndarray]) ->
 
 
 def findings(drift: Drift, recent: Sequence[Cells], newest: int = 100) -> list[Finding]:
-    return [finding for part in drift.judge(recent, newest) for finding in part]
+    closed = [Closed(newest - len(recent) + 1 + i, counts) for i, counts in enumerate(recent)]
+    return [finding for part in drift.judge(closed) for finding in part]
 
 
 def zipf(categories: int, slope: float = 1.0) -> Floats:

@@ -15,6 +15,7 @@ from agent.records import (
     PRESENT,
     Batch,
     Cells,
+    Closed,
     Columns,
     Finding,
     Kind,
@@ -63,7 +64,7 @@ def reference(rng: np.random.Generator, missing: Sequence[float] = (0.01,) * 40,
 
 
 def judged(ref: Reference, window: Batch, alpha: float = 1e-6) -> dict[tuple[str, str], Finding]:
-    slices = list(Quality(ref, Fixed(alpha)).judge([counts(window)], 7))
+    slices = list(Quality(ref, Fixed(alpha)).judge([Closed(7, counts(window))]))
     return {(f.check, f.subject): f for part in slices for f in part}
 
 
@@ -129,7 +130,7 @@ def test_a_changed_unit_is_suggested_where_counts_say_so(rng: np.random.Generato
     )  # fmt: skip
     values = Numbers(rng.uniform(10, 30, 1000) * 1.609)
     window = Batch(ModelKey("m"), 1000, 0, Columns(numbers={"d": values}), Columns())
-    found = next(iter(Quality(ref, Fixed()).judge([counts(window, ref.layout)], 3)))[0]
+    found = next(iter(Quality(ref, Fixed()).judge([Closed(3, counts(window, ref.layout))])))[0]
     assert found.alarms
     assert found.check == "out_of_range"
     assert found.reason.endswith("and median at least 1.5 times the reference's: unit changed?")
@@ -155,7 +156,7 @@ def test_unknown_categories_are_weighed_against_what_the_reference_saw_once(rng:
     blocks = np.array([[950, 50, 0, *[0] * 7]] * 40, np.int32)
     ref = Reference("m", "1", rare, blocks, np.zeros(40, np.int64), np.full(40, 1000, np.int64))
     window = Batch(ModelKey("m"), 1000, 0, Columns(texts={"topic": unseen}), Columns())
-    many = next(iter(Quality(ref, Fixed()).judge([counts(window, rare)], 0)))[0]
+    many = next(iter(Quality(ref, Fixed()).judge([Closed(0, counts(window, rare))])))[0]
     assert few.alarms
     assert "categories the reference never held" in few.reason
     assert many.expected == pytest.approx(0.05)
@@ -182,7 +183,7 @@ def test_false_alarms_stay_within_what_the_ledger_allows(rng: np.random.Generato
     below = 0
     for share in rng.beta(8, 72, 600):
         window = counts(batch(ages(rng, 1000, share)))
-        found = [f for part in quality.judge([window], 0) for f in part]
+        found = [f for part in quality.judge([Closed(0, window)]) for f in part]
         below += sum(f.p_value <= f.alpha for f in found)
     assert below <= 6 + 3.1 * 6**0.5
 
@@ -195,7 +196,8 @@ def test_new_extremes_come_as_often_as_chance_brings_them(rng: np.random.Generat
         layout = Layout((Feature("x", Source.FEATURE, Kind.NUMBER, (sample.min(), 0.0, sample.max())),))
         blocks = np.stack([_numbers(layout, part) for part in np.split(sample, 4)])
         ref = Reference("m", "1", layout, blocks, np.zeros(4, np.int64), np.full(4, 100, np.int64))
-        found = [f for s in Quality(ref, Fixed(0.05)).judge([_numbers(layout, rng.normal(size=200))], 0) for f in s]
+        slices = Quality(ref, Fixed(0.05)).judge([Closed(0, _numbers(layout, rng.normal(size=200)))])
+        found = [f for part in slices for f in part]
         alarms += any(f.p_value <= 0.05 for f in found)
     assert alarms / tries <= 0.05 + 3.1 * (0.05 * 0.95 / tries) ** 0.5
 
@@ -207,14 +209,14 @@ def _numbers(layout: Layout, values: np.ndarray) -> Cells:
 def test_nothing_is_said_where_nothing_is_worth_saying(rng: np.random.Generator) -> None:
     """No window, an empty window, an ignored feature: no findings. A fault of the reference alone: one, no alarm."""
     ref = reference(rng)
-    assert list(Quality(ref, Fixed()).judge([], 0)) == []
-    assert list(Quality(ref, Fixed()).judge([np.zeros(LAYOUT.cells, np.int32)], 0)) == []
+    assert list(Quality(ref, Fixed()).judge([])) == []
+    assert list(Quality(ref, Fixed()).judge([Closed(0, np.zeros(LAYOUT.cells, np.int32))])) == []
     found = judged(ref, batch(ages(rng, 1000)))
     assert set(found) == {("missing", "age")}
     assert found["missing", "age"].verdict is Verdict.WITHIN_NOISE
     ignored = Layout((Feature("age", Source.FEATURE, Kind.NUMBER, AGE.edges, ignored=True),))
     ref = Reference("m", "1", ignored, ref.blocks[:, : ignored.cells], ref.starts_ns, ref.rows)
-    assert list(Quality(ref, Fixed()).judge([np.ones(ignored.cells, np.int32)], 0)) == []
+    assert list(Quality(ref, Fixed()).judge([Closed(0, np.ones(ignored.cells, np.int32))])) == []
 
 
 def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> None:
@@ -222,7 +224,7 @@ def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> 
     layout = Layout(tuple(Feature(f"f{i}", Source.FEATURE, Kind.NUMBER, AGE.edges) for i in range(200)))
     blocks = np.ones((30, layout.cells), np.int32)
     ref = Reference("m", "1", layout, blocks, np.zeros(30, np.int64), np.full(30, 28, np.int64))
-    slices = list(Quality(ref, Fixed()).judge([np.ones(layout.cells, np.int32)], 0))
+    slices = list(Quality(ref, Fixed()).judge([Closed(0, np.ones(layout.cells, np.int32))]))
     assert max(map(len, slices)) <= 4
     assert sum(map(len, slices)) == 200 * 4
 
