@@ -21,6 +21,7 @@ from agent.alerting import book
 from agent.clock import Clock, SystemClock
 from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
+from agent.coverage import DOWN_SECONDS_MIN, STOOD_SECONDS_MIN, Alive
 from agent.errors import ConfigurationError
 from agent.export import resource
 from agent.export.exporter import Exporter
@@ -54,6 +55,7 @@ class App:
         self._make_folder()
         self.store = Store(self.folder / "state.db")
         self.journal = Journal(self.folder / "journal", settings.journal_bytes_max)
+        self.alive = Alive(self.folder / "alive")
         self.queue = Queue(settings.queue_bytes_max)
         self.clients = Clients(settings.clients_max)
         self.exporter = Exporter(settings, otel, self.store, self.clock, resource.build(otel, self.folder))
@@ -93,6 +95,7 @@ class App:
         if self.web is not None:
             await self._start_web(self.web)
         replayed = await self.pipeline.recover(self.admission)
+        self._say_gap(self.alive.last_ns(), DOWN_SECONDS_MIN)
         await self.server.start()
         gc.collect()
         gc.freeze()  # what the imports made is never looked at again: shorter pauses
@@ -177,18 +180,28 @@ class App:
         ticked: dict[int, int] = {}
         if len(self.watches):
             self.admission.tick(self.clock.now_ns())  # windows may have ended while nobody looked
+        seen = self.clock.now_ns()
         while True:
             await asyncio.sleep(0.5)
             now = self.clock.now_ns()
+            self._say_gap(seen, STOOD_SECONDS_MIN)  # the machine slept
+            seen = now
             lengths = {watch.series.window_ns for watch in self.watches}
             passed = [ns for ns in lengths if ticked.get(ns, now // ns) != now // ns]
             ticked |= {ns: now // ns for ns in lengths}
             if passed:
                 self.admission.tick(now)
 
+    def _say_gap(self, watched_until_ns: int, seconds_min: float) -> None:
+        """Journals that nobody watched since then, where that is longer than so many seconds."""
+        now = self.clock.now_ns()
+        if watched_until_ns and now - watched_until_ns > seconds_min * 1e9 and self.settings.time != "event":
+            self.admission.tick(now, watched_until_ns)
+
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(1.0)
+            await asyncio.to_thread(self.alive.sign, self.clock.now_ns())
             await asyncio.to_thread(self.journal.sync)
 
     # ── what people see ──

@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 from google.protobuf.message import DecodeError
 
+from agent.coverage import Coverage
 from agent.errors import CorruptError, UnavailableError
 from agent.records import Cells, Closed, Ints, ModelKey, Role, Source
 from agent.reference import file as reference_file
@@ -212,6 +213,7 @@ def _restore_totals(one: Series, message: state.Series) -> None:
     one.bins_since_ns = message.last_seen_unix_nano
     one.trained_at_ns = message.trained_at_unix_nano or one.trained_at_ns
     one.positive_label = message.positive_label or one.positive_label
+    one.coverage = Coverage.of((gap.from_unix_nano, gap.to_unix_nano) for gap in message.gaps)
     one.latency, one.latency_sum = _ints(message.latency, LATENCY_BUCKETS), message.latency_sum
     one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
 
@@ -245,6 +247,7 @@ def dump(one: Series) -> bytes:
             for (reason, name), note in one.refusals.items()
         ],
         total=one.total.astype("<i8").tobytes(),
+        gaps=[state.Gap(from_unix_nano=start, to_unix_nano=end) for start, end in one.coverage.gaps],
         kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.sketches.items()},
     ).SerializeToString()
 
@@ -258,6 +261,8 @@ def _dump_window(window: Window) -> state.Window:
         errors=window.errors,
         latency_sum=window.latency_sum,
         segments={name: counts.astype("<i8").tobytes() for name, counts in window.segments.items()},
+        unknown=window.unknown,
+        backlog=window.backlog,
     )
 
 
@@ -269,7 +274,10 @@ def dump_closed(closed: Closed) -> bytes:
         latency=closed.latency.astype("<i4").tobytes(),
         errors=closed.errors,
         segments={name: counts.astype("<i4").tobytes() for name, counts in closed.segments.items()},
-    ).SerializeToString()
+        covered_seconds=closed.covered_seconds,
+        unknown=closed.unknown,
+        backlog=closed.backlog,
+    ).SerializeToString(deterministic=True)
 
 
 def _window(message: state.Window, cells: int | None) -> Window:
@@ -282,6 +290,8 @@ def _window(message: state.Window, cells: int | None) -> Window:
         latency_sum=message.latency_sum,
         segments={name: _ints(data, cells or 0) for name, data in message.segments.items()},
         segment_values=Counter(name.partition("=")[0] for name in message.segments),
+        unknown=Counter(dict(message.unknown)),
+        backlog=message.backlog,
     )
 
 
@@ -293,6 +303,9 @@ def _closed(message: state.Window, cells: int) -> Closed:
         message.rows,
         message.errors,
         {name: _cells(data, cells) for name, data in message.segments.items()},
+        message.covered_seconds,
+        message.backlog,
+        dict(sorted(message.unknown.items())),
     )
 
 

@@ -211,6 +211,8 @@ class Pipeline:
         """Time has passed, whether or not records came. By event time only the records themselves move windows."""
         for watch in self.watches:
             if not self._event_time:
+                if item.watched_until_ns < item.arrived_ns:
+                    watch.series.lost(item.watched_until_ns, item.arrived_ns)
                 await self._close_due(watch, item.arrived_ns, item)
                 self._notice_silence(watch, item)
             await self.watches.look_again(watch, item.arrived_ns)
@@ -295,7 +297,7 @@ class Pipeline:
 
     async def _close(self, watch: Watch, index: int, item: Accepted) -> None:
         series = watch.series
-        closed = series.close(index)
+        closed = series.close(index, self._event_time)
         findings: list[Finding] = []
         if watch.judge is not None:
             for part in watch.judge.judge(list(series.recent)):

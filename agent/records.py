@@ -201,7 +201,9 @@ class Closed:
     """One closed window: what every measure judges, newest horizons are made of these.
 
     index: start / window_seconds; counts: int32 (layout.cells,), only a resolved alert empties some of them; latency:
-    int32 buckets; segments: "key=value" -> int32 (layout.cells,).
+    int32 buckets; segments: "key=value" -> int32 (layout.cells,). covered_seconds: how long of it the agent watched, 0
+    where that is not known; backlog: rows of times in which it did not, sent later. unknown: features of the traffic
+    that the reference does not have -> rows with them, at most 64 names.
     """
 
     index: int
@@ -210,6 +212,9 @@ class Closed:
     rows: int = 0
     errors: int = 0
     segments: dict[str, Cells] = field(default_factory=dict)
+    covered_seconds: float = 0.0
+    backlog: int = 0
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 class Verdict(StrEnum):

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.bins import Placed
-from agent.records import Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, select
+from agent.coverage import Coverage
+from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
@@ -27,6 +28,7 @@ LATENCY_BUCKETS = 128  # up to 4,096 s
 # Upper bounds of all buckets but the last: what lies on one belongs below it.
 LATENCY_EDGES = 2.0 ** ((np.arange(LATENCY_BUCKETS - 1) + LATENCY_OFFSET + 1) / (1 << LATENCY_SCALE))
 LATENCY_MAX_SECONDS = 1e9  # no prediction takes thirty years: such a value, or infinity, would stay in the sum for ever
+UNKNOWN_MAX = 64  # features a window names that the reference does not have; more are counted, not named
 SEGMENT_VALUES = 50  # values of one segment key that are counted apart
 SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
 
@@ -35,7 +37,7 @@ SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more
 class Window:
     """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (LATENCY_BUCKETS,).
 
-    first_ns: when its first record arrived, as far as this process has seen.
+    first_ns: when its first record arrived, as far as this process has seen. unknown, backlog: as in `Closed`.
     """
 
     index: int
@@ -47,6 +49,8 @@ class Window:
     first_ns: int = 0
     segments: dict[str, Ints] = field(default_factory=dict)
     segment_values: dict[str, int] = field(default_factory=dict)  # how many values each key holds
+    unknown: Counter[str] = field(default_factory=Counter)
+    backlog: int = 0
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ class Series:
         self.segment_keys = segments
         self.budget = budget or Budget(1 << 30)
         self.started_ns = started_ns
+        self.coverage = Coverage()
         self.bins_since_ns = started_ns  # since when `total` counts: a new reference begins it anew
         self.open: dict[int, Window] = {}
         self.recent: deque[Closed] = deque(maxlen=HORIZON)
@@ -115,6 +120,7 @@ class Series:
         self.trained_at_ns = reference.trained_at_ns if reference else 0
         self.positive_label = reference.positive_label if reference else ""
         self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
+        self._names = _names(reference)
         self.revision = 0  # rises with every change: what a checkpoint has to write
 
     # ── counting ──
@@ -175,11 +181,14 @@ class Series:
             self.counters["errors"] += errors
         if part.latency is not None:
             self._add_latency(window, part.latency)
+        if self.coverage.gaps and part.time_ns is not None and not event_time:
+            window.backlog += int(np.count_nonzero(self.coverage.inside(part.time_ns)))
         if self.reference is not None and window.counts is not None:
             placed = self.reference.layout.place(part)
             counts = placed.count(self.reference.layout.cells)
             window.counts += counts
             self.total += counts
+            self._add_unknown(window, part)
             if self.segment_keys:
                 self._add_segments(window, part, placed)
             self._sketch(part, window, event_time)
@@ -195,6 +204,18 @@ class Series:
             total = float(known.sum())
             window.latency_sum += total
             self.latency_sum += total
+
+    def _add_unknown(self, window: Window, batch: Batch) -> None:
+        """Counts features that the reference has no bins for: somebody sends more than the model was trained on."""
+        features = batch.features
+        for columns in (features.numbers, features.texts, features.flags, features.vectors):
+            for name in columns.keys() - self._names:
+                state = columns[name].state
+                rows = batch.rows if state is None else int(np.count_nonzero(state != ABSENT))
+                if name not in window.unknown and len(window.unknown) >= UNKNOWN_MAX:
+                    self.counters["unknown_not_named"] += rows
+                elif rows:
+                    window.unknown[name] += rows
 
     def _add_segments(self, window: Window, batch: Batch, placed: Placed) -> None:
         """Counts every segment value apart, all values of a key in one pass."""
@@ -279,8 +300,8 @@ class Series:
         yield from sorted(index for index in self.open if index < limit)
         self.closed_below = max(self.closed_below, limit)
 
-    def close(self, index: int) -> Closed:
-        """Closes one window and appends it to the recent ones."""
+    def close(self, index: int, event_time: bool = False) -> Closed:
+        """Closes one window and appends it to the recent ones. By event time a window is covered whole."""
         self.revision += 1
         window = self.open.pop(index)
         self.closed_below = max(self.closed_below, index + 1)
@@ -293,6 +314,9 @@ class Series:
             window.rows,
             window.errors,
             {name: counts.astype(np.int32) for name, counts in window.segments.items()},
+            self.window_ns / 1e9 if event_time else self.covered_seconds(index),
+            window.backlog,
+            dict(sorted(window.unknown.items())),
         )
         if len(self.recent) == HORIZON:
             self.budget.give(len(self.recent[0].segments) * cells)
@@ -303,10 +327,21 @@ class Series:
             self.learner.close(index)
         return closed
 
+    def covered_seconds(self, index: int) -> float:
+        """How long of a window's arrival time this series was watched."""
+        return self.coverage.seconds(max(index * self.window_ns, self.started_ns), (index + 1) * self.window_ns)
+
+    def lost(self, start_ns: int, end_ns: int) -> None:
+        """Nobody watched between these moments of arrival time."""
+        self.revision += 1
+        self.coverage.lost(start_ns, end_ns)
+        self.coverage.forget(end_ns - (HORIZON + 1) * self.window_ns)
+
     def adopt(self, reference: Reference, note: str) -> None:
         """Starts judging by `reference`: the horizons begin anew."""
         self.revision += 1
         self.reference, self.learner, self.reference_note = reference, None, note
+        self._names = _names(reference)
         self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
         self.positive_label = reference.positive_label or self.positive_label
         self.total = np.zeros(reference.layout.cells, dtype=np.int64)
@@ -314,6 +349,7 @@ class Series:
         self.clear_recent()
         self.sketches.clear()
         for window in self.open.values():
+            window.unknown.clear()
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
 
     def summarise(self) -> Iterator[None]:
@@ -359,6 +395,12 @@ class Series:
             note = self.refusals[(reason, field_name)] = RefusalNote(0, detail, when_ns)
         note.count += count
         note.detail, note.last_ns = detail, when_ns
+
+
+def _names(reference: Reference | None) -> frozenset[str]:
+    """Features that the reference knows, whatever it has for them."""
+    features = () if reference is None else reference.layout.features
+    return frozenset(name for f in features if f.source is Source.FEATURE for name in (f.name, f.group))
 
 
 def latency_bucket(seconds: Floats) -> Ints:

@@ -51,6 +51,7 @@ class Accepted:
     report: bytes = b""
     size: int = 0
     durable: bool = True
+    watched_until_ns: int = 1 << 63  # of a tick: since then, until `arrived_ns`, nobody watched
 
     @property
     def held_bytes(self) -> int:
@@ -155,21 +156,26 @@ class Admission:
             return self._turn_away(request, model)
         return self._take(raw, request, model, client_id, arrived_ns)
 
-    def tick(self, covered_ns: int) -> None:
-        """Journals that time has come to `covered_ns`, so that closing windows is replayed as it happened."""
+    def tick(self, now_ns: int, watched_until_ns: int = 0) -> None:
+        """Journals that time has come to `now_ns`, so that closing windows is replayed as it happened.
+
+        watched_until_ns: where the agent was down, or stood still, since then; 0: it was not.
+        """
+        until_ns = min(watched_until_ns or now_ns, now_ns)
         head = state_pb2.FrameHead(
-            arrived_unix_nano=covered_ns,
+            arrived_unix_nano=now_ns,
             kind=state_pb2.FrameHead.KIND_TICK,
-            covered_unix_nano=covered_ns,
+            covered_unix_nano=until_ns,
             config_hash=self._config_hash,
         )
         durable = self._journal.append(head, b"")
-        self._queue.put(Accepted(head.offset, covered_ns, None, "tick", durable=durable))
+        self._queue.put(Accepted(head.offset, now_ns, None, "tick", durable=durable, watched_until_ns=until_ns))
 
     def restore(self, head: state_pb2.FrameHead, raw: bytes) -> Accepted | None:
         """One journalled frame as it was accepted, judged by its own verdict. None for a frame that no longer reads."""
         if head.kind == state_pb2.FrameHead.KIND_TICK:
-            return Accepted(head.offset, head.arrived_unix_nano, None, "tick")
+            until_ns = head.covered_unix_nano
+            return Accepted(head.offset, head.arrived_unix_nano, None, "tick", watched_until_ns=until_ns)
         try:
             request, model = self._open(raw, UNLIMITED)
             refusals = Refusals.none(count_of(request))

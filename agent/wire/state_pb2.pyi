@@ -37,7 +37,7 @@ class FrameHead(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., arrived_unix_nano: _Optional[int] = ..., kind: _Optional[_Union[FrameHead.Kind, str]] = ..., verdict: _Optional[bytes] = ..., config_hash: _Optional[int] = ..., client_id: _Optional[str] = ..., sequence: _Optional[int] = ..., covered_unix_nano: _Optional[int] = ..., response: _Optional[bytes] = ...) -> None: ...
 
 class Series(_message.Message):
-    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano")
+    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps")
     class KllEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class Series(_message.Message):
     REFERENCE_NOTE_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_LABEL_FIELD_NUMBER: _ClassVar[int]
     BINS_SINCE_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     role: int
@@ -93,7 +94,8 @@ class Series(_message.Message):
     reference_note: str
     positive_label: str
     bins_since_unix_nano: int
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ...) -> None: ...
+    gaps: _containers.RepeatedCompositeFieldContainer[Gap]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("reason", "field", "count", "detail", "last_unix_nano")
@@ -110,7 +112,7 @@ class Refusal(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., field: _Optional[str] = ..., count: _Optional[int] = ..., detail: _Optional[str] = ..., last_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Window(_message.Message):
-    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum")
+    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog")
     class SegmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +120,13 @@ class Window(_message.Message):
         key: str
         value: bytes
         def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    class UnknownEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +135,8 @@ class Window(_message.Message):
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_SUM_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
     index: int
     rows: int
     counts: bytes
@@ -134,7 +145,17 @@ class Window(_message.Message):
     segments: _containers.ScalarMap[str, bytes]
     errors: int
     latency_sum: float
-    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ...) -> None: ...
+    unknown: _containers.ScalarMap[str, int]
+    backlog: int
+    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ...) -> None: ...
+
+class Gap(_message.Message):
+    __slots__ = ("from_unix_nano", "to_unix_nano")
+    FROM_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    TO_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    from_unix_nano: int
+    to_unix_nano: int
+    def __init__(self, from_unix_nano: _Optional[int] = ..., to_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Counters(_message.Message):
     __slots__ = ("values",)
