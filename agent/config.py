@@ -7,6 +7,7 @@ A wrong value stops the start with exit code 2 and names the variable; after the
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -22,6 +23,30 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from agent.errors import ConfigurationError
 
 Names = Annotated[tuple[str, ...], NoDecode]
+# What a fixed threshold may be set on, and the most it can be: beyond, it would never alarm.
+DISTANCES = {
+    "psi": math.inf,
+    "chi_square": math.inf,
+    "jensen_shannon": 1.0,
+    "ks": 1.0,
+    "wasserstein": math.inf,
+    "l_infinity": 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A fixed limit on one distance of the newest window, as a user sets it.
+
+    >>> str(Threshold("psi", 0.2))
+    'psi>0.2'
+    """
+
+    distance: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.distance}>{self.limit:g}"
 
 
 def _option(default: Any, about: str, unit: str = "", **limits: Any) -> Any:
@@ -122,6 +147,12 @@ class Settings(BaseSettings):
     false_alarms_per_day: float = _option(
         0.05, "The dial: false alarms a day for one model, over everything.", "/d", gt=0, le=100
     )
+    drift_rule: Annotated[tuple[Threshold, ...], NoDecode] = _option(
+        (),
+        "Fixed thresholds instead of the calibrated drift rule, as psi>0.2 or psi>0.2,ks>0.15 (one that is passed is "
+        "enough): psi, chi_square, jensen_shannon, ks, wasserstein, l_infinity, of the newest window. The alarm and the "
+        "status say how often that happens without any drift; the dial no longer covers drift. Unset: calibrated.",
+    )
     replicas: int = _option(1, "Agents that watch the same model; the dial is divided among them.", "{agent}", ge=1)
     segments: Names = _option((), "Segment keys that are counted apart, comma separated.")
     cells_max: int = _option(
@@ -160,6 +191,16 @@ class Settings(BaseSettings):
             return value
         found = tuple(part.strip() for part in value.split(",") if part.strip())
         return () if found == ("none",) else found
+
+    @field_validator("drift_rule", mode="before")
+    @classmethod
+    def _thresholds(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = tuple(_threshold(part) for part in value.split(",") if part.strip())
+        if len({each.distance for each in found}) < len(found):
+            raise ValueError("each distance once")
+        return found
 
     @field_validator("endpoint")
     @classmethod
@@ -386,6 +427,22 @@ class Otel(BaseSettings):
             if name.endswith(("certificate", "client_key")) and value and not os.access(value, os.R_OK):
                 raise ConfigurationError(f"OTEL_{name.upper()}", value, "a readable file")
         return self
+
+
+def _threshold(text: str) -> Threshold:
+    """Raises ValueError with what was expected."""
+    distance, _, limit = (part.strip() for part in text.partition(">"))
+    try:
+        found = float(limit)
+    except ValueError:
+        found = math.nan
+    most = DISTANCES.get(distance, 0.0)
+    if not 0.0 < found < most:
+        ranges = f" under {most:g}" if 0.0 < most < math.inf else ""
+        raise ValueError(
+            f"DISTANCE>LIMIT[,DISTANCE>LIMIT…] with a finite limit above 0{ranges}; distances: {', '.join(DISTANCES)}"
+        )
+    return Threshold(distance, found)
 
 
 def _check_endpoint(variable: str, value: str) -> None:

@@ -229,6 +229,7 @@ class Verdict(StrEnum):
     LEARNING = "learning"
     REFERENCE_TOO_SHORT = "reference too short"
     MUTED = "explained by another finding"
+    UNDER_THRESHOLD = "under the fixed threshold"  # the user's own, which knows no noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sidelight.endpoint import Endpoint
 
-from agent.config import Otel, Settings, load, options, socket_path, unknown
+from agent.config import DISTANCES, Otel, Settings, Threshold, load, options, socket_path, unknown
+from agent.drift.distances import NAMES
 from agent.errors import ConfigurationError
 
 
@@ -60,6 +61,13 @@ WRONG = [
     ("SIDELIGHT_TIME", "tomorrow"),
     ("SIDELIGHT_FALSE_ALARMS_PER_DAY", "0"),
     ("SIDELIGHT_REPLICAS", "0"),
+    ("SIDELIGHT_DRIFT_RULE", "psi"),
+    ("SIDELIGHT_DRIFT_RULE", "psi<0.2"),
+    ("SIDELIGHT_DRIFT_RULE", "psi>nan"),
+    ("SIDELIGHT_DRIFT_RULE", "psi>0"),
+    ("SIDELIGHT_DRIFT_RULE", "ks>1"),
+    ("SIDELIGHT_DRIFT_RULE", "kl>0.1"),
+    ("SIDELIGHT_DRIFT_RULE", "psi>0.2,psi>0.3"),
     ("SIDELIGHT_TLS_CERT_FILE", "/nowhere/cert.pem"),
     ("SIDELIGHT_TOKENS_FILE", "/nowhere"),
     ("SIDELIGHT_LOG_LEVEL", "loud"),
@@ -151,3 +159,17 @@ def test_client_and_agent_look_in_the_same_place(
     monkeypatch.setattr(os, "access", lambda path, mode: writable if str(path) == run else access(path, mode))
     monkeypatch.setattr(Path, "is_dir", lambda self: writable if str(self) == run else is_dir(self))
     assert f"unix:{socket_path(load()[0])}" == Endpoint.parse(None, os.environ).target
+
+
+def test_fixed_thresholds_are_read_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several distances, blanks allowed; what is shown reads back the same."""
+    monkeypatch.setenv("SIDELIGHT_DRIFT_RULE", "psi > 0.2, ks>0.15")
+    settings, otel = load()
+    assert settings.drift_rule == (Threshold("psi", 0.2), Threshold("ks", 0.15))
+    shown = next(o.value for o in options(settings, otel) if o.variable == "SIDELIGHT_DRIFT_RULE")
+    assert shown == "psi>0.2,ks>0.15"
+
+
+def test_a_threshold_may_be_set_on_every_shown_distance() -> None:
+    """What the drift measure shows and what the option takes are the same names."""
+    assert tuple(DISTANCES) == NAMES
