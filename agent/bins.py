@@ -31,6 +31,27 @@ OTHER_SEEN_MAX = 65_536  # categories remembered as "seen", as 8-byte hashes
 TABLES_MAX, TABLE_TEXTS_MAX = 512, 64  # cells of whole dictionaries kept at hand: how many, and how large
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a person demands of one value, whatever the reference held: broken once is an alarm. Defaults: nothing.
+
+    required: in every row, never absent. never_null: no null and no NaN. whole: no fractions. low, high: the possible
+    range, bounds included. max_missing: share of rows without a value; max_new: share of values that are none of the
+    reference's categories (0-1, 1: any; allowed and closed categories are max_new = 0).
+    """
+
+    required: bool = False
+    never_null: bool = False
+    whole: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    max_missing: float = 1.0
+    max_new: float = 1.0
+
+
+NO_RULES = Rules()
+
+
 @dataclass(frozen=True)
 class Feature:
     """One watched value and its bins.
@@ -52,6 +73,7 @@ class Feature:
     integral: bool = False
     size: int = 0
     group: str = ""
+    rules: Rules = NO_RULES
 
     @cached_property
     def bins(self) -> int:

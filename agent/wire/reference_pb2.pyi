@@ -65,7 +65,7 @@ class Layout(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ..., classes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen")
+    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen", "rules")
     class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SOURCE_UNSPECIFIED: _ClassVar[Feature.Source]
@@ -101,6 +101,7 @@ class Feature(_message.Message):
     INTEGRAL_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
     name: str
     source: Feature.Source
     kind: Feature.Kind
@@ -112,7 +113,26 @@ class Feature(_message.Message):
     integral: bool
     size: int
     seen: bytes
-    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ...) -> None: ...
+    rules: Rules
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
+
+class Rules(_message.Message):
+    __slots__ = ("required", "never_null", "whole", "low", "high", "max_missing", "max_new")
+    REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    NEVER_NULL_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    MAX_MISSING_FIELD_NUMBER: _ClassVar[int]
+    MAX_NEW_FIELD_NUMBER: _ClassVar[int]
+    required: bool
+    never_null: bool
+    whole: bool
+    low: float
+    high: float
+    max_missing: float
+    max_new: float
+    def __init__(self, required: bool = ..., never_null: bool = ..., whole: bool = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., max_missing: _Optional[float] = ..., max_new: _Optional[float] = ...) -> None: ...
 
 class Blocks(_message.Message):
     __slots__ = ("start_unix_nano", "rows", "counts")
