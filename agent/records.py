@@ -269,6 +269,7 @@ class Finding:
     distances: Mapping[str, float] = field(default_factory=dict)
     changes: tuple[BinChange, ...] = ()
     reason: str = ""
+    segment: str = ""  # "region=north": found in that part of the traffic only
 
     @property
     def alarms(self) -> bool:

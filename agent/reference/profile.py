@@ -12,6 +12,7 @@ import xxhash
 
 from agent.bins import Layout
 from agent.records import Floats, Ints, Source
+from agent.reference.by_segment import BySegment
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Reference:
     made_at_ns: int = 0
     origin: str = ""  # a file's name, or "learned from traffic"
     unknown: tuple[tuple[str, bytes], ...] = ()  # sections of a newer version, kept as they were
+    by_segment: BySegment = field(default_factory=BySegment)
 
     @cached_property
     def hash(self) -> int:

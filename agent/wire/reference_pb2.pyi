@@ -157,6 +157,36 @@ class Quantiles(_message.Message):
     kll: _containers.ScalarMap[str, bytes]
     def __init__(self, kll: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
+class Segments(_message.Message):
+    __slots__ = ("keys", "runs", "values")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    runs: _containers.RepeatedCompositeFieldContainer[SegmentRun]
+    values: _containers.RepeatedCompositeFieldContainer[SegmentValue]
+    def __init__(self, keys: _Optional[_Iterable[str]] = ..., runs: _Optional[_Iterable[_Union[SegmentRun, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[SegmentValue, _Mapping]]] = ...) -> None: ...
+
+class SegmentRun(_message.Message):
+    __slots__ = ("first", "blocks")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    blocks: int
+    def __init__(self, first: _Optional[int] = ..., blocks: _Optional[int] = ...) -> None: ...
+
+class SegmentValue(_message.Message):
+    __slots__ = ("key", "value", "rows", "counts")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    counts: bytes
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., rows: _Optional[_Iterable[int]] = ..., counts: _Optional[bytes] = ...) -> None: ...
+
 class Origin(_message.Message):
     __slots__ = ("made_by", "made_at_unix_nano", "source", "rows")
     MADE_BY_FIELD_NUMBER: _ClassVar[int]
