@@ -150,8 +150,8 @@ class Settings(BaseSettings):
     drift_rule: Annotated[tuple[Threshold, ...], NoDecode] = _option(
         (),
         "Fixed thresholds instead of the calibrated drift rule, as psi>0.2 or psi>0.2,ks>0.15 (one that is passed is "
-        "enough): psi, chi_square, jensen_shannon, ks, wasserstein, l_infinity, of the newest window. The alarm and the "
-        "status say how often that happens without any drift; the dial no longer covers drift. Unset: calibrated.",
+        "enough): psi, chi_square, jensen_shannon, ks, wasserstein, l_infinity, of the newest window. The alarm and "
+        "the status say how often that happens without any drift; the dial no longer covers drift. Unset: calibrated.",
     )
     replicas: int = _option(1, "Agents that watch the same model; the dial is divided among them.", "{agent}", ge=1)
     segments: Names = _option((), "Segment keys that are counted apart, comma separated.")

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from agent.config import Threshold
 from agent.drift import Drift
+from agent.drift.fixed import FixedDrift
 from agent.ledger import Dial, Ledger
 from agent.quality.judge import Quality
 from agent.records import Closed, Finding
@@ -24,10 +26,15 @@ class Measure(Protocol):
 class Judge:
     """All measures of one reference, made ready: takes some 100 ms, so build it in a thread."""
 
-    def __init__(self, reference: Reference, dial: Dial, window_seconds: float) -> None:
+    def __init__(
+        self, reference: Reference, dial: Dial, window_seconds: float, drift_rule: Sequence[Threshold] = ()
+    ) -> None:
+        """drift_rule: fixed thresholds that take the calibrated rule's place; empty: calibrated."""
         self.reference = reference
         self.ledger = Ledger.of(dial, reference.layout, window_seconds)
-        self.measures: tuple[Measure, ...] = (Drift(reference, self.ledger), Quality(reference, self.ledger))
+        self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
+        drift = self.fixed or Drift(reference, self.ledger)
+        self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """Findings on the newest of `recent`, slice by slice. A measure that fails is logged and the others go on."""

@@ -122,7 +122,8 @@ class Watching:
         if reference is not None:
             versions = 1 + sum(not other.retired for other in self.others(watch))
             dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas, versions)
-            watch.judge = await asyncio.to_thread(Judge, reference, dial, watch.series.window_ns / 1e9)
+            rule, seconds = self._settings.drift_rule, watch.series.window_ns / 1e9
+            watch.judge = await asyncio.to_thread(Judge, reference, dial, seconds, rule)
 
     async def learned(self, watch: Watch) -> None:
         """Adopts the reference that was learned from traffic, once there is one."""

@@ -13,7 +13,7 @@ from scipy import stats
 
 from agent import tails
 from agent.quality import inside
-from agent.tails import binomial_tail, hypergeometric_tail, student_tail
+from agent.tails import binomial_tail, gamma_tail, hypergeometric_tail, student_tail
 
 
 @given(st.integers(1, 300), st.integers(1, 2000), st.data())
@@ -63,3 +63,11 @@ def test_examples_in_docstrings_run() -> None:
         result = doctest.testmod(module, extraglobs={"np": __import__("numpy")})
         assert result.attempted
         assert not result.failed
+
+
+@pytest.mark.parametrize("shape", [0.05, 0.5, 3.0, 40.0, 900.0])
+def test_the_gamma_tail_agrees_with_scipy(shape: float) -> None:
+    """Below the mean, about it, and far out."""
+    for x in (0.01 * shape, 0.5 * shape, shape, 1.5 * shape + 1.0, 3.0 * shape + 20.0, shape + 100.0):
+        assert gamma_tail(x, shape) == pytest.approx(float(stats.gamma.sf(x, shape)), rel=1e-9, abs=1e-300)
+    assert gamma_tail(0.0, shape) == 1.0

@@ -1,0 +1,223 @@
+"""A fixed threshold on a distance, as its user set it, and what a threshold does not say: how often noise passes it.
+
+That rate depends on the rows of the window (n) and of the reference (N), on the bins, and on how much the reference's
+own windows vary. It is sampled twice, and the larger is told: multinomial windows and references drawn from the
+reference's shares (a parametric bootstrap; Efron and Tibshirani 1993, 6.5), and the reference's windows against the
+rest of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.config import Threshold
+from agent.drift.distances import Axis, distances
+from agent.drift.drift import Drift
+from agent.drift.pooling import ROWS_MIN, Cells
+from agent.ledger import DAY_SECONDS, Ledger
+from agent.records import Closed, Finding, Floats, Verdict
+from agent.reference.profile import Reference
+from agent.tails import gamma_tail
+
+TRIALS, TRIALS_MIN = 400, 60
+COUNTED_MIN = 10  # passes of that many trials are counted; fewer, and a fitted tail says more than the count
+OWN_WINDOWS_MAX = 96  # of the reference, evenly spaced
+STEP = math.log(1.05)  # a rate is worked out for rows within 2.5 % of the window's
+RATES_MAX = 20_000
+_CELLS_AT_ONCE = 20_000  # about a millisecond's work
+_CELLS_MAX = 2_000_000  # over all trials of one feature
+# These are roots of sums of squares, or behave so: their squares are nearly a scaled chi-square, as psi is.
+_ROOTS = frozenset({"jensen_shannon", "ks", "wasserstein", "l_infinity"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Share of driftless windows that pass a rule, 0-1. sampled: of resampled ones; own: of the reference's (NaN: it
+    has none of about that size)."""
+
+    sampled: float
+    own: float = float("nan")
+
+    @property
+    def share(self) -> float:
+        return max(self.sampled, self.own if self.own == self.own else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a fixed rule costs at the newest window's rows: false alarms a day over all features."""
+
+    rule: str
+    rows: int
+    features: int
+    false_alarms_per_day: float
+
+
+class Nulls:
+    """Rates of one rule against one reference, worked out as they are needed and kept."""
+
+    def __init__(self, reference: Reference, rule: Sequence[Threshold]) -> None:
+        self.rule = tuple(rule)
+        self._cells = Cells.of(reference.layout, reference.share)
+        self._axis = Axis.of(reference.layout, self._cells) if self._cells.features else None
+        self._blocks = reference.blocks[:, self._cells.take]
+        self._total = self._blocks.sum(axis=0, dtype=np.int64)
+        self._ends = [*self._cells.starts[1:].tolist(), self._cells.take.size]
+        self._seed = reference.hash
+        self._rates: dict[tuple[int, int], Rate] = {}
+
+    def prepare(self, feature: int, rows: int) -> Iterator[None]:
+        """Works out what `rate` will say, in slices of about a millisecond. feature: its place among those tested."""
+        level = _level(rows)
+        if (feature, level) in self._rates:
+            return
+        if len(self._rates) >= RATES_MAX:
+            self._rates.clear()
+        n = round(math.exp(level * STEP))
+        sampled: list[dict[str, Floats]] = []
+        for found in self._sampled(feature, level, n):
+            sampled.append(found)
+            yield
+        own = self._own(feature, n)
+        self._rates[feature, level] = Rate(
+            self._share({name: np.concatenate([s[name] for s in sampled]) for name in sampled[0]}, fitted=True),
+            self._share(own, fitted=False) if own else float("nan"),
+        )
+
+    def rate(self, feature: int, rows: int) -> Rate:
+        """KeyError unless it was prepared."""
+        return self._rates[feature, _level(rows)]
+
+    def _sampled(self, feature: int, level: int, n: int) -> Iterator[dict[str, Floats]]:
+        total = self._total[self._cells.starts[feature] : self._ends[feature]]
+        random = np.random.default_rng([self._seed, feature, level])
+        shares, size, rows = total / total.sum(), total.size, int(total.sum())
+        trials = int(np.clip(_CELLS_MAX // size, TRIALS_MIN, TRIALS))
+        at_once = max(1, _CELLS_AT_ONCE // size)
+        for start in range(0, trials, at_once):
+            times = min(at_once, trials - start)
+            current = random.multinomial(n, shares, size=times)
+            yield self._distances(feature, current, random.multinomial(rows, shares, size=times))
+
+    def _own(self, feature: int, n: int) -> dict[str, Floats]:
+        """Of the reference's windows, so many put together that they have about n rows, each against the rest."""
+        blocks = self._blocks[:, self._cells.starts[feature] : self._ends[feature]].astype(np.int64)
+        rows = blocks.sum(axis=1)
+        size = max(1, round(n / max(float(np.median(rows)), 1.0)))
+        groups = len(blocks) // size
+        if groups < 3:
+            return {}
+        whole = blocks[len(blocks) - groups * size :].reshape(groups, size, -1).sum(axis=1)
+        chosen = whole[np.unique(np.linspace(0, groups - 1, min(groups, OWN_WINDOWS_MAX)).astype(np.int64))]
+        chosen = chosen[chosen.sum(axis=1) >= min(n / 2.0, ROWS_MIN)]
+        rest = blocks.sum(axis=0) - chosen
+        return self._distances(feature, chosen, rest) if len(chosen) else {}
+
+    def _distances(self, feature: int, current: np.ndarray, reference: np.ndarray) -> dict[str, Floats]:
+        """Each named distance as (trials,); both (trials, cells of the feature)."""
+        assert self._axis is not None  # noqa: S101 - there is a feature, hence an axis
+        times, size = current.shape
+        own = slice(int(self._cells.starts[feature]), self._ends[feature])
+        cells = Cells(
+            features=(self._cells.features[feature],) * times,
+            take=np.tile(self._cells.take[own], times),
+            starts=np.arange(times, dtype=np.int64) * size,
+            owner=np.repeat(np.arange(times), size),
+            share=np.tile(self._cells.share[own], times),
+            numeric=np.full(times, self._cells.numeric[feature]),
+        )
+        axis = Axis(np.tile(self._axis.width[own], times), np.full(times, self._axis.deviation[feature]))
+        found = distances(cells, axis, current.ravel().astype(np.float64), reference.ravel().astype(np.float64))
+        return {each.distance: found[each.distance] for each in self.rule}
+
+    def _share(self, values: dict[str, Floats], fitted: bool) -> float:
+        """Of the trials that pass any threshold; where they are too few to count, the sum of the fitted tails."""
+        passed = np.zeros(len(next(iter(values.values()))), dtype=bool)
+        for each in self.rule:
+            passed |= values[each.distance] > each.limit
+        counted = int(passed.sum())
+        if counted >= COUNTED_MIN or not fitted:
+            return counted / passed.size
+        return min(sum(_fitted_tail(each, values[each.distance]) for each in self.rule), COUNTED_MIN / passed.size)
+
+
+class FixedDrift:
+    """The drift measure with the user's thresholds for verdicts: newest window only, at least 50 values of a feature.
+
+    cost: of the newest window judged; None before.
+    """
+
+    def __init__(self, reference: Reference, ledger: Ledger, rule: Sequence[Threshold]) -> None:
+        self._drift = Drift(reference, ledger, (1,))
+        self._nulls = Nulls(reference, rule)
+        self._windows_per_day = DAY_SECONDS / ledger.window_seconds
+        features = reference.layout.features
+        tested = Cells.of(reference.layout, reference.share).features
+        self._place = {(features[i].source, features[i].name): k for k, i in enumerate(tested)}
+        self.cost: Cost | None = None
+
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
+        """As `Drift.judge`, verdict and reason by the rule; no newest_p and newest_effect: the verdict itself resolves.
+
+        Whatever the thresholds, fewer than 50 values of a feature are not judged. The first window of a new size costs
+        about a millisecond a feature, in slices.
+        """
+        rows, false_alarms, judged = 0, 0.0, 0
+        for part in self._drift.judge(recent):
+            told: list[Finding] = []
+            for finding in part:
+                place = self._place.get((finding.source, finding.subject))
+                if place is None or finding.n < ROWS_MIN or not finding.n_reference:
+                    told.append(finding)
+                    continue
+                for _ in self._nulls.prepare(place, finding.n):
+                    yield []
+                rate = self._nulls.rate(place, finding.n)
+                told.append(self._ruled(finding, rate))
+                rows, judged = max(rows, finding.n), judged + 1
+                false_alarms += rate.share * self._windows_per_day
+            yield told
+        if judged:
+            self.cost = Cost(_words(self._nulls.rule), rows, judged, false_alarms)
+
+    def _ruled(self, finding: Finding, rate: Rate) -> Finding:
+        said = {name: value for name, value in finding.distances.items() if not name.startswith("newest_")}
+        passed = [each for each in self._nulls.rule if said.get(each.distance, -math.inf) > each.limit]
+        told = ", ".join(f"{each.distance} {said[each.distance]:.3g} over {each.limit:g}" for each in passed)
+        daily = rate.share * self._windows_per_day
+        cost = f"without drift passed by {_percent(rate.share)} of windows of {finding.n} rows, {daily:.2g} times a day"
+        rule = f"fixed threshold ({told or 'not passed: ' + _words(self._nulls.rule)}), {cost}"
+        verdict = Verdict.ALARM if passed else Verdict.UNDER_THRESHOLD
+        return replace(finding, verdict=verdict, alpha=float("nan"), distances=said, reason=rule)
+
+
+def _level(rows: int) -> int:
+    return round(math.log(max(rows, 1)) / STEP)
+
+
+def _words(rule: Sequence[Threshold]) -> str:
+    return ",".join(str(each) for each in rule)
+
+
+def _percent(share: float) -> str:
+    """
+    >>> _percent(0.0361), _percent(2e-7)
+    ('3.6 %', 'under 0.001 %')
+    """
+    return f"{share * 100:.2g} %" if share >= 1e-5 else "under 0.001 %"
+
+
+def _fitted_tail(threshold: Threshold, values: Floats) -> float:
+    """P(distance > limit) by a scaled chi-square with the trials' mean and variance (Satterthwaite 1946)."""
+    if not np.isfinite(values).all():
+        return 0.0  # no such distance for this kind of feature
+    root = threshold.distance in _ROOTS
+    found, limit = (np.square(values), threshold.limit**2) if root else (values, threshold.limit)
+    mean, variance = float(found.mean()), float(found.var(ddof=1))
+    if mean <= 0.0 or variance <= 0.0:
+        return 0.0
+    return gamma_tail(limit * mean / variance, mean * mean / variance)
