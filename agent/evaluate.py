@@ -33,6 +33,7 @@ class Judge:
         self.reference = reference
         self.ledger = Ledger.of(dial, reference.layout, window_seconds)
         self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
+        self._said = False
         drift = self.fixed or Drift(reference, self.ledger)
         self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger))
 
@@ -43,3 +44,15 @@ class Judge:
                 yield from measure.judge(recent)
             except Exception:
                 log.exception("measure_failed measure=%s", type(measure).__name__)
+        self._say_cost()
+
+    def _say_cost(self) -> None:
+        """Once, as soon as it is known: what the user's own threshold costs in false alarms."""
+        cost = self.fixed.cost if self.fixed else None
+        if cost is None or self._said:
+            return
+        self._said = True
+        log.warning(
+            "fixed_drift_rule model=%r rule=%s rows=%d features=%d false_alarms_per_day=%.3g", self.reference.model,
+            cost.rule, cost.rows, cost.features, cost.false_alarms_per_day,
+        )  # fmt: skip

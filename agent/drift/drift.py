@@ -34,6 +34,22 @@ class Judged:
     phi: Floats
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What so many rows over one horizon would be judged by: `agent/power.py` reckons from it what can be seen.
+
+    rows, n_reference, alpha, phi: (features,); phi: over all directions, as the effect's floor takes it.
+    """
+
+    cells: Cells
+    pooled: Pooled
+    spread: Spread
+    rows: Floats
+    n_reference: Floats
+    alpha: Floats
+    phi: Floats
+
+
 class Drift:
     """Judges windows against one reference. Holds no history: the caller brings the recent windows.
 
@@ -97,6 +113,14 @@ class Drift:
         told = _Told(self, judged, best, terms, {k: v.tolist() for k, v in shown.items()}, recent[-1].index)
         for start in range(0, features, _FINDINGS_A_SLICE):
             yield [told.finding(k) for k in range(start, min(start + _FINDINGS_A_SLICE, features))]
+
+    def outlook(self, horizon: int, rows: Floats) -> Outlook | None:
+        """rows: (features,) values pooled over the horizon, of each tested feature. None: no feature is tested."""
+        if not self._cells.features:
+            return None
+        pooled, spread = self._levels.at(self._levels.level(rows)), self._dispersion.at(horizon, rows)
+        phi = _mean_phi(pooled, spread)
+        return Outlook(self._cells, pooled, spread, rows, self._n_reference, self._alpha, phi)
 
     def _pooled(self, recent: Sequence[Closed]) -> Iterator[tuple[int, Floats]]:
         """Counts of the newest h windows, for each horizon that there are windows for."""
