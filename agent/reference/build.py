@@ -15,6 +15,7 @@ from agent.bins import Feature, Layout
 from agent.clock import Clock, SystemClock
 from agent.errors import UnusableReferenceError
 from agent.records import Batch, Bools, Columns, Flags, Ints, Kind, ModelKey, Numbers, Source, Texts, Vectors, select
+from agent.reference.by_segment import SegmentCounter, most_frequent
 from agent.reference.convert import Column, column, times_ns
 from agent.reference.features import make_feature
 from agent.reference.plan import Plan, Request, Watch, make_plan
@@ -76,7 +77,9 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
     if lost:
         notes.append(f"{lost} rows have a time in {request.time!r} that cannot be read: left out")
     windows = _choose_windows(request, plan, layout, survey.rows, seen, notes)
-    blocks, rows = _count(request, table, plan, layout, windows, progress)
+    counter = _segment_counter(plan, label, layout, windows)
+    blocks, rows = _count(request, _stream(request, table, plan, "counts", progress, plan.by_segment), layout, windows,
+                          counter)  # fmt: skip
     classes, task, positive = find_task(request, plan, survey, label, notes)
     reference = Reference(
         model=request.model,
@@ -95,6 +98,7 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
         made_by=made_by(),
         made_at_ns=(clock or SystemClock()).now_ns(),
         origin=", ".join(path.name for path in table.paths[:3]) + (", …" if len(table.paths) > 3 else ""),
+        by_segment=counter.finish(),
     )
     schema = Schema(
         features={w.name: _said_back(w, f) for w, f in zip(plan.watches, features, strict=True)},
@@ -174,9 +178,9 @@ def _converted(watch: Watch, array: object) -> tuple[Column, Texts | None]:
 def _survey(
     request: Request, table: Table, plan: Plan, progress: Progress
 ) -> tuple[Survey, Survey, dict[int, int], int]:
-    """What the columns hold, what the label holds, rows per window, and rows lost."""
+    """What the columns hold, what the label and the segments hold, rows per window, and rows lost."""
     survey = _empty_survey(plan.watches)
-    labels = (plan.label,) if plan.label is not None else ()
+    labels = (*((plan.label,) if plan.label is not None else ()), *plan.by_segment)
     label = _empty_survey(labels)
     seen: dict[int, int] = {}
     lost_rows = 0
@@ -222,14 +226,14 @@ def _choose_windows(request: Request, plan: Plan, layout: Layout, rows: int, see
     return _Windows(plan.window_seconds, np.array(kept, dtype=np.int64), len(kept), rows)
 
 
-def _count(request: Request, table: Table, plan: Plan, layout: Layout, windows: _Windows,
-           progress: Progress) -> tuple[np.ndarray, Ints]:  # fmt: skip
-    """Exact counts: int32 (blocks, cells), and rows per block."""
+def _count(request: Request, stream: Iterator[tuple[int, Ints, Found, int]], layout: Layout, windows: _Windows,
+           counter: SegmentCounter) -> tuple[np.ndarray, Ints]:  # fmt: skip
+    """Exact counts: int32 (blocks, cells), and rows per block; those of segments go to `counter`."""
     blocks = np.zeros((windows.blocks, layout.cells), dtype=np.int32)
     per_block = np.zeros(windows.blocks, dtype=np.int64)
     model = ModelKey(request.model, request.version)
     done = 0
-    for rows, window, found, _ in _stream(request, table, plan, "counts", progress):
+    for rows, window, found, _ in stream:
         position = windows.positions(window, done)
         done += rows
         batch = _batch(model, rows, found)
@@ -237,8 +241,19 @@ def _count(request: Request, table: Table, plan: Plan, layout: Layout, windows: 
             kept = np.flatnonzero(position >= 0)
             batch, position = select(batch, kept), position[kept]
         add_counts(layout, batch, position, blocks)
+        if batch.segments:
+            counter.add(layout.place(batch).cells, position, batch.segments)
         per_block += np.bincount(position, minlength=windows.blocks)
     return blocks, per_block
+
+
+def _segment_counter(plan: Plan, survey: Survey, layout: Layout, windows: _Windows) -> SegmentCounter:
+    """Of each key the most frequent values."""
+    values = {}
+    for watch in plan.by_segment:
+        counts = survey.texts[watch.name].counts
+        values[watch.column] = {value: counts[value] for value in most_frequent(counts)}
+    return SegmentCounter(values, layout.cells, windows.blocks)
 
 
 def add_counts(layout: Layout, batch: Batch, position: Ints, blocks: np.ndarray) -> None:
@@ -257,7 +272,12 @@ def _batch(model: ModelKey, rows: int, found: Found) -> Batch:
     parts: dict[bool, tuple[dict[str, Numbers], dict[str, Texts], dict[str, Flags], dict[str, Vectors]]] = {
         True: ({}, {}, {}, {}), False: ({}, {}, {}, {}),
     }  # fmt: skip
+    segments: dict[str, Texts] = {}
     for (source, name), pair in found.items():
+        if source is Source.ROW:
+            if isinstance(pair[0], Texts):
+                segments[name] = pair[0]
+            continue
         numbers, texts, flags, vectors = parts[source is Source.FEATURE]
         for part in pair:
             if isinstance(part, Numbers):
@@ -268,7 +288,7 @@ def _batch(model: ModelKey, rows: int, found: Found) -> Batch:
                 flags[name] = part
             elif part is not None:
                 vectors[name] = part
-    return Batch(model, rows, 0, Columns(*parts[True]), Columns(*parts[False]))
+    return Batch(model, rows, 0, Columns(*parts[True]), Columns(*parts[False]), segments=segments)
 
 
 def _text_notes(survey: Survey) -> list[str]:

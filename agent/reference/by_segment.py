@@ -17,7 +17,8 @@ from agent.records import Cells, Ints, Texts
 
 VALUES_MAX = 50  # of a key: the most frequent
 RUN_WINDOWS = (1, 4, 16)  # the horizons over which segments are judged (ledger.RATES)
-RUNS_MAX, RUNS_MIN = 24, 8  # of each length: a t with 23 degrees of freedom, before it borrows; and where cells are short
+RUNS_MAX = 24  # of each length: a t with 23 degrees of freedom, before it borrows
+RUNS_MIN = 8  # where cells are short
 CELLS_MAX = 24 << 20  # of all values and runs together: 96 MiB while building, some 10 MiB in the file
 ROWS_MIN = 400  # of a value: with fewer only its part of the traffic is remembered
 GOLDEN = 0.6180339887498949

@@ -63,6 +63,12 @@ class Plan:
     notes: tuple[str, ...]
 
     @property
+    def by_segment(self) -> tuple[Watch, ...]:
+        """The segment keys' own columns, read as texts. Protected ones are not counted apart."""
+        keys = [key for key in self.segments if key not in self.protected]
+        return tuple(Watch((Source.ROW, key), key, Kind.TEXT, FeatureSchema()) for key in keys)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         return tuple(watch.column for watch in self.watches)
 
