@@ -6,10 +6,14 @@ a matrix of cell numbers, and one `bincount` counts all features at once. Counts
     numbers   [below, bin 0 … bin k-1, above]          then the specials
     texts     [category 0 … k-1, other, never seen]    then the specials
     flags     [false, true]                             then the specials
+    vectors   [present]                                 then the specials
     specials  [null, absent, nan, +inf, -inf, mismatch, fractional]
 
 "other" are categories seen in the reference that have no bin of their own; "never seen" are the rest. `fractional` is
 counted beside a value's own bin (only for features whose reference was integral), so it is not part of the total.
+
+What is computed from a whole vector or row (`projections`) has features and cells of its own, after all others. They
+count only the rows they were computed of: a sample where traffic is high.
 """
 
 from __future__ import annotations
@@ -23,10 +27,13 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from agent.records import ABSENT, NULL, Batch, Bools, Cells, Columns, Floats, Ints, Kind, Source
+from agent.projections import Projection, RowProjection, Singles, VectorProjection, finite
+from agent.records import ABSENT, NULL, PRESENT, Batch, Bools, Cells, Columns, Floats, Ints, Kind, Source
 
 NULL_CELL, ABSENT_CELL, NAN_CELL, INF_CELL, NEGATIVE_INF_CELL, MISMATCH_CELL, FRACTIONAL_CELL = range(7)
 SPECIALS = 7
+Taken = slice | Ints  # rows of a batch
+EVERY_ROW = slice(None)
 OTHER_SEEN_MAX = 65_536  # categories remembered as "seen", as 8-byte hashes
 TABLES_MAX, TABLE_TEXTS_MAX = 512, 64  # cells of whole dictionaries kept at hand: how many, and how large
 
@@ -82,7 +89,14 @@ class Feature:
             return len(self.edges) + 1
         if self.kind is Kind.TEXT:
             return len(self.categories) + 2
-        return 2 if self.kind is Kind.FLAG else 0
+        if self.kind is Kind.VECTOR:
+            return 1 if self.group else 0  # references made before vectors were counted have none
+        return 2
+
+    @property
+    def computed(self) -> bool:
+        """Whether it is a part of a vector or of the whole row, not a value that someone sends."""
+        return bool(self.group) and self.kind is not Kind.VECTOR
 
     @property
     def cells(self) -> int:
@@ -100,6 +114,15 @@ class Feature:
     def _index(self) -> dict[str, int]:
         return {category: i for i, category in enumerate(self.categories)}
 
+    @cached_property
+    def outside(self) -> tuple[int, ...]:
+        """Cells of a number that hold nothing but values outside the possible range."""
+        if self.kind is not Kind.NUMBER or not self.edges:
+            return ()
+        bounds = self._split.tolist()
+        below = [cell for cell, bound in enumerate(bounds) if bound <= self.rules.low]
+        return (*below, *(cell for cell, bound in enumerate(bounds, start=1) if bound > self.rules.high))
+
     def label(self, cell: int) -> str:
         """What the cell holds, for people inside the pod."""
         if cell >= self.bins:
@@ -112,15 +135,32 @@ class Feature:
             return f"{self.edges[cell - 1]:.6g} to {self.edges[cell]:.6g}"
         if self.kind is Kind.TEXT:
             return (*self.categories, "other", "never seen")[cell]
+        if self.kind is Kind.VECTOR:
+            return "present"
         return ("false", "true")[cell]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where every feature's cells lie. Two layouts with the same hash count alike."""
+    """Where every feature's cells lie. Two layouts with the same hash count alike.
+
+    features: what is sent, then the parts of each projection.
+    """
 
     features: tuple[Feature, ...]
     window_seconds: float = 3600.0
+    projections: tuple[Projection, ...] = ()
+
+    @cached_property
+    def sent(self) -> int:
+        """How many of the features are values that someone sends; they come first."""
+        return len(self.features) - sum(len(p.parts) for p in self.projections)
+
+    def members(self, source: Source, name: str) -> tuple[int, ...]:
+        """The features that findings call so: the one of this name, and the parts of this group."""
+        return tuple(
+            i for i, f in enumerate(self.features) if f.source is source and (f.name == name or f.group == name)
+        )
 
     @cached_property
     def starts(self) -> Ints:
@@ -138,6 +178,10 @@ class Layout:
         for f in self.features:
             state.update(repr((f.name, int(f.source), int(f.kind), f.edges, f.categories, f.integral)).encode())
             state.update(np.array(sorted(f.seen), dtype=np.uint64).tobytes())
+            if f.kind is Kind.VECTOR and f.group:
+                state.update(f"{f.size} entries".encode())
+        for projection in self.projections:
+            state.update(projection.digest.to_bytes(8, "little"))
         return state.intdigest()
 
     @cached_property
@@ -150,16 +194,29 @@ class Layout:
 
     @cached_property
     def _grid(self) -> Grid:
-        return Grid.of(self)
+        return Grid.of(self, range(self.sent))
 
-    def place(self, batch: Batch) -> Placed:
-        """The cell of every value: the hot path. About 8 ns a number and 10 ns a text in batches of 500."""
-        cells = np.empty((len(self.features), batch.rows), dtype=np.int32)
+    @cached_property
+    def _computed(self) -> tuple[tuple[Projection, range, Grid], ...]:
+        """Each projection with its features."""
+        found, first = [], self.sent
+        for projection in self.projections:
+            own = range(first, first + len(projection.parts))
+            found.append((projection, own, Grid.of(self, own)))
+            first = own.stop
+        return tuple(found)
+
+    def place(self, batch: Batch, taken: Taken = EVERY_ROW) -> Placed:
+        """The cell of every value: the hot path. About 8 ns a number and 10 ns a text in batches of 500.
+
+        taken: the rows that vectors and whole rows are projected for.
+        """
+        cells = np.empty((self.sent, batch.rows), dtype=np.int32)
         extra: list[Cells] = []
         full: list[int] = []  # numbers present in every row go through the grid together
         values: list[Floats] = []
         on_grid = self._grid.rows
-        for i, feature in enumerate(self.features):
+        for i, feature in enumerate(self.features[: self.sent] if self.projections else self.features):
             columns = batch.features if feature.source is Source.FEATURE else batch.outputs
             if i in on_grid:
                 found = _full_numbers(feature, columns, batch)
@@ -175,7 +232,33 @@ class Layout:
             _place(feature, columns, int(self.starts[i]), cells[i], extra, batch)
         if full:
             self._place_full(full, np.stack(values), cells, extra)
-        return Placed(cells, np.concatenate(extra) if extra else None)
+        computed = tuple(self._project(*own, batch, cells, taken) for own in self._computed)
+        return Placed(cells, np.concatenate(extra) if extra else None, computed)
+
+    def _project(
+        self, projection: Projection, features: range, grid: Grid, batch: Batch, cells: Cells, taken: Taken
+    ) -> Computed:
+        rows = np.arange(batch.rows)[taken]
+        if isinstance(projection, RowProjection):
+            own = cells[:, taken][projection.inputs] - self.starts[projection.inputs, None].astype(np.int32)
+            return Computed(rows, self._place_parts(features, projection.values(own), grid))
+        vectors, there = _vectors_of(projection, batch, taken)
+        rows = rows[: len(vectors)] if there is None else rows[there]
+        numbers, nearest = projection.values(vectors if there is None else vectors[there])
+        found = np.empty((len(features), len(rows)), dtype=np.int32)
+        found[:-1] = self._place_parts(features[:-1], numbers, grid)
+        np.add(nearest, self.starts[features[-1]], out=found[-1], casting="unsafe")
+        return Computed(rows, found)
+
+    def _place_parts(self, features: range, values: Singles, grid: Grid) -> Cells:
+        """int32 (features, rows); NaN does not occur, infinity may."""
+        on_grid = [i for i in features if i in grid.rows]
+        if len(on_grid) == len(features):
+            return grid.cells(on_grid, values)
+        found = np.empty(values.shape, dtype=np.int32)
+        for k, i in enumerate(features):
+            found[k] = np.searchsorted(self.features[i]._split, values[k], side="right") + self.starts[i]
+        return found
 
     @cached_property
     def _tables(self) -> dict[tuple[int, int], tuple[Sequence[str], Cells]]:
@@ -237,10 +320,11 @@ class Grid:
     edge: Floats  # (rows × SQUARES,): the edge inside it, or inf
 
     @classmethod
-    def of(cls, layout: Layout) -> Grid:
+    def of(cls, layout: Layout, features: range) -> Grid:
         rows: dict[int, int] = {}
         scale, shift, cell, edge = [], [], [], []
-        for i, feature in enumerate(layout.features):
+        for i in features:
+            feature = layout.features[i]
             if feature.kind is not Kind.NUMBER or len(feature.edges) < 2:
                 continue
             edges = feature._split
@@ -273,7 +357,7 @@ class Grid:
             edge=np.concatenate(edge) if edge else np.empty(0),
         )
 
-    def cells(self, features: list[int], values: Floats) -> Cells:
+    def cells(self, features: list[int], values: Floats | Singles) -> Cells:
         """int32, of values' shape (features, rows). Values must be finite."""
         which = [self.rows[i] for i in features]
         everything = len(which) == len(self.rows)  # features rise, and so do their rows
@@ -290,10 +374,10 @@ class Grid:
         return found
 
 
-def _squares(values: Floats, scale: Floats | float, shift: Floats | float, squares: int) -> Floats:
+def _squares(values: Floats | Singles, scale: Floats | float, shift: Floats | float, squares: int) -> Floats:
     """The square of each value, not yet rounded down. One formula for edges and values: it rises with x in floating
     point too, so that a value is never in a lower square than an edge below it."""
-    square: Floats = values * scale
+    square: Floats = np.multiply(values, scale, dtype=np.float64)
     square += shift
     np.maximum(square, 0.0, out=square)
     np.minimum(square, squares - 1.0, out=square)
@@ -301,18 +385,31 @@ def _squares(values: Floats, scale: Floats | float, shift: Floats | float, squar
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """What one projection gave. rows: (taken,) those of the batch it was computed of; cells: int32 (parts, taken)."""
+
+    rows: Ints
+    cells: Cells
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """cells: int32 (features, rows); extra: further cells to count (fractional numbers), or None."""
+    """cells: int32 (features that are sent, rows); extra: further cells to count (fractional numbers), or None."""
 
     cells: Cells
     extra: Cells | None = field(default=None)
+    computed: tuple[Computed, ...] = ()
 
     def count(self, size: int, rows: np.ndarray | None = None) -> Ints:
-        """int64 (size,): how many values lie in each cell; `rows` selects some of them (boolean mask or indices)."""
+        """int64 (size,): how many values lie in each cell; `rows` selects some of them (boolean mask or indices), and
+        leaves out what cannot be told apart by row or is counted of a sample."""
         chosen = self.cells if rows is None else self.cells[:, rows]
         counts = np.bincount(chosen.ravel(), minlength=size)
-        if self.extra is not None and rows is None:
-            counts += np.bincount(self.extra, minlength=size)
+        if rows is None:
+            if self.extra is not None:
+                counts += np.bincount(self.extra, minlength=size)
+            for own in self.computed:
+                counts += np.bincount(own.cells.ravel(), minlength=size)
         return counts
 
 
@@ -338,7 +435,7 @@ def _place(feature: Feature, columns: Columns, start: int, out: Cells, extra: li
         elif feature.kind is Kind.FLAG:
             np.add(own.values, start, out=out, casting="unsafe")
         else:
-            out.fill(special + NULL_CELL)  # vectors have no cells of their own yet
+            _place_vectors(feature, own.values, state, start, out)
         if state is None:
             return
         out[state == NULL] = special + NULL_CELL
@@ -390,6 +487,36 @@ def _place_numbers(feature: Feature, values: Floats, start: int, out: Cells, ext
         _place_not_finite(values, special, out)
     if feature.integral:
         _count_fractional(values, finite, special, extra)
+
+
+def _place_vectors(feature: Feature, values: Singles, state: Any, start: int, out: Cells) -> None:
+    special = start + feature.bins
+    out.fill(start if feature.bins else special + NULL_CELL)
+    if not feature.bins:
+        return
+    if feature.size and values.shape[1] != feature.size:
+        out.fill(special + MISMATCH_CELL)
+        return
+    _, whole = finite(values)
+    if whole is None:
+        return
+    broken = np.flatnonzero(~whole)
+    some = values[broken]
+    out[broken[(some == -np.inf).any(axis=1)]] = special + NEGATIVE_INF_CELL
+    out[broken[(some == np.inf).any(axis=1)]] = special + INF_CELL
+    out[broken[np.isnan(some).any(axis=1)]] = special + NAN_CELL
+
+
+def _vectors_of(projection: VectorProjection, batch: Batch, taken: Taken) -> tuple[Singles, Bools | None]:
+    """The taken rows' vectors, and which of them can be projected (None: all)."""
+    found = batch.features.vectors.get(projection.name)
+    if found is None or found.values.shape[1] != projection.size:
+        return np.empty((0, projection.size), np.float32), None
+    values, there = finite(found.values[taken])
+    if found.state is not None:
+        present = found.state[taken] == PRESENT
+        there = present if there is None else there & present
+    return values, there
 
 
 def _place_not_finite(values: Floats, special: int, out: Cells) -> None:
