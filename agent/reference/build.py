@@ -6,7 +6,7 @@ Counting is `Layout.place`, the same code the agent runs, so reference and traff
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,13 @@ from agent.errors import UnusableReferenceError
 from agent.records import Batch, Bools, Columns, Flags, Ints, Kind, ModelKey, Numbers, Source, Texts, Vectors, select
 from agent.reference.by_segment import SegmentCounter, most_frequent
 from agent.reference.convert import Column, column, times_ns
-from agent.reference.features import make_feature
+from agent.reference.features import make_feature, said_of, with_classes
 from agent.reference.plan import Plan, Request, Watch, make_plan
 from agent.reference.profile import Reference
-from agent.reference.schema import FeatureSchema, Schema
+from agent.reference.schema import Schema
 from agent.reference.survey import Name, Survey
 from agent.reference.table import Progress, Table, open_table
-from agent.reference.task import find_task
+from agent.reference.task import TASK_BINARY, TASK_MULTICLASS, find_task
 
 CELLS_MAX = 8 << 20  # of all blocks together: 32 MiB, which the agent has to hold
 WINDOWS_MAX = 1_000_000  # looked at while building
@@ -71,16 +71,18 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
     table = open_table(request.data)
     plan = make_plan(request, table, progress)
     survey, label, seen, lost = _survey(request, table, plan, progress)
+    notes = [*plan.notes, *_text_notes(survey), *_mismatch_notes(survey)]
+    classes, task, positive = find_task(request, plan, survey, label, notes)
+    labelled = classes if plan.label is not None and task in (TASK_BINARY, TASK_MULTICLASS) else ()
+    plan = replace(plan, watches=tuple(_with_classes(watch, survey, labelled) for watch in plan.watches))
     features = tuple(_feature(watch, survey) for watch in plan.watches)
     layout = Layout(features, plan.window_seconds)
-    notes = [*plan.notes, *_text_notes(survey), *_mismatch_notes(survey)]
     if lost:
         notes.append(f"{lost} rows have a time in {request.time!r} that cannot be read: left out")
     windows = _choose_windows(request, plan, layout, survey.rows, seen, notes)
     counter = _segment_counter(plan, label, layout, windows)
     blocks, rows = _count(request, _stream(request, table, plan, "counts", progress, plan.by_segment), layout, windows,
                           counter)  # fmt: skip
-    classes, task, positive = find_task(request, plan, survey, label, notes)
     reference = Reference(
         model=request.model,
         version=request.version,
@@ -101,7 +103,7 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
         by_segment=counter.finish(),
     )
     schema = Schema(
-        features={w.name: _said_back(w, f) for w, f in zip(plan.watches, features, strict=True)},
+        features={w.name: said_of(f, w.said) for w, f in zip(plan.watches, features, strict=True)},
         task=task,
         positive_label=positive,
         window_seconds=plan.window_seconds,
@@ -128,16 +130,10 @@ def _feature(watch: Watch, survey: Survey) -> Feature:
     return make_feature(name, watch.kind, watch.said, survey.texts.get(name), np.empty(0), survey.sizes.get(name, 0))
 
 
-def _said_back(watch: Watch, feature: Feature) -> FeatureSchema:
-    return FeatureSchema(
-        kind=feature.kind,
-        public=feature.public,
-        critical=feature.critical,
-        ignored=feature.ignored,
-        integral=feature.integral if feature.kind is Kind.NUMBER else None,
-        edges=watch.said.edges,
-        categories=watch.said.categories,
-    )
+def _with_classes(watch: Watch, survey: Survey, classes: tuple[str, ...]) -> Watch:
+    kind = Kind.NUMBER if watch.name in survey.numbers else watch.kind
+    found = survey.numbers.get(watch.name) or survey.texts.get(watch.name)
+    return replace(watch, said=with_classes(watch.name, kind, watch.said, classes, found))
 
 
 def _stream(request: Request, table: Table, plan: Plan, words: str, progress: Progress,

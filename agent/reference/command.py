@@ -13,6 +13,7 @@ from typing import Any
 from agent.errors import SidelightError, UnusableReferenceError
 from agent.reference import locate, schema, schema_text
 from agent.reference.build import Built, build
+from agent.reference.features import schema_of
 from agent.reference.file import SUFFIX, encode, write, write_whole
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
@@ -29,6 +30,9 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     show = inner.add_parser("show", help="print what a reference holds")
     show.add_argument("reference", help="a file or URL")
     show.set_defaults(run=run_show)
+    said = inner.add_parser("schema", help="print a reference's schema, with its rules, for you to correct")
+    said.add_argument("reference", help="a file or URL")
+    said.set_defaults(run=run_schema)
     return inner
 
 
@@ -40,6 +44,11 @@ def run_build(options: argparse.Namespace) -> int:
 def run_show(options: argparse.Namespace) -> int:
     """Prints a reference; 0, or 2 with one line on stderr."""
     return _reported(lambda: _print(locate.read(options.reference)))
+
+
+def run_schema(options: argparse.Namespace) -> int:
+    """Prints a reference's schema; 0, or 2 with one line on stderr."""
+    return _reported(lambda: print(schema_text.render(schema_of(locate.read(options.reference))), end=""))
 
 
 def _reported(act: Callable[[], None]) -> int:

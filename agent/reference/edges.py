@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.bins import OTHER_SEEN_MAX, text_hash
+from agent.bins import OTHER_SEEN_MAX, Rules, text_hash
 from agent.records import Floats
 from agent.sketches.frequent import LONG_TEXT, FrequentTexts
 
@@ -33,6 +33,38 @@ def number_edges(sample: Floats, distinct: Floats | None, low: float, high: floa
     inner = np.quantile(sample, np.arange(1, BINS) / BINS, method="inverted_cdf") if len(sample) else np.empty(0)
     found = np.unique(np.concatenate(([low], inner, [high])))
     return tuple(found.tolist()) if len(found) > 1 else _edges_of_values(found)
+
+
+def with_range(edges: tuple[float, ...], rules: Rules, highest: float) -> tuple[float, ...]:
+    """The edges, with bins that end where the possible range ends, so that what lies outside is counted exactly.
+
+    highest: the largest value seen. Bins above both it and the range are dropped: whatever falls there is impossible. A
+    range that ends at the value of a bin of its own ends one ulp later.
+
+    >>> with_range((0.2, 0.5, 0.9), Rules(low=0.0, high=1.0), 0.9)
+    (0.0, 0.2, 0.5, 0.9000000000000001, 1.0)
+    >>> with_range((0.0, 1.0, 1.5), Rules(whole=True, low=0.0, high=1.0), 1.0)
+    (0.0, 1.0, 1.5)
+    """
+    low, above = rules.low, math.nextafter(rules.high, math.inf)
+    # A bin holds what is at least its left bound and less than the next one; only the last edge belongs to its bin.
+    bounds = [*edges[:-1], math.nextafter(edges[-1], math.inf)]
+    if math.isfinite(low) and not _ends_between(bounds, math.ceil(low) - 1.0, low, rules.whole):
+        bounds = sorted({*bounds, low})
+    if math.isfinite(above):
+        if not _ends_between(bounds, rules.high, math.floor(rules.high) + 1.0, rules.whole):
+            bounds = sorted({*bounds, above})
+        if above > highest:
+            bounds = [bound for bound in bounds if bound <= above or rules.whole]
+    if len(bounds) < 2:
+        bounds.insert(0, bounds[0] - max(1.0, abs(bounds[0])))
+    last = math.nextafter(bounds[-1], -math.inf)
+    return (*bounds[:-1], last if last > bounds[-2] else bounds[-1])
+
+
+def _ends_between(bounds: Sequence[float], after: float, upto: float, whole: bool) -> bool:
+    """Whether whole numbers up to `upto` and beyond `after` are told apart already."""
+    return whole and any(after < bound <= upto for bound in bounds)
 
 
 def _edges_of_values(values: Floats) -> tuple[float, ...]:

@@ -16,13 +16,27 @@ from agent.records import Kind, Source
 
 TASKS = {"binary": 1, "multiclass": 2, "regression": 3, "ranking": 4, "other": 5}  # as in reference.proto
 TYPES = {"number": Kind.NUMBER, "text": Kind.TEXT, "flag": Kind.FLAG, "vector": Kind.VECTOR}
+_INFINITE = float("inf")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 OUTPUTS = {"prediction": Source.PREDICTION, "score": Source.SCORE}
+# The fields of one feature, and the types that may have them; None: any.
+FIELDS: Mapping[str, tuple[Kind, ...] | None] = {
+    "type": None, "public": None, "critical": None, "ignored": None, "integral": None,
+    "edges": (Kind.NUMBER,), "categories": (Kind.TEXT,),
+    "required": None, "never_null": None, "max_missing": None,
+    "whole": (Kind.NUMBER,), "range": (Kind.NUMBER,),
+    "allowed": (Kind.TEXT,), "closed": (Kind.TEXT,), "max_new": (Kind.TEXT,),
+}  # fmt: skip
+DEMANDS = ("required", "never_null", "max_missing", "whole", "range", "allowed", "closed", "max_new")
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSchema:
-    """What is said of one feature; None: the data decides."""
+    """What is said of one feature; None: the data decides.
+
+    From `required` on: what is demanded of it, as in `bins.Rules`. range: possible values, bounds included, infinite
+    for none; allowed: the only categories there may be; closed: none but the reference's.
+    """
 
     kind: Kind | None = None
     public: bool = False
@@ -31,6 +45,14 @@ class FeatureSchema:
     integral: bool | None = None
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
+    required: bool = False
+    never_null: bool = False
+    whole: bool = False
+    range: tuple[float, float] | None = None
+    allowed: tuple[str, ...] = ()
+    closed: bool | None = None
+    max_missing: float = 1.0
+    max_new: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +155,43 @@ class _Reader:
     def feature(self, path: tuple[str, ...], table: Any) -> FeatureSchema:
         if not isinstance(table, dict):
             raise self.error(path, 'a table, such as {type = "number"}', table)
-        self.only(path, table, {"type", "public", "critical", "ignored", "integral", "edges", "categories"})
-        kind = TYPES.get(self.choice((*path, "type"), table.get("type", ""), TYPES))
-        edges = self.edges((*path, "edges"), table.get("edges", []))
-        categories = self.texts((*path, "categories"), table.get("categories", []))
-        if edges and kind not in (None, Kind.NUMBER):
-            raise self.error((*path, "edges"), "edges only where type is number", table["type"])
-        if categories and kind not in (None, Kind.TEXT):
-            raise self.error((*path, "categories"), "categories only where type is text", table["type"])
+        self.only(path, table, set(FIELDS))
+        kind = TYPES.get(self.choice((*path, "type"), table.get("type", ""), TYPES)) or _kind_by_fields(table)
+        self.fitting(path, table, kind)
         return FeatureSchema(
-            kind=kind or (Kind.NUMBER if edges else Kind.TEXT if categories else None),
+            kind=kind,
             public=self.flag((*path, "public"), table.get("public", False)),
             critical=self.flag((*path, "critical"), table.get("critical", False)),
             ignored=self.flag((*path, "ignored"), table.get("ignored", False)),
             integral=self.flag((*path, "integral"), table["integral"]) if "integral" in table else None,
-            edges=edges,
-            categories=categories,
+            edges=self.edges((*path, "edges"), table.get("edges", [])),
+            categories=self.texts((*path, "categories"), table.get("categories", [])),
+            required=self.flag((*path, "required"), table.get("required", False)),
+            never_null=self.flag((*path, "never_null"), table.get("never_null", False)),
+            whole=self.flag((*path, "whole"), table.get("whole", False)),
+            range=self.range((*path, "range"), table["range"]) if "range" in table else None,
+            allowed=self.texts((*path, "allowed"), table.get("allowed", [])),
+            closed=self.flag((*path, "closed"), table["closed"]) if "closed" in table else None,
+            max_missing=self.share((*path, "max_missing"), table.get("max_missing", 1.0)),
+            max_new=self.share((*path, "max_new"), table.get("max_new", 1.0)),
         )
+
+    def fitting(self, path: tuple[str, ...], table: Mapping[str, Any], kind: Kind | None) -> None:
+        """Fields that do not go with the type, or with each other."""
+        for name, kinds in FIELDS.items():
+            if name in table and kinds is not None and kind is not None and kind not in kinds:
+                wanted = kinds[0].name.lower()
+                raise self.error((*path, name), f"{name} only where type is {wanted}", kind.name.lower())
+        demanded = next((name for name in DEMANDS if name in table), None)
+        if table.get("ignored") is True and demanded is not None:
+            raise self.error((*path, demanded), "no demand where ignored is true", table[demanded])
+        if table.get("whole") is True and table.get("integral") is False:
+            raise self.error((*path, "integral"), "true or nothing where whole is true", False)
+        for one, other in (("allowed", "categories"), ("allowed", "max_new"), ("closed", "max_new")):
+            if one in table and other in table:
+                raise self.error((*path, other), f"{one} or {other}, not both", table[other])
+        if table.get("allowed") and table.get("closed") is False:
+            raise self.error((*path, "closed"), "true or nothing where categories are allowed one by one", False)
 
     def flag(self, path: tuple[str, ...], value: Any) -> bool:
         if not isinstance(value, bool):
@@ -184,12 +226,37 @@ class _Reader:
     def edges(self, path: tuple[str, ...], value: Any) -> tuple[float, ...]:
         if value == []:
             return ()
-        numeric = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-        found = tuple(float(v) for v in value) if numeric else ()
+        found = _numbers(value)
         rising = all(a < b for a, b in pairwise(found))
-        if len(found) < 2 or not rising or not all(abs(v) < float("inf") for v in found):
+        if len(found) < 2 or not rising or not all(abs(v) < _INFINITE for v in found):
             raise self.error(path, "at least two finite numbers that rise", value)
         return found
+
+    def range(self, path: tuple[str, ...], value: Any) -> tuple[float, float]:
+        found = _numbers(value)
+        if len(found) != 2 or not found[0] <= found[1] or found[0] == _INFINITE or found[1] == -_INFINITE:
+            raise self.error(path, "[low, high], numbers that do not fall (-inf, inf: no bound)", value)
+        return found[0], found[1]
+
+    def share(self, path: tuple[str, ...], value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+            raise self.error(path, "a share from 0 to 1", value)
+        return float(value)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """A list of numbers; empty for anything else, and for whole numbers that no double can hold."""
+    if not isinstance(value, list) or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
+        return ()
+    try:
+        return tuple(float(v) for v in value)
+    except OverflowError:
+        return ()
+
+
+def _kind_by_fields(table: Mapping[str, Any]) -> Kind | None:
+    """The type that a field needs, where none is said."""
+    return next((kinds[0] for name, kinds in FIELDS.items() if kinds is not None and table.get(name)), None)
 
 
 def _where(file: str, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:

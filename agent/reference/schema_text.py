@@ -17,6 +17,10 @@ HEAD = """\
 #   public    category names may leave the pod in metrics and alerts (else: stable numbers)
 #   ignored   counted, never judged
 #   edges, categories   optional: bins of your own instead of those made from the data
+# Demands of your own, optional; broken in one window, it is an alarm:
+#   required     in every record            never_null   no null, no NaN       max_missing = 0.02   at most 2 % missing
+#   whole        no fractions               range = [0, 120]   nothing outside (-inf, inf: no bound)
+#   allowed = ["a", "b"]   no other text    closed       no text the reference lacks    max_new = 0.01   at most 1 %
 """
 
 
@@ -51,7 +55,20 @@ def _feature(feature: FeatureSchema) -> str:
         lines.append(f"edges = [{', '.join(repr(float(edge)) for edge in feature.edges)}]")
     if feature.categories:
         lines.append(f"categories = {_texts(feature.categories)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_demands(feature)])
+
+
+def _demands(feature: FeatureSchema) -> list[str]:
+    lines = [f"{name} = true" for name in ("required", "never_null", "whole") if getattr(feature, name)]
+    if feature.range is not None:
+        lines.append(f"range = [{', '.join(map(repr, feature.range))}]")
+    if feature.allowed:
+        lines.append(f"allowed = {_texts(feature.allowed)}")
+    if feature.closed is not None:
+        lines.append(f"closed = {_flag(feature.closed)}")
+    lines += [f"{name} = {getattr(feature, name)!r}" for name in ("max_missing", "max_new")
+              if getattr(feature, name) != 1.0]  # fmt: skip
+    return lines
 
 
 def _key(name: str) -> str:

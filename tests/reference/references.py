@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.bins import Feature, Layout
+from agent.bins import Feature, Layout, Rules
 from agent.records import Kind, Source
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
@@ -15,7 +15,8 @@ def small_reference(model: str = "credit", version: str = "1", made_at_ns: int =
     layout = Layout(
         (
             Feature("prediction", Source.PREDICTION, Kind.TEXT, categories=("no", "yes"), critical=True),
-            Feature("age", Source.FEATURE, Kind.NUMBER, edges=(0.0, 30.0, 60.0), integral=True),
+            Feature("age", Source.FEATURE, Kind.NUMBER, edges=(0.0, 30.0, 60.0), integral=True,
+                    rules=Rules(required=True, whole=True, low=0.0, max_missing=0.0)),  # fmt: skip
             Feature(
                 "city", Source.FEATURE, Kind.TEXT, categories=("a", "β"), seen=frozenset({1, 2**64 - 1}), public=True
             ),

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.bins import Rules
+from agent.records import Source
 from agent.reference import file, locate
 from agent.reference.command import add_arguments
 from agent.reference.report import carried, horizons
@@ -33,6 +35,51 @@ def _run(*arguments: object) -> int:
     add_arguments(parser.add_subparsers())
     options = parser.parse_args(["reference", *map(str, arguments)])
     return int(options.run(options))
+
+
+DEMANDS = """
+[prediction]
+allowed = ["y", "n", "never"]
+[features.age]
+range = [0, 120]
+whole = true
+required = true
+[features.city]
+closed = true
+max_missing = 0.02
+"""
+
+
+def test_demands_travel_in_the_reference_and_come_back(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the schema file through the reference file to `sidelight reference schema`; it builds the same."""
+    said, output, again = tmp_path / "said.toml", tmp_path / "m.sidelight", tmp_path / "again.sidelight"
+    said.write_text(DEMANDS)
+    assert _build(data, output, "--prediction", "answer", "--schema", str(said)) == 0
+    prediction, age, city = locate.read(output).layout.features
+    assert prediction.categories == ("n", "y")
+    assert (len(prediction.seen), prediction.rules) == (1, Rules(max_new=0.0))
+    assert age.rules == Rules(required=True, whole=True, low=0.0, high=120.0)
+    assert (age.edges[0], age.edges[-1]) == (0.0, 120.0)
+    assert city.rules == Rules(max_missing=0.02, max_new=0.0)
+    capsys.readouterr()
+    assert _run("schema", output) == 0
+    text = capsys.readouterr().out
+    for line in ("range = [0.0, 120.0]", "whole = true", "required = true", "closed = true", "max_missing = 0.02"):
+        assert line in text
+    said.write_text(text.replace("closed = true", "allowed = ['n', 'y', 'never']", 1))
+    assert _build(data, again, "--prediction", "answer", "--schema", str(said)) == 0
+    assert locate.read(again).layout == locate.read(output).layout
+
+
+def test_without_a_word_outputs_stay_in_their_world(data: Path, tmp_path: Path) -> None:
+    """A label with classes closes the set of predictions; the schema says so, for a person to correct."""
+    output = tmp_path / "m.sidelight"
+    assert _build(data, output, "--prediction", "answer", "--label", "city") == 0
+    prediction, _ = locate.read(output).layout.features
+    assert (prediction.categories, len(prediction.seen), prediction.rules.max_new) == (("n", "y"), 2, 0.0)
+    assert load(tmp_path / "m.schema.toml").of(Source.PREDICTION, "prediction").allowed == ("a", "b", "n", "y")
 
 
 def _build(data: Path, output: Path, *more: str) -> int:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.bins import Feature, Layout, text_cells
+from agent.bins import Feature, Layout, Rules, text_cells
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source
-from agent.reference.edges import BINS, categories, number_edges, text_key
+from agent.reference.edges import BINS, categories, number_edges, text_key, with_range
 from agent.reference.survey import NumberSurvey
 from agent.sketches.frequent import FrequentTexts
 
@@ -53,6 +53,47 @@ def test_few_whole_values_have_a_bin_each(values: list[int], seed: int) -> None:
     edges = _edges(array)
     assert len(edges) - 1 == len(values)
     assert max(values) < edges[-1] < max(values) + 1
+
+
+BOUNDS = st.integers(-20, 20).map(float) | st.floats(-20.0, 20.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.floats(-15.0, 15.0) | st.integers(-15, 15).map(float), min_size=1, max_size=60),
+    BOUNDS | st.just(float("-inf")),
+    BOUNDS | st.just(float("inf")),
+    st.booleans(),
+)
+@example([0.0, 1.0], 0.0, 1.0, True)
+@example([0.25, 0.5, 1.0], 0.0, 1.0, False)
+@example([3.0], 5.0, 5.0, False)
+@example([LARGEST], float("-inf"), LARGEST, False)
+def test_values_outside_a_range_are_counted_exactly(values: list[float], low: float, high: float, whole: bool) -> None:
+    """Neighbours of both bounds, values far off, and the reference itself: the outer cells hold the impossible alone.
+
+    Only a range that ends at a bin's own value ends one ulp later; where all is to be whole, fractions do not matter.
+    """
+    low, high = min(low, high), max(low, high)
+    array = np.rint(values) if whole else np.array(values)
+    rules = Rules(low=low, high=high, whole=whole)
+    survey = NumberSurvey(plots=False)
+    survey.add(Numbers(array))
+    edges = with_range(number_edges(array, survey.distinct, survey.low, survey.high), rules, survey.high)
+    assert all(a < b for a, b in pairwise(edges))
+    assert np.isfinite(edges).all()
+    near = [b + d for b in (low, high) if np.isfinite(b) for d in (-40.0, -1.0, -1e-9, 0.0, 1e-9, 1.0, 40.0)]
+    tried = np.array([*array, *near, np.nextafter(low, -np.inf), -99.0, 99.0])
+    tried = tried[np.isfinite(tried)]
+    tried = np.unique(np.rint(tried)) if whole else tried
+    layout = Layout((Feature("x", Source.FEATURE, Kind.NUMBER, edges=edges, rules=rules),))
+    batch = Batch(ModelKey("m"), len(tried), 0, Columns({"x": Numbers(tried)}), Columns())
+    counts = layout.place(batch).count(layout.cells)
+    outside = int(((tried < low) | (tried > high)).sum())
+    assert counts[list(layout.features[0].outside)].sum() == outside
+    inside = array[(array >= low) & (array <= high)]
+    counted = layout.place(Batch(ModelKey("m"), len(inside), 0, Columns({"x": Numbers(inside)}), Columns()))
+    assert counted.count(layout.cells)[1 : len(edges)].sum() == len(inside)
 
 
 def test_many_values_have_equal_shares() -> None:

@@ -14,6 +14,10 @@ from agent.reference.schema import FeatureSchema, Schema, duration_seconds, dura
 from agent.reference.schema_text import render
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+SHARES = st.floats(0.0, 1.0)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+LOW, HIGH = FINITE | st.just(float("-inf")), FINITE | st.just(float("inf"))
+RANGES = st.tuples(LOW, HIGH).filter(lambda pair: pair[0] <= pair[1])
 NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=6, unique=True)
 
 
@@ -21,15 +25,27 @@ NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2,
 def feature_schemas(draw: st.DrawFn) -> FeatureSchema:
     kind = draw(st.sampled_from(Kind))
     edges = tuple(sorted(draw(NUMBERS))) if kind is Kind.NUMBER and draw(st.booleans()) else ()
-    categories = tuple(draw(st.lists(TEXT, unique=True, max_size=4))) if kind is Kind.TEXT else ()
+    named = tuple(draw(st.lists(TEXT, unique=True, max_size=4))) if kind is Kind.TEXT else ()
+    allowed, closed = draw(st.booleans()), draw(st.none() | st.booleans())
+    demanding = draw(st.booleans())
+    whole = demanding and kind is Kind.NUMBER and draw(st.booleans())
+    set_apart = demanding and kind is Kind.TEXT
     return FeatureSchema(
         kind=kind,
         public=draw(st.booleans()),
         critical=draw(st.booleans()),
-        ignored=draw(st.booleans()),
-        integral=draw(st.none() | st.booleans()),
+        ignored=not demanding and draw(st.booleans()),
+        integral=True if whole else draw(st.none() | st.booleans()),
         edges=edges,
-        categories=categories,
+        categories=() if set_apart and allowed else named,
+        required=demanding and draw(st.booleans()),
+        never_null=demanding and draw(st.booleans()),
+        whole=whole,
+        range=draw(RANGES) if demanding and kind is Kind.NUMBER else None,
+        allowed=named if set_apart and allowed else (),
+        closed=closed if set_apart and not (allowed and named) else None,
+        max_missing=draw(SHARES) if demanding else 1.0,
+        max_new=draw(SHARES) if set_apart and not (allowed and named) and closed is None else 1.0,
     )
 
 
@@ -59,8 +75,26 @@ def test_what_is_rendered_reads_back_equal(
         ('[features.age]\ntype = "nmber"', r"s\.toml:2: features\.age\.type: expected one of number, text"),
         ("[features.age]\n\nedges = [3, 2]", r"s\.toml:3: features\.age\.edges: expected at least two finite numbers"),
         ("[features.age]\nedges = [1, inf]", "two finite numbers that rise"),
+        ("[features.age]\nedges = [1, 1" + "0" * 400 + "]", "two finite numbers that rise"),
+        ("[features.age]\nrange = [5, 1]", r"s\.toml:2: features\.age\.range: expected \[low, high\], numbers that do"),
+        ("[features.age]\nrange = [0]", r"range: expected \[low, high\]"),
+        ("[features.age]\nrange = [nan, 1]", r"range: expected \[low, high\]"),
+        ("[features.age]\nrange = [inf, inf]", r"range: expected \[low, high\]"),
+        ("[features.age]\nrequired = 1", r"s\.toml:2: features\.age\.required: expected true or false, found 1"),
+        ("[features.age]\n\nmax_missing = 2", r"s\.toml:3: features\.age\.max_missing: expected a share from 0 to 1"),
+        ("[features.t]\nmax_new = true", r"max_new: expected a share from 0 to 1, found true"),
+        ("[features.t]\nmax_new = nan", r"max_new: expected a share from 0 to 1"),
+        ('[features.t]\ntype = "text"\nrange = [0, 1]', r"s\.toml:3: .*range only where type is number"),
+        ('[features.t]\ntype = "flag"\nwhole = true', "whole only where type is number"),
+        ("[features.t]\nrange = [0, 1]\nclosed = true", "closed only where type is text"),
+        ("[features.t]\nallowed = ['a', 'a']", r"s\.toml:2: features\.t\.allowed: expected each text once"),
+        ("[features.t]\nallowed = ['a']\ncategories = ['a']", r"s\.toml:3: .*allowed or categories, not both"),
+        ("[features.t]\nclosed = true\nmax_new = 0.1", r"s\.toml:3: .*closed or max_new, not both"),
+        ("[features.t]\nallowed = ['a']\nclosed = false", r"s\.toml:3: .*true or nothing where categories are allowed"),
+        ("[features.t]\nignored = true\nrequired = true", r"s\.toml:3: .*no demand where ignored is true"),
+        ("[features.t]\nintegral = false\nwhole = true", r"s\.toml:2: .*true or nothing where whole is true"),
         ('[features."a b"]\npublic = "yes"', r's\.toml:2: features\.a b\.public: expected true or false, found "yes"'),
-        ("[features.age]\npubic = true", r"s\.toml:2: features\.age\.pubic: no such field, expected one of categories"),
+        ("[features.age]\npubic = true", r"s\.toml:2: features\.age\.pubic: no such field, expected one of allow"),
         ("task = 'binary'\nwindow = '1 week'", r"s\.toml:2: window: expected a duration such as 3600, 15m"),
         ("windw = '1h'", r"s\.toml:1: windw: no such field"),
         ("[features]\nage = 3", r"s\.toml:2: features\.age: expected a table"),
