@@ -39,12 +39,22 @@ def largest_cell(found: Comparison, pooled: Pooled, n: Floats, n_reference: Floa
 
 
 def compare(
-    cells: Cells, pooled: Pooled, current: Floats, reference: Floats, n: Floats, n_reference: Floats
+    cells: Cells,
+    pooled: Pooled,
+    current: Floats,
+    reference: Floats,
+    n: Floats,
+    n_reference: Floats,
+    variance: Floats | float = 1.0,
 ) -> Comparison:
-    """All features at once; n and n_reference are (…, features). About 0.5 ms for 200 features of 22 cells."""
+    """All features at once; n and n_reference are (…, features); variance: (…, 3, features), of one value's scores.
+
+    About 0.5 ms for 200 features of 22 cells.
+    """
     skewness = pooled.scores.skewness
-    mean = score_sums(cells, pooled.scores, current) / np.maximum(n, 1.0)[..., None, :]
-    other = score_sums(cells, pooled.scores, reference) / np.maximum(n_reference, 1.0)[..., None, :]
+    width = np.sqrt(variance)
+    mean = score_sums(cells, pooled.scores, current) / np.maximum(n, 1.0)[..., None, :] / width
+    other = score_sums(cells, pooled.scores, reference) / np.maximum(n_reference, 1.0)[..., None, :] / width
     raw, normal = two_sample(mean, other, n[..., None, :], n_reference[..., None, :], skewness)
     explained = np.where(np.isnan(skewness), 0.0, np.square(raw)).sum(axis=-2)
     pooled_current = np.add.reduceat(current, pooled.starts, axis=-1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.drift.tails import f_tail
-from agent.records import Floats
+from agent.records import Bools, Floats
 
 DF_MAX = 400.0  # a t of more is a normal, and costs more
 EVEN = 1e-3
@@ -17,49 +17,76 @@ FEATURES_MIN = 3  # fewer say nothing of each other
 _OUTLIER = 0.05  # a feature that stands out more than this keeps its own estimate
 
 
-def moderate(raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Floats, Floats]:
-    """Moderated φ (at least 1) and its degrees of freedom, from raw estimates ~ φ χ²_df / df around `prior`.
+class Borrowing:
+    """Moderates one size of group after another, from the shortest.
 
-    All (statistics, features). The spread of log(raw / prior) within a statistic, beyond its sampling noise, says how
-    far features differ, and so what a common value is worth in degrees of freedom: never more than `cap`, those of the
-    prior itself. One standard error is added to the spread, so few features lend little. Statistics share the spread
-    but not the common value. df = 0 takes the prior as it is, worth nothing.
-
-    >>> rng = np.random.default_rng(1)
-    >>> raw = rng.chisquare(12, (1, 100)) / 12
-    >>> phi, df = moderate(raw, np.full((1, 100), 12.0), np.ones((1, 100)), np.full((1, 100), 400.0))
-    >>> bool(np.median(df) > 40), bool(np.quantile(phi, 0.9) < 1.2 < np.quantile(raw, 0.9))
-    (True, True)
+    How far features differ from the common value is learned anew at the first size; at each later one it is how far
+    features differ in what they do from one size to the next, of which all sizes so far say something together: a
+    handful of long groups alone would say nothing.
     """
-    prior = np.maximum(prior, 1e-9)
-    # Windows dealt out evenly do not vary at all: φ is 1 then, and nothing to learn from for the others.
-    there = (df >= 1.0) & (raw > EVEN)
-    count = there.sum(axis=1, keepdims=True)
-    own = np.where(df >= 1.0, df, 0.0)
-    enough = there & (count >= FEATURES_MIN)
-    if not enough.any():
-        return np.maximum(np.where(own > 0, raw, prior), 1.0), own
-    half = np.where(there, df, 2.0) / 2.0
-    ratio = np.where(there, raw, 1.0) / prior
-    logs = np.where(there, np.log(ratio) - digamma(half) + np.log(half), 0.0)
-    middle = logs.sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    spread = _spread((logs - middle)[enough], half[enough], int((count >= FEATURES_MIN).sum()))
-    centre = np.exp(middle)
-    lent = np.minimum(2.0 * _trigamma_inverse(spread), cap)
-    surprise = f_tail(ratio / centre, np.maximum(df, 1.0), np.maximum(lent, 1.0))
-    lent = np.where(enough, lent * np.minimum(surprise / _OUTLIER, 1.0), 0.0)
-    whole = own + lent
-    drawn = (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9)
-    found = np.where(there, drawn, np.where(own > 0, 1.0, prior))
-    return np.maximum(found, 1.0), np.minimum(whole, DF_MAX)
+
+    def __init__(self) -> None:
+        self._sizes = 0
+        self._evidence, self._weight = 0.0, 0.0
+
+    def moderate(self, raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Floats, Floats]:
+        """Moderated φ (at least 1) and its degrees of freedom, from raw estimates ~ φ χ²_df / df around `prior`.
+
+        All (statistics, features); cap: the prior's own degrees of freedom, DF_MAX at the first size. The spread of
+        log(raw / prior) within a statistic, beyond its sampling noise, says how far features differ, and so what a
+        common value is worth in degrees of freedom. One standard error is added to the spread, so few features lend
+        little. Statistics share the spread but not the common value. df = 0 takes the prior as it is, worth nothing.
+
+        >>> rng = np.random.default_rng(1)
+        >>> raw = rng.chisquare(12, (1, 100)) / 12
+        >>> start = np.ones((1, 100)), np.full((1, 100), 400.0)
+        >>> phi, df = Borrowing().moderate(raw, np.full((1, 100), 12.0), *start)
+        >>> bool(np.median(df) > 40), bool(np.quantile(phi, 0.9) < 1.2 < np.quantile(raw, 0.9))
+        (True, True)
+        """
+        prior = np.maximum(prior, 1e-9)
+        # Windows dealt out evenly do not vary at all: φ is 1 then, and nothing to learn from for the others.
+        there = (df >= 1.0) & (raw > EVEN)
+        count = there.sum(axis=1, keepdims=True)
+        own = np.where(df >= 1.0, df, 0.0)
+        enough = there & (count >= FEATURES_MIN)
+        first = self._sizes == 0
+        self._sizes += 1
+        if not enough.any():
+            return np.maximum(np.where(own > 0, raw, prior), 1.0), own
+        half = np.where(there, df, 2.0) / 2.0
+        ratio = np.where(there, raw, 1.0) / prior
+        logs = np.where(there, np.log(ratio) - digamma(half) + np.log(half), 0.0)
+        known = np.zeros_like(half) if first else trigamma(np.maximum(cap, 1.0) / 2.0)
+        middle = _centre(logs, there, trigamma(half))
+        spread = self._spread((logs - middle)[enough], half[enough], known[enough], int((count >= FEATURES_MIN).sum()))
+        if first:
+            self._evidence, self._weight = 0.0, 0.0
+        centre = np.exp(middle)
+        lent = np.minimum(2.0 * _trigamma_inverse(spread + known), cap)
+        surprise = f_tail(ratio / centre, np.maximum(df, 1.0), np.maximum(lent, 1.0))
+        lent = np.where(enough, lent * np.minimum(surprise / _OUTLIER, 1.0), 0.0)
+        whole = own + lent
+        drawn = (lent * prior * centre + own * raw) / np.maximum(whole, 1e-9)
+        found = np.where(there, drawn, np.where(own > 0, 1.0, prior))
+        return np.maximum(found, 1.0), np.minimum(whole, DF_MAX)
+
+    def _spread(self, logs: Floats, half: Floats, known: Floats, centres: int) -> float:
+        """Variance of log φ between features: that of the logs, less what noise gives, plus one standard error."""
+        noise = trigamma(half)
+        weight = 1.0 / (_polygamma3(half) + 2.0 * np.square(noise + known))
+        free = max(logs.size - centres, 1) / logs.size
+        self._evidence += float((weight * (np.square(logs) / free - noise - known)).sum())
+        self._weight += float(weight.sum())
+        return max(self._evidence / self._weight, 0.0) + float(np.sqrt(1.0 / (self._weight * free)))
 
 
-def _spread(logs: Floats, half: Floats, centres: int) -> float:
-    """Variance of log φ between features: that of the logs, less the noise of log χ², plus one standard error."""
-    noise, fourth = float(trigamma(half).mean()), float(_polygamma3(half).mean())
-    free = max(logs.size - centres, 1)
-    error = np.sqrt((fourth + 2.0 * noise**2) / free)
-    return max(float(np.square(logs).sum()) / free - noise, 0.0) + float(error)
+def _centre(logs: Floats, there: Bools, noise: Floats) -> Floats:
+    """(statistics, 1): the mean log, drawn to 0 by its own error: what all share is no feature's to correct."""
+    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    mean = logs.sum(axis=1, keepdims=True) / count
+    error = np.where(there, noise, 0.0).sum(axis=1, keepdims=True) / count**2
+    return np.asarray(mean * np.maximum(1.0 - error / np.maximum(mean**2, 1e-12), 0.0), dtype=np.float64)
 
 
 def digamma(x: Floats) -> Floats:
@@ -93,13 +120,11 @@ def _polygamma3(x: Floats) -> Floats:
     return np.asarray(2.0 / z**3 + 3.0 / z**4 + 2.0 / z**5 - 1.0 / z**7 + shift, dtype=np.float64)
 
 
-def _trigamma_inverse(y: float) -> float:
+def _trigamma_inverse(y: Floats) -> Floats:
     """x with ψ'(x) = y, by bisection on a log scale; enough for degrees of freedom."""
-    low, high = 1e-3, DF_MAX
-    for _ in range(50):
-        middle = float(np.sqrt(low * high))
-        if float(trigamma(np.array([middle]))[0]) > y:
-            low = middle
-        else:
-            high = middle
+    low, high = np.full(np.shape(y), 1e-3), np.full(np.shape(y), DF_MAX)
+    for _ in range(30):
+        middle = np.sqrt(low * high)
+        above = trigamma(middle) > y
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
     return low

@@ -85,10 +85,10 @@ def binomial_tail(count: npt.ArrayLike, trials: npt.ArrayLike, share: npt.ArrayL
     return found
 
 
-def cauchy_combination(p: Floats, axis: int = 0) -> Floats:
+def cauchy_combination(p: Floats, axis: int = 0, weights: Floats | float = 1.0) -> Floats:
     """One p-value of several, dependent or not (Liu and Xie 2020, ACAT): the mean of Cauchy scores. NaN: no such test.
 
-    Good in the far tail, where it is the number of tests times their smallest p. All NaN gives NaN.
+    Good in the far tail, where it is the smallest p over its part of the weights. All NaN gives NaN.
 
     >>> cauchy_combination(np.array([1e-9, 0.5, np.nan, 0.3])).round(12).tolist()
     3e-09
@@ -97,9 +97,10 @@ def cauchy_combination(p: Floats, axis: int = 0) -> Floats:
     # A p-value of 1 would have a score of minus infinity and silence all others.
     clipped = np.clip(np.where(there, p, 0.5), SMALLEST, 0.99)
     score = np.where(clipped < 1e-8, 1.0 / (np.pi * clipped), np.tan(np.pi * (0.5 - clipped)))
-    tests = there.sum(axis=axis)
+    weight = np.where(there, weights, 0.0)
+    tests = weight.sum(axis=axis)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(there, score, 0.0).sum(axis=axis) / tests
+        mean = (weight * score).sum(axis=axis) / tests
         found = np.where(mean > 1e8, 1.0 / (np.pi * mean), 0.5 - np.arctan(mean) / np.pi)
     return np.asarray(np.where(tests > 0, np.clip(found, SMALLEST, 1.0), np.nan), dtype=np.float64)
 

@@ -1,0 +1,146 @@
+"""Raw estimates of how windows vary: the reference's groups of blocks, each against the matched rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.drift.comparison import compare
+from agent.drift.leave_out import Groups, Rows
+from agent.drift.matching import Matching, Part
+from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
+from agent.drift.scores import score_sums, two_sample
+from agent.records import Bools, Floats, Ints
+
+_GROUPS_USED = 96  # for the residual, which needs every cell: more only cost time, evenly spaced ones are taken
+_CELLS_AT_ONCE = 400_000  # cells held at once while preparing
+
+
+@dataclass(frozen=True)
+class Deviates:
+    """Every group's normal deviates from the rest: z (groups, 3, features), 0 where there is none.
+
+    n, rest: (groups, features), rows and effective rows; count, rows: (features,), groups large enough and their mean
+    rows.
+    """
+
+    z: Floats
+    n: Floats
+    rest: Floats
+    enough: Bools
+    count: Floats
+    rows: Floats
+    pooled: Pooled
+    rare: Floats
+    groups: tuple[tuple[Part, Groups, Rows], ...]
+
+
+def deviates(matching: Matching, levels: Levels, size: int) -> Deviates:
+    """Groups of `size` consecutive blocks, of every feature by its own season."""
+    cells, blocks = matching.cells, matching.blocks
+    n = cells.sums(blocks)
+    made = []
+    for part in matching.parts:
+        if part.features.size:
+            groups = Groups.of(part.season, size)
+            made.append((part, groups, groups.rows(n[:, part.features])))
+    count = len(blocks) // size
+    total, rest = np.zeros((count, n.shape[1])), np.zeros((count, n.shape[1]))
+    for part, _, rows in made:
+        total[:, part.features], rest[:, part.features] = rows.total, rows.effective
+    # Too small a group of a feature says nothing of windows that are judged.
+    enough = (total >= ROWS_MIN) & (rest >= ROWS_MIN)
+    seen = enough.sum(axis=0).astype(np.float64)
+    mean_rows = np.where(enough, total, 0.0).sum(axis=0) / np.maximum(seen, 1.0)
+    pooled = levels.at(levels.level(mean_rows))
+    sums = block_sums(cells, pooled, blocks)
+    z = np.zeros((count, 3, n.shape[1]))
+    rare = np.ones(n.shape[1])
+    for part, groups, rows in made:
+        mean, other = groups.compare(sums[:, :, part.features], rows)
+        width = np.sqrt(_variance(part, groups, rows))
+        here = mean[:, :3] / width, other[:, :3] / width
+        z[:, :, part.features] = two_sample(
+            *here, rows.total[:, None, :], np.maximum(rows.effective, 1.0)[:, None, :],
+            pooled.scores.skewness[:, part.features],
+        )[1]  # fmt: skip
+        rare[part.features] = _rare(mean[:, 3], other[:, 3], rows, enough[:, part.features])
+    z = np.where(enough[:, None, :] & ~np.isnan(pooled.scores.skewness), z, 0.0)
+    return Deviates(z, total, rest, enough, seen, mean_rows, pooled, rare, tuple(made))
+
+
+def block_sums(cells: Cells, pooled: Pooled, blocks: Floats) -> Floats:
+    """(blocks, 4, features): every block's sums of the three scores and its rare mass."""
+    at_once = max(_CELLS_AT_ONCE // max(blocks.shape[1], 1), 1)
+    found = np.zeros((len(blocks), 4, len(cells.features)))
+    rare = np.flatnonzero(cells.sums(pooled.rare.astype(np.float64)))
+    for start in range(0, len(blocks), at_once):
+        some = blocks[start : start + at_once]
+        found[start : start + at_once, :3] = score_sums(cells, pooled.scores, some)
+        if rare.size:
+            found[start : start + at_once, 3] = cells.sums(some * pooled.rare)
+    return found
+
+
+def _variance(part: Part, groups: Groups, rows: Rows) -> Floats:
+    """(groups, 3, features): of one value's scores within its phases; 1 without a season."""
+    if part.season.known.size == 1:
+        return np.ones((groups.count, 3, part.features.size))
+    found = np.zeros((groups.count, 3, part.features.size))
+    np.add.at(found, groups.of_pair, rows.weight[:, None, :] * part.variance[groups.phase_of_pair])
+    return np.where(found > 0, found, 1.0)
+
+
+def _rare(mean: Floats, other: Floats, rows: Rows, enough: Bools) -> Floats:
+    """(features,): φ of the rare mass, from its squared surprises over their expectation; at least 1."""
+    expected = other * rows.total
+    square = np.where(enough, np.square(mean * rows.total - expected), 0.0).sum(axis=0)
+    noise = np.where(enough, expected * (1.0 + rows.total / np.maximum(rows.effective, 1.0)), 0.0).sum(axis=0)
+    return np.maximum(np.where(noise > 0, square / np.maximum(noise, 1e-12), 1.0), 1.0)
+
+
+def residual(found: Deviates, matching: Matching) -> Floats:
+    """(features,): the mean residual of the divergence over its degrees of freedom."""
+    cells, blocks = matching.cells, matching.blocks
+    count, features = found.n.shape
+    summed, seen = np.zeros(features), np.zeros(features)
+    used = np.unique(np.linspace(0, count - 1, min(count, _GROUPS_USED)).astype(np.int64))
+    at_once = max(_CELLS_AT_ONCE // max(blocks.shape[1], 1), 1)
+    for start in range(0, used.size, at_once):
+        chosen = used[start : start + at_once]
+        current = np.zeros((chosen.size, blocks.shape[1]))
+        reference = np.zeros_like(current)
+        variance = np.ones((chosen.size, 3, features))
+        for part, groups, rows in found.groups:
+            current[:, part.cells], reference[:, part.cells] = _cells_of(blocks, part, groups, rows, chosen)
+            if part.season.known.size > 1:
+                variance[:, :, part.features] = _variance(part, groups, rows)[chosen]
+        compared = compare(
+            cells, found.pooled, current, reference, found.n[chosen], np.maximum(found.rest[chosen], 1.0), variance
+        )
+        summed += np.where(found.enough[chosen], compared.residual, 0.0).sum(axis=0)
+        seen += found.enough[chosen].sum(axis=0)
+    mean: Floats = summed / np.maximum(found.pooled.df, 1) / np.maximum(seen, 1.0)
+    return mean
+
+
+def _cells_of(blocks: Floats, part: Part, groups: Groups, rows: Rows, chosen: Ints) -> tuple[Floats, Floats]:
+    """(chosen, the part's cells): counts of these groups, and of what each is compared with, in effective rows."""
+    current = np.zeros((chosen.size, part.cells.size))
+    reference = np.zeros_like(current)
+    first = groups.used.start
+    for row, group in enumerate(chosen):
+        start = first + int(group) * groups.size
+        current[row] = blocks[start : start + groups.size, part.cells].sum(axis=0)
+        for pair in _pairs(groups, int(group)):
+            out = blocks[first + groups.members(pair)][:, part.cells].sum(axis=0)
+            factor = rows.weight[pair] / rows.rest[pair] * rows.effective[group]
+            reference[row] += (part.counts[groups.phase_of_pair[pair]] - out) * factor[part.owner]
+    return current, np.maximum(reference, 0.0)
+
+
+def _pairs(groups: Groups, group: int) -> Iterator[int]:
+    start, end = np.searchsorted(groups.of_pair, (group, group + 1))
+    yield from range(int(start), int(end))

@@ -1,0 +1,163 @@
+"""From judged numbers to findings, in words that say what was compared with what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agent.bins import Feature, Layout
+from agent.drift.distances import NAMES
+from agent.drift.effect import FLOOR
+from agent.drift.matching import Matching
+from agent.drift.pooling import ROWS_MIN, Cells
+from agent.records import BinChange, Finding, Floats, Ints, Kind, Verdict
+
+if TYPE_CHECKING:
+    from agent.drift.drift import Judged
+
+CHANGES = 5
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is the same at every close. bin, labels: of each cell; rank: (cells,) mid-rank among the reference's values;
+    season: "hour of the day" or "", of each feature."""
+
+    cells: Cells
+    features: tuple[Feature, ...]
+    n_reference: list[int]
+    alpha: list[float]
+    rank: Floats
+    bin: list[int]
+    labels: list[str]
+    season: list[str]
+
+    @classmethod
+    def of(cls, layout: Layout, cells: Cells, matching: Matching, alpha: Floats) -> Known:
+        features = tuple(layout.features[i] for i in cells.features)
+        first = layout.starts[:-1][list(cells.features)]
+        bins = (cells.take - first[cells.owner]).tolist()
+        before = np.cumsum(cells.share) - cells.share
+        rank: Floats = before - before[cells.starts][cells.owner] + cells.share / 2.0
+        return cls(
+            cells, features, matching.n_total.astype(np.int64).tolist(), alpha.tolist(), rank, bins,
+            labels=[features[k].label(cell) for k, cell in zip(cells.owner.tolist(), bins, strict=True)],
+            season=[matching.cycle(k).name for k in range(len(features))],
+        )  # fmt: skip
+
+
+@dataclass
+class Telling:
+    """One window's close. best: (features,) index into `judged` of the horizon to tell, -1 where none was tested.
+
+    terms: (cells,) shares now and then, and PSI terms, at that horizon; and the cells by rising term.
+    """
+
+    known: Known
+    judged: Sequence[Judged]
+    best: Ints
+    terms: tuple[Floats, Floats, Floats, Ints]
+    distances: dict[str, list[float]]
+    newest_window: int
+
+    def __post_init__(self) -> None:
+        cells = self.known.cells
+        self._p = np.array([j.p for j in self.judged]).T.tolist()
+        self._effect = np.array([j.effect for j in self.judged]).T.tolist()
+        self._n = np.array([j.beside.n for j in self.judged]).T.astype(np.int64).tolist()
+        self._beside = np.array([j.beside.n_reference for j in self.judged]).T.round().astype(np.int64).tolist()
+        self._unmatched = np.array([j.beside.unmatched for j in self.judged]).T.astype(np.int64).tolist()
+        self._starts = cells.starts.tolist()
+        self._ends = [*self._starts[1:], cells.take.size]
+        now, then, _, order = self.terms
+        self._now, self._then, self._order = now.tolist(), then.tolist(), order.tolist()
+        self._mean_rank = cells.sums(now * self.known.rank).tolist()
+        self._rank_then = cells.sums(then * self.known.rank).tolist()
+        self._reasons: dict[tuple[object, ...], str] = {}
+
+    def finding(self, k: int) -> Finding:
+        feature, best = self.known.features[k], int(self.best[k])
+        said = {name: self.distances[name][k] for name in NAMES if self.distances[name][k] == self.distances[name][k]}
+        alpha = self.known.alpha[k]
+        if best < 0:
+            verdict, reason = self._untested(k)
+            return Finding(
+                "drift", feature.name, feature.source, verdict, alpha=alpha, n=self._n[k][-1] if self.judged else 0,
+                n_reference=self.known.n_reference[k], first_window=self.newest_window, distances=said, reason=reason,
+            )  # fmt: skip
+        chosen = self.judged[best]
+        p, effect = self._p[k][best], self._effect[k][best]
+        said["newest_p"], said["newest_effect"] = self._newest(k, alpha, chosen.horizon)
+        changes = self._changes(k)
+        current, expected = self._position(k, feature, changes)
+        return Finding(
+            "drift", feature.name, feature.source, _verdict(p, alpha, effect), p_value=p, alpha=alpha, effect=effect,
+            horizon=chosen.horizon, n=self._n[k][best], n_reference=self._beside[k][best], phi=float(chosen.phi[k]),
+            first_window=max(self.newest_window - chosen.horizon + 1, 0), current=current, expected=expected,
+            distances=said, changes=changes, reason=self._reason(k),
+        )  # fmt: skip
+
+    def _newest(self, k: int, alpha: float, chosen: int) -> tuple[float, float]:
+        p, effect = self._p[k], self._effect[k]
+        alarming = [j.horizon for i, j in enumerate(self.judged) if p[i] < alpha and effect[i] >= FLOOR]
+        limit = max(1, min(alarming, default=chosen) // 2)
+        found = (float("nan"), float("nan"))
+        for i, judged in enumerate(self.judged):
+            if judged.horizon <= limit and p[i] == p[i]:
+                found = p[i], effect[i]
+        return found
+
+    def _changes(self, k: int) -> tuple[BinChange, ...]:
+        """The bins that count most, most first."""
+        start, end = self._starts[k], self._ends[k]
+        top = self._order[max(start, end - CHANGES) : end]
+        labels, bins = self.known.labels, self.known.bin
+        now, then = self._now, self._then
+        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in reversed(top) if now[i] or then[i]])
+
+    def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
+        if feature.kind is Kind.NUMBER:
+            return self._mean_rank[k], self._rank_then[k] if self.known.season[k] else 0.5
+        if feature.kind is Kind.FLAG:
+            start = self._starts[k]
+            return self._now[start + 1], self._then[start + 1]
+        return changes[0].current, changes[0].reference
+
+    def _untested(self, k: int) -> tuple[Verdict, str]:
+        if not self.known.n_reference[k]:
+            return Verdict.NO_REFERENCE, "the reference has no values of it"
+        most, unmatched = max(self._n[k], default=0), max(self._unmatched[k], default=0)
+        if most < ROWS_MIN <= unmatched:
+            season = self.known.season[k]
+            return Verdict.REFERENCE_TOO_SHORT, f"the reference has too few windows of this {season}"
+        if not most:
+            return Verdict.NO_DATA, "no values in the recent windows"
+        if most < ROWS_MIN:
+            return Verdict.NOT_ENOUGH_ROWS, f"{most} values; {ROWS_MIN} are needed"
+        reason = "no horizon can run: the reference has too few windows, or too few rows a window"
+        return Verdict.REFERENCE_TOO_SHORT, reason
+
+    def _reason(self, k: int) -> str:
+        """What it is compared with, which horizons ran and which could not; features share a few such texts."""
+        season, unmatched = self.known.season[k], self._unmatched[k][-1] > 0
+        ran = tuple(p == p for p in self._p[k])
+        key = (season, unmatched, ran)
+        if key not in self._reasons:
+            said = [f"compared with the same {season}"] if season else []
+            if unmatched:
+                said.append(f"windows of a {season} that the reference hardly has are left out")
+            if not all(ran):
+                tested = ", ".join(str(j.horizon) for j, ok in zip(self.judged, ran, strict=True) if ok)
+                missing = ", ".join(str(j.horizon) for j, ok in zip(self.judged, ran, strict=True) if not ok)
+                said.append(f"tested over {tested} windows; not over {missing}: reference too short, or too few rows")
+            self._reasons[key] = "; ".join(said)
+        return self._reasons[key]
+
+
+def _verdict(p: float, alpha: float, effect: float) -> Verdict:
+    if not p < alpha:
+        return Verdict.WITHIN_NOISE
+    return Verdict.ALARM if effect >= FLOOR else Verdict.BELOW_FLOOR
