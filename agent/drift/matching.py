@@ -121,7 +121,7 @@ def matching_of(reference: Reference, cells: Cells, levels: Levels, window_secon
     seasons = seasons_of(reference, window_seconds)
     blocks = reference.blocks[:, cells.take].astype(np.float64)
     n = cells.sums(blocks)
-    scores = levels.at(levels.level(n.mean(axis=0))).scores
+    scores = levels.at(levels.level(n.sum(axis=0) / max(len(n), 1))).scores
     chosen = np.zeros(len(cells.features), dtype=np.int64)
     if len(seasons) > 1:
         sums = score_sums(cells, scores, blocks)

@@ -22,10 +22,10 @@ def curve(z: Floats, enough: Bools, there: Bools, effective: Floats) -> Floats:
     x = np.where(enough, x - x.sum(axis=0) / count, 0.0)
     y = np.where(enough, z[:, 1], 0.0)
     y = np.where(enough, y - y.sum(axis=0) / count, 0.0)
-    square = np.maximum((x * x).sum(axis=0), 1e-300)
+    square = np.maximum((x * x).sum(axis=0), 1e-12)
     slope = (x * y).sum(axis=0) / square
     left = np.where(enough, np.square(y - slope * x), 0.0).sum(axis=0) / np.maximum(count - 2.0, 1.0)
-    sure = 1.0 - _SURE * left / square / np.maximum(slope**2, 1e-300)
+    sure = 1.0 - _SURE * left / np.maximum(slope * slope * square, 1e-12)
     usable = there & (enough.sum(axis=0) >= _BLOCKS_MIN)
     return np.asarray(np.where(usable, slope * np.clip(sure, 0.0, 1.0), 0.0), dtype=np.float64)
 
