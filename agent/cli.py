@@ -1,4 +1,4 @@
-"""The command: run, status, config, reference."""
+"""The command: run, status, ledger, config, reference."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from agent import config
 from agent.errors import ConfigurationError, SidelightError
@@ -50,6 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="the status as JSON")
     status.add_argument("--check", action="store_true", help="only say whether the agent is ready; exit code 0 or 1")
     status.set_defaults(run=_status)
+    ledger = commands.add_parser(
+        "ledger", help="how the false-alarm dial is split, and the smallest change each check would find"
+    )
+    ledger.add_argument("--reference", metavar="FILE", help="of a reference (file or URL), before any agent runs")
+    ledger.add_argument(
+        "--rows-per-window", type=_rows, metavar="ROWS", help="traffic to reckon with (default: as in the reference)"
+    )
+    ledger.add_argument("--json", action="store_true", help="everything, feature by feature")
+    ledger.set_defaults(run=_ledger)
     options = commands.add_parser("config", help="every option with value, default, unit and origin")
     options.add_argument("--markdown", action="store_true", help="as docs/configuration.md")
     options.set_defaults(run=_config)
@@ -99,18 +109,8 @@ def _config(chosen: argparse.Namespace) -> int:
 
 
 def _status(chosen: argparse.Namespace) -> int:
-    settings, _ = config.load()
-    if not settings.http:
-        raise ConfigurationError("SIDELIGHT_HTTP", "none", "an address: status is read over HTTP")
-    path = "/readyz" if chosen.check else "/status"
-    try:
-        code, body = _get(settings.http, path)
-    except OSError as error:
-        print(
-            f"sidelight: no agent answers at http://{settings.http} ({error}). "
-            "Is it running, with the same SIDELIGHT_HTTP?",
-            file=sys.stderr,
-        )
+    code, body = _ask("/readyz" if chosen.check else "/status")
+    if not code:
         return UNREACHABLE
     if chosen.check:
         print(body.strip())
@@ -120,8 +120,76 @@ def _status(chosen: argparse.Namespace) -> int:
         return 0
     from agent.web.terminal import render_status
 
-    print(render_status(json.loads(body), shutil.get_terminal_size((100, 24)).columns))
+    print(render_status(json.loads(body), _columns()))
     return 0
+
+
+def _ledger(chosen: argparse.Namespace) -> int:
+    if chosen.reference:
+        ledgers = [_of_reference(chosen.reference, chosen.rows_per_window)]
+    else:
+        if chosen.rows_per_window:
+            print("sidelight: --rows-per-window goes with --reference; the agent knows its traffic", file=sys.stderr)
+            return WRONG_CONFIGURATION
+        code, body = _ask("/ledger")
+        if not code:
+            return UNREACHABLE
+        ledgers = json.loads(body)["ledgers"]
+    if chosen.json:
+        print(json.dumps(ledgers, indent=2, ensure_ascii=False))
+        return 0
+    from agent.web.ledger import render_ledger
+
+    if not ledgers:
+        print("No model is judged yet: a ledger needs a reference and one closed window. See `sidelight status`.")
+    print("\n".join(render_ledger(ledger, _columns()) for ledger in ledgers), end="")
+    return 0
+
+
+def _of_reference(location: str, rows: float | None) -> dict[str, Any]:
+    """What an agent with these options would see by this reference."""
+    from agent.drift import Drift
+    from agent.ledger import Dial, Ledger
+    from agent.power.report import describe
+    from agent.reference import locate
+
+    settings, reference = config.load()[0], locate.read(location)
+    seconds = settings.window_seconds or reference.layout.window_seconds
+    dial = Dial(settings.false_alarms_per_day, settings.replicas)
+    ledger = Ledger.of(dial, reference.layout, seconds)
+    scale = seconds / reference.layout.window_seconds
+    usual = float(reference.rows.sum()) / max(len(reference.rows), 1) * scale
+    return describe(reference, ledger, Drift(reference, ledger), rows or usual)
+
+
+def _rows(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of rows, 1 or more")
+    return found
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _ask(path: str) -> tuple[int, str]:
+    """The running agent's answer; code 0 where none answers, which is said on stderr."""
+    settings, _ = config.load()
+    if not settings.http:
+        raise ConfigurationError("SIDELIGHT_HTTP", "none", "an address: status is read over HTTP")
+    try:
+        return _get(settings.http, path)
+    except OSError as error:
+        print(
+            f"sidelight: no agent answers at http://{settings.http} ({error}). "
+            "Is it running, with the same SIDELIGHT_HTTP?",
+            file=sys.stderr,
+        )
+        return 0, ""
 
 
 def _get(address: str, path: str) -> tuple[int, str]:

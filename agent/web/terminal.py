@@ -36,7 +36,7 @@ def render_status(status: Mapping[str, Any], width: int, colour: bool = False) -
     Control characters in names are replaced: they come from senders and must not steer the terminal.
     """
     paint, width = _Paint(colour), max(_WIDTH_MIN, width)
-    clean = _cleaned(status)
+    clean = cleaned(status)
     parts = [_head(clean, paint), _alerts(clean, paint), *(_model(model, paint) for model in clean.get("models", ()))]
     parts += [_clients(clean, paint), _export(clean, paint), _machine(clean, paint), _hint(clean)]
     blocks = ["\n".join(line for text in part for line in _wrap(text, width)) for part in parts]
@@ -221,11 +221,12 @@ def _wrap(text: str, width: int) -> list[str]:
     ) or [text]  # fmt: skip
 
 
-def _cleaned(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
+    """Control characters replaced, however deep: names come from senders and must not steer a terminal."""
     if isinstance(value, str):
         return "".join(sign if sign.isprintable() else "?" for sign in value)
     if isinstance(value, Mapping):
-        return {str(_cleaned(key)): _cleaned(entry) for key, entry in value.items()}
+        return {str(cleaned(key)): cleaned(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_cleaned(entry) for entry in value]
+        return [cleaned(entry) for entry in value]
     return value

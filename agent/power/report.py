@@ -1,0 +1,99 @@
+"""The ledger and the power as one plain dictionary: what `sidelight ledger --json` prints and the status shortens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.drift.drift import Drift
+from agent.drift.fixed import Cost
+from agent.ledger import Ledger
+from agent.power.rates import rate_sights
+from agent.power.shifts import drift_sights
+from agent.power.sight import Sight
+from agent.records import Source
+from agent.reference.profile import Reference
+
+DAY_SECONDS = 86_400.0
+
+
+def describe(reference: Reference, ledger: Ledger, drift: Drift, rows: float) -> dict[str, Any]:
+    """For windows of so many rows. Takes some 100 ms for 200 features: run it in a thread, once.
+
+    split: a line for each part of the dial; sights: a line for each feature and check; headline: one sentence.
+    """
+    sights = [*drift_sights(drift, reference, rows), *rate_sights(reference, ledger, rows)]
+    return {
+        "model": reference.model,
+        "version": reference.version,
+        "reference": {"hash": reference.hash_text, "rows": int(reference.rows.sum()), "windows": len(reference.rows)},
+        "dial": {
+            "false_alarms_per_day": ledger.dial.false_alarms_per_day,
+            "replicas": ledger.dial.replicas,
+            "versions": ledger.dial.versions,
+            "segments": ledger.dial.segments,
+        },
+        "window_seconds": ledger.window_seconds,
+        "rows_per_window": rows,
+        "split": [
+            {
+                "check": row.check, "group": row.group, "share": row.share, "alpha": row.alpha,
+                "tests_per_day": row.tests_per_day,
+            }
+            for row in ledger.rows()
+        ],
+        "sights": [_line(sight, ledger.window_seconds) for sight in sights],
+        "headline": headline(sights, ledger.window_seconds),
+    }  # fmt: skip
+
+
+def cost_of(cost: Cost | None) -> dict[str, Any] | None:
+    """What a fixed drift rule costs, where there is one and a window has been judged by it."""
+    if cost is None:
+        return None
+    return {
+        "rule": cost.rule,
+        "rows": cost.rows,
+        "features": cost.features,
+        "false_alarms_per_day": cost.false_alarms_per_day,
+    }
+
+
+def headline(sights: Sequence[Sight], window_seconds: float) -> str:
+    """The power in a sentence: the median input's smallest shift within a day, and how many inputs are not seen.
+
+    >>> from agent.power.sight import Seen
+    >>> headline([Sight("drift", "age", Source.FEATURE, "σ", seen=(Seen(1, 0.3), Seen(4, 0.14)))], 3600.0)
+    'smallest shift seen within a day: 0.14 σ (median of 1 input)'
+    """
+    within = max(1.0, DAY_SECONDS / window_seconds)
+    inputs = [s for s in sights if s.check == "drift" and s.source is Source.FEATURE and s.unit == "σ"]
+    if not inputs:
+        return ""
+    found = [seen.smallest for s in inputs if (seen := s.within(within)) is not None]
+    blind = len(inputs) - len(found)
+    if not found:
+        return f"no shift would be seen within a day, of any of {_count(len(inputs))}: {inputs[0].reason}"
+    middle = sorted(found)[len(found) // 2]
+    more = f"; {blind} not seen at all" if blind else ""
+    return f"smallest shift seen within a day: {middle:.2g} σ (median of {_count(len(found))}{more})"
+
+
+def _count(inputs: int) -> str:
+    return f"{inputs} input" if inputs == 1 else f"{inputs} inputs"
+
+
+def _line(sight: Sight, window_seconds: float) -> dict[str, Any]:
+    return {
+        "check": sight.check,
+        "feature": sight.subject,
+        "source": sight.source.name.lower(),
+        "unit": sight.unit,
+        "before": sight.before,
+        "critical": sight.critical,
+        "reason": sight.reason,
+        "seen": [
+            {"windows": seen.horizon, "seconds": seen.horizon * window_seconds, "smallest": seen.smallest}
+            for seen in sight.seen
+        ],
+    }
