@@ -28,8 +28,8 @@ class VectorProjection:
     """Of one vector feature. Cost: one float32 product, rows x size x (leading + rest).
 
     mean: (size,); basis: (size, leading + rest), orthonormal, the leading principal directions first, then random ones
-    of what is left; scale: (leading,), the reference's standard deviations; centroids: (clusters, leading), in units of
-    scale; shown: how many of the leading directions are parts themselves.
+    of what is left; scale: (leading,), the reference's standard deviations; centroids: (clusters, leading), of
+    the reference's clusters; shown: how many of the leading directions are parts themselves.
     """
 
     name: str
@@ -68,7 +68,7 @@ class VectorProjection:
         found[-3] = np.sqrt(_squares(vectors))
         found[-2] = np.sqrt(np.maximum(outside, 0.0))
         found[-1] = np.sqrt(_squares(white))
-        nearest = np.argmax(white @ self.centroids.T - _squares(self.centroids) / 2.0, axis=1)
+        nearest = np.argmax(lead @ self.centroids.T - _squares(self.centroids) / 2.0, axis=1)
         return found, nearest
 
     @cached_property

@@ -11,15 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from agent.bins import Feature, Layout
+from agent.bins import EVERY_ROW, Feature, Layout, Taken
 from agent.clock import Clock, SystemClock
 from agent.errors import UnusableReferenceError
-from agent.records import Batch, Bools, Columns, Flags, Ints, Kind, ModelKey, Numbers, Source, Texts, Vectors, select
+from agent.records import (
+    Batch,
+    Bools,
+    Cells,
+    Columns,
+    Flags,
+    Ints,
+    Kind,
+    ModelKey,
+    Numbers,
+    Source,
+    Texts,
+    Vectors,
+    select,
+)
 from agent.reference.by_segment import SegmentCounter, most_frequent
 from agent.reference.convert import Column, column, times_ns
+from agent.reference.directions import with_projections
 from agent.reference.features import make_feature, said_of, with_classes
 from agent.reference.plan import Plan, Request, Watch, make_plan
 from agent.reference.profile import Reference
+from agent.reference.sample import RowsToFit
 from agent.reference.schema import Schema
 from agent.reference.survey import Name, Survey
 from agent.reference.table import Progress, Table, open_table
@@ -29,6 +45,7 @@ CELLS_MAX = 8 << 20  # of all blocks together: 32 MiB, which the agent has to ho
 WINDOWS_MAX = 1_000_000  # looked at while building
 ROW_BLOCKS = 60  # blocks by row order, where there is no time
 ROW_BLOCK_ROWS = 100  # the least rows such a block has
+NO_ROW = slice(0)
 
 Found = dict[Name, tuple[Column, Texts | None]]
 
@@ -70,19 +87,20 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
     """
     table = open_table(request.data)
     plan = make_plan(request, table, progress)
-    survey, label, seen, lost = _survey(request, table, plan, progress)
+    fit = RowsToFit()
+    survey, label, seen, lost = _survey(request, table, plan, progress, fit)
     notes = [*plan.notes, *_text_notes(survey), *_mismatch_notes(survey)]
     classes, task, positive = find_task(request, plan, survey, label, notes)
     labelled = classes if plan.label is not None and task in (TASK_BINARY, TASK_MULTICLASS) else ()
     plan = replace(plan, watches=tuple(_with_classes(watch, survey, labelled) for watch in plan.watches))
     features = tuple(_feature(watch, survey) for watch in plan.watches)
-    layout = Layout(features, plan.window_seconds)
+    layout = with_projections(Layout(features, plan.window_seconds), fit.batches)
     if lost:
         notes.append(f"{lost} rows have a time in {request.time!r} that cannot be read: left out")
     windows = _choose_windows(request, plan, layout, survey.rows, seen, notes)
     counter = _segment_counter(plan, label, layout, windows)
     blocks, rows = _count(request, _stream(request, table, plan, "counts", progress, plan.by_segment), layout, windows,
-                          counter)  # fmt: skip
+                          counter, fit)  # fmt: skip
     reference = Reference(
         model=request.model,
         version=request.version,
@@ -172,7 +190,7 @@ def _converted(watch: Watch, array: object) -> tuple[Column, Texts | None]:
 
 
 def _survey(
-    request: Request, table: Table, plan: Plan, progress: Progress
+    request: Request, table: Table, plan: Plan, progress: Progress, fit: RowsToFit
 ) -> tuple[Survey, Survey, dict[int, int], int]:
     """What the columns hold, what the label and the segments hold, rows per window, and rows lost."""
     survey = _empty_survey(plan.watches)
@@ -180,9 +198,11 @@ def _survey(
     label = _empty_survey(labels)
     seen: dict[int, int] = {}
     lost_rows = 0
+    model = ModelKey(request.model, request.version)
     for rows, window, found, lost in _stream(request, table, plan, "bins", progress, labels):
         lost_rows += lost
         beside = {watch.name: found.pop(watch.name) for watch in labels}
+        fit.add(survey.rows, _batch(model, rows, found))
         try:
             survey.add(rows, found)
             label.add(rows, beside)
@@ -223,7 +243,7 @@ def _choose_windows(request: Request, plan: Plan, layout: Layout, rows: int, see
 
 
 def _count(request: Request, stream: Iterator[tuple[int, Ints, Found, int]], layout: Layout, windows: _Windows,
-           counter: SegmentCounter) -> tuple[np.ndarray, Ints]:  # fmt: skip
+           counter: SegmentCounter, fit: RowsToFit) -> tuple[np.ndarray, Ints]:  # fmt: skip
     """Exact counts: int32 (blocks, cells), and rows per block; those of segments go to `counter`."""
     blocks = np.zeros((windows.blocks, layout.cells), dtype=np.int32)
     per_block = np.zeros(windows.blocks, dtype=np.int64)
@@ -231,14 +251,16 @@ def _count(request: Request, stream: Iterator[tuple[int, Ints, Found, int]], lay
     done = 0
     for rows, window, found, _ in stream:
         position = windows.positions(window, done)
+        taken = np.flatnonzero(~fit.holds(done, rows))
         done += rows
         batch = _batch(model, rows, found)
         if (position < 0).any():
             kept = np.flatnonzero(position >= 0)
             batch, position = select(batch, kept), position[kept]
-        add_counts(layout, batch, position, blocks)
+            taken = np.flatnonzero(np.isin(kept, taken))
+        cells = add_counts(layout, batch, position, blocks, taken)
         if batch.segments:
-            counter.add(layout.place(batch).cells, position, batch.segments)
+            counter.add(cells, position, batch.segments)
         per_block += np.bincount(position, minlength=windows.blocks)
     return blocks, per_block
 
@@ -252,16 +274,22 @@ def _segment_counter(plan: Plan, survey: Survey, layout: Layout, windows: _Windo
     return SegmentCounter(values, layout.cells, windows.blocks)
 
 
-def add_counts(layout: Layout, batch: Batch, position: Ints, blocks: np.ndarray) -> None:
-    """Counts each row into its block (position: int64 (rows,), the row of `blocks`)."""
-    placed = layout.place(batch)
-    if placed.extra is None:
-        flat = position[np.newaxis, :] * layout.cells + placed.cells
-        np.add.at(blocks.reshape(-1), flat.ravel(), 1)
-        return
-    for block in np.unique(position):  # fractional numbers are counted a batch at a time, so each block is a batch
-        part = select(batch, np.flatnonzero(position == block))
-        blocks[block] += layout.place(part).count(layout.cells).astype(blocks.dtype)
+def add_counts(layout: Layout, batch: Batch, position: Ints, blocks: np.ndarray, taken: Taken = EVERY_ROW) -> Cells:
+    """Counts each row into its block (position: int64 (rows,), the row of `blocks`); its cells.
+
+    taken: the rows that are counted along the directions of vectors and whole rows.
+    """
+    placed = layout.place(batch, taken)
+    everything = [(position, placed.cells), *((position[own.rows], own.cells) for own in placed.computed)]
+    for block_of, cells in everything:
+        np.add.at(blocks.reshape(-1), (block_of[np.newaxis, :] * layout.cells + cells).ravel(), 1)
+    if placed.extra is not None:
+        for block in np.unique(position):  # fractional numbers are counted a batch at a time: each block is a batch
+            part = select(batch, np.flatnonzero(position == block))
+            extra = layout.place(part, NO_ROW).extra
+            if extra is not None:
+                blocks[block] += np.bincount(extra, minlength=layout.cells).astype(blocks.dtype)
+    return placed.cells
 
 
 def _batch(model: ModelKey, rows: int, found: Found) -> Batch:

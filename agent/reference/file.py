@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from agent.bins import NO_RULES, Feature, Layout, Rules
 from agent.errors import CorruptError, UnusableReferenceError
 from agent.records import Ints, Kind, Source
+from agent.reference import projection_file
 from agent.reference.by_segment import BySegment, SegmentCounts
 from agent.reference.profile import Reference
 from agent.wire import reference_pb2 as pb
@@ -131,6 +132,7 @@ def layout_message(reference: Reference) -> pb.Layout:
         segments=reference.segments,
         protected=reference.protected,
         classes=reference.classes,
+        projections=projection_file.messages(reference.layout.projections),
     )
 
 
@@ -146,6 +148,7 @@ def feature_message(feature: Feature) -> pb.Feature:
         ignored=feature.ignored,
         integral=feature.integral,
         size=feature.size,
+        group=feature.group,
         seen=np.array(sorted(feature.seen), dtype="<u8").tobytes(),
         rules=_rules_message(feature.rules),
     )
@@ -177,7 +180,8 @@ def layout_of(message: pb.Layout, name: str = "reference") -> Layout:
     """The layout of a message. Raises CorruptError for impossible bins, UnusableReferenceError for a newer kind."""
     if not message.window_seconds > 0:
         raise CorruptError(f"{name}: section layout: window of {message.window_seconds} seconds")
-    return Layout(tuple(_feature_of(f, name) for f in message.features), message.window_seconds)
+    features = [_feature_of(f, name) for f in message.features]
+    return projection_file.with_messages(features, message.window_seconds, message.projections, name)
 
 
 def _feature_of(message: pb.Feature, name: str) -> Feature:
@@ -202,6 +206,7 @@ def _feature_of(message: pb.Feature, name: str) -> Feature:
         ignored=message.ignored,
         integral=message.integral,
         size=message.size,
+        group=message.group,
         rules=_rules_of(message, name),
     )
 

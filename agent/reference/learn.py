@@ -9,15 +9,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from agent.bins import Layout
-from agent.records import Batch, Ints
+from agent.bins import EVERY_ROW, Layout, Taken
+from agent.records import Batch, Ints, select
+from agent.reference.directions import with_projections
 from agent.reference.profile import Reference
-from agent.reference.traffic import features_of, stripped, width
+from agent.reference.traffic import features_of, stripped, vector_entries, width
 
 LEARN_ROWS = 10_000
 LEARN_WINDOWS = 30  # statistics.md, point 5: a t with fewer blocks needs effects nobody waits for
 BUFFER_ROWS_FACTOR = 4  # without a closed window, at most so many times the rows
 BUFFER_VALUES = 500_000  # rows × columns held before the bins are fixed: 4 MB; edges need no more
+BUFFER_ENTRIES = 1_000_000  # entries of vectors, likewise: 4 MB
 OPEN_WINDOWS_MAX = 64
 KEYS_MAX = 32  # segment keys, and protected ones
 ORIGIN = "learned from traffic"
@@ -97,8 +99,11 @@ class Learner:
             words += ", paused while alerts fire"
         return Progress(min(1.0, closed / state.learn_windows), words)
 
-    def add(self, batch: Batch, window: int) -> None:
-        """A batch whose rows all belong to `window`. Cheap, but for the one batch that fixes the bins."""
+    def add(self, batch: Batch, window: int, taken: Taken = EVERY_ROW) -> None:
+        """A batch whose rows all belong to `window`. Cheap, but for the one batch that fixes the bins.
+
+        taken: the rows that are counted along the directions of vectors and whole rows, once those are known.
+        """
         state = self.state
         if self._ready is not None or not batch.rows:
             return
@@ -111,7 +116,7 @@ class Learner:
         own.rows += batch.rows
         state.head = _with_keys(state.head, batch)
         if state.fixed:
-            counts = state.head.layout.place(batch).count(state.head.layout.cells)
+            counts = state.head.layout.place(batch, taken).count(state.head.layout.cells)
             own.counts = counts if own.counts is None else own.counts + counts
             return
         state.buffer.append((window, stripped(batch)))
@@ -158,22 +163,30 @@ class Learner:
         if state.fixed or not state.buffer:
             return
         rows = sum(batch.rows for _, batch in state.buffer)
-        values = sum(batch.rows * width(batch) for _, batch in state.buffer)
+        entries = sum(batch.rows * vector_entries(batch) for _, batch in state.buffer)
+        values = sum(batch.rows * width(batch) for _, batch in state.buffer) - entries
         closed = self._closed()
         enough = rows >= state.learn_rows and closed >= 1
-        full = rows >= BUFFER_ROWS_FACTOR * state.learn_rows or values >= BUFFER_VALUES
+        full = rows >= BUFFER_ROWS_FACTOR * state.learn_rows or values >= BUFFER_VALUES or entries >= BUFFER_ENTRIES
         if enough or full or closed >= state.learn_windows:
             self._fix()
 
     def _fix(self) -> None:
-        """Bins from the buffer, and the buffer counted into its windows."""
+        """Bins from the buffer, and the buffer counted into its windows.
+
+        Directions come from every other row, and the rows between are counted along them: see `sample`.
+        """
         state = self.state
-        layout = Layout(features_of([batch for _, batch in state.buffer]), state.head.layout.window_seconds)
+        batches = [batch for _, batch in state.buffer]
+        odd = np.cumsum([0, *(batch.rows for batch in batches)]) % 2
+        layout = Layout(features_of(batches), state.head.layout.window_seconds)
+        to_fit = [select(b, np.arange(first, b.rows, 2)) for b, first in zip(batches, odd.tolist(), strict=False)]
+        layout = with_projections(layout, to_fit)
         state.head = replace(state.head, layout=layout)
         state.fixed = True
-        for window, batch in state.buffer:
+        for (window, batch), first in zip(state.buffer, odd.tolist(), strict=False):
             own = state.windows[window]
-            counts = layout.place(batch).count(layout.cells)
+            counts = layout.place(batch, slice(1 - first, None, 2)).count(layout.cells)
             own.counts = counts if own.counts is None else own.counts + counts
         state.buffer = []
 

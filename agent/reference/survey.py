@@ -62,7 +62,7 @@ class RowSample:
         self._shift = 0
 
     def add(self, first_row: int, rows: int, numbers: Mapping[Name, Numbers]) -> None:
-        hashes = _hashes(np.arange(first_row, first_row + rows, dtype=np.uint64))
+        hashes = row_hashes(first_row, rows)
         chosen = self._below(hashes)
         self._hashes.append(hashes[chosen])
         self._held += int(np.count_nonzero(chosen))
@@ -137,9 +137,9 @@ def count_texts(found: Texts) -> dict[str | int, int]:
     return counts
 
 
-def _hashes(rows: np.ndarray) -> np.ndarray:
-    """uint64 mixed by splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014)."""
-    x = rows + np.uint64(0x9E3779B97F4A7C15)
+def row_hashes(first_row: int, rows: int) -> np.ndarray:
+    """uint64 (rows,): the rows' numbers mixed by splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014)."""
+    x = np.arange(first_row, first_row + rows, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)))

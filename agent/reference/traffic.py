@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -33,11 +34,15 @@ def stripped(batch: Batch) -> Batch:
 
 def width(batch: Batch) -> int:
     """Values a row, a vector's entries one by one."""
-    found = 0
+    found = vector_entries(batch)
     for columns in (batch.features, batch.outputs):
         found += len(columns.numbers) + len(columns.texts) + len(columns.flags)
-        found += sum(vectors.values.shape[1] for vectors in columns.vectors.values())
     return found
+
+
+def vector_entries(batch: Batch) -> int:
+    """Entries of all vectors of a row together."""
+    return sum(vectors.values.shape[1] for vectors in batch.features.vectors.values())
 
 
 def features_of(batches: Sequence[Batch]) -> tuple[Feature, ...]:
@@ -117,12 +122,13 @@ def _feature(name: Name, kind: Kind, columns: Sequence[Column]) -> Feature:
         survey.add(Numbers(values))
         return make_feature(name, kind, nothing, survey, values[np.isfinite(values)])
     texts = FrequentTexts()
-    size = 0
+    sizes: Counter[int] = Counter()
     for column in columns:
         if isinstance(column, Texts):
             texts.add(count_texts(column))
         elif isinstance(column, Vectors):
-            size = max(size, column.values.shape[1])
+            sizes[column.values.shape[1]] += _present(column)
+    size = max(sizes, key=lambda size: (sizes[size], size), default=0)
     return make_feature(name, kind, nothing, texts if kind is Kind.TEXT else None, np.empty(0), size)
 
 

@@ -27,7 +27,7 @@ class Section(_message.Message):
     def __init__(self, key: _Optional[str] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Layout(_message.Message):
-    __slots__ = ("model", "version", "features", "window_seconds", "task", "positive_label", "trained_at_unix_nano", "segments", "protected", "classes")
+    __slots__ = ("model", "version", "features", "window_seconds", "task", "positive_label", "trained_at_unix_nano", "segments", "protected", "classes", "projections")
     class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TASK_UNSPECIFIED: _ClassVar[Layout.Task]
@@ -52,6 +52,7 @@ class Layout(_message.Message):
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     PROTECTED_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
+    PROJECTIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     features: _containers.RepeatedCompositeFieldContainer[Feature]
@@ -62,10 +63,11 @@ class Layout(_message.Message):
     segments: _containers.RepeatedScalarFieldContainer[str]
     protected: _containers.RepeatedScalarFieldContainer[str]
     classes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ..., classes: _Optional[_Iterable[str]] = ...) -> None: ...
+    projections: _containers.RepeatedCompositeFieldContainer[Projection]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ..., classes: _Optional[_Iterable[str]] = ..., projections: _Optional[_Iterable[_Union[Projection, _Mapping]]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen", "rules")
+    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen", "group", "rules")
     class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SOURCE_UNSPECIFIED: _ClassVar[Feature.Source]
@@ -73,11 +75,13 @@ class Feature(_message.Message):
         SOURCE_PREDICTION: _ClassVar[Feature.Source]
         SOURCE_SCORE: _ClassVar[Feature.Source]
         SOURCE_LATENCY: _ClassVar[Feature.Source]
+        SOURCE_ROW: _ClassVar[Feature.Source]
     SOURCE_UNSPECIFIED: Feature.Source
     SOURCE_FEATURE: Feature.Source
     SOURCE_PREDICTION: Feature.Source
     SOURCE_SCORE: Feature.Source
     SOURCE_LATENCY: Feature.Source
+    SOURCE_ROW: Feature.Source
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Feature.Kind]
@@ -101,6 +105,7 @@ class Feature(_message.Message):
     INTEGRAL_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     name: str
     source: Feature.Source
@@ -113,8 +118,45 @@ class Feature(_message.Message):
     integral: bool
     size: int
     seen: bytes
+    group: str
     rules: Rules
-    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ..., group: _Optional[str] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
+
+class Projection(_message.Message):
+    __slots__ = ("vector", "row")
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    vector: VectorProjection
+    row: RowProjection
+    def __init__(self, vector: _Optional[_Union[VectorProjection, _Mapping]] = ..., row: _Optional[_Union[RowProjection, _Mapping]] = ...) -> None: ...
+
+class VectorProjection(_message.Message):
+    __slots__ = ("name", "mean", "basis", "scale", "centroids", "shown")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    CENTROIDS_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    mean: bytes
+    basis: bytes
+    scale: bytes
+    centroids: bytes
+    shown: int
+    def __init__(self, name: _Optional[str] = ..., mean: _Optional[bytes] = ..., basis: _Optional[bytes] = ..., scale: _Optional[bytes] = ..., centroids: _Optional[bytes] = ..., shown: _Optional[int] = ...) -> None: ...
+
+class RowProjection(_message.Message):
+    __slots__ = ("inputs", "scores", "whiten", "shown")
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    WHITEN_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedScalarFieldContainer[int]
+    scores: bytes
+    whiten: bytes
+    shown: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, inputs: _Optional[_Iterable[int]] = ..., scores: _Optional[bytes] = ..., whiten: _Optional[bytes] = ..., shown: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Rules(_message.Message):
     __slots__ = ("required", "never_null", "whole", "low", "high", "max_missing", "max_new")
