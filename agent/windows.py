@@ -30,6 +30,7 @@ LATENCY_EDGES = 2.0 ** ((np.arange(LATENCY_BUCKETS - 1) + LATENCY_OFFSET + 1) / 
 LATENCY_MAX_SECONDS = 1e9  # no prediction takes thirty years: such a value, or infinity, would stay in the sum for ever
 UNKNOWN_MAX = 64  # features a window names that the reference does not have; more are counted, not named
 SEGMENT_VALUES = 50  # values of one segment key that are counted apart
+PROJECTED_ROWS = 10_000  # rows of a window that vectors and whole rows are projected for: 0.1 σ is seen in one window
 SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
 
 
@@ -183,8 +184,9 @@ class Series:
             self._add_latency(window, part.latency)
         if self.coverage.gaps and part.time_ns is not None and not event_time:
             window.backlog += int(np.count_nonzero(self.coverage.inside(part.time_ns)))
+        taken = self._sampled(part, window, event_time, PROJECTED_ROWS)
         if self.reference is not None and window.counts is not None:
-            placed = self.reference.layout.place(part)
+            placed = self.reference.layout.place(part, taken)
             counts = placed.count(self.reference.layout.cells)
             window.counts += counts
             self.total += counts
@@ -193,7 +195,7 @@ class Series:
                 self._add_segments(window, part, placed)
             self._sketch(part, window, event_time)
         if self.learner is not None:
-            self.learner.add(part, index)
+            self.learner.add(part, index, taken)
 
     def _add_latency(self, window: Window, seconds: Floats) -> None:
         known = seconds[(seconds >= 0) & (seconds < LATENCY_MAX_SECONDS)]  # NaN compares false
@@ -254,9 +256,8 @@ class Series:
         """Feeds the quantile sketches: every row while traffic is low, every k-th where a window is going to be
         large."""
         assert self.reference is not None  # noqa: S101 - the caller has looked
-        step = max(1, self._expected_rows(batch, window, event_time) // SKETCHED_ROWS)
-        first = -(window.rows - batch.rows) % step  # goes on where the last batch stopped
-        if first >= batch.rows:
+        taken = self._sampled(batch, window, event_time, SKETCHED_ROWS)
+        if taken.start >= batch.rows:
             return
         for feature in self.reference.layout.features:
             if feature.kind is not Kind.NUMBER or feature.ignored or feature.source is Source.LATENCY:
@@ -269,8 +270,13 @@ class Series:
             sketch = self.sketches.get(key)
             if sketch is None:
                 sketch = self.sketches[key] = Quantiles()
-            values = found.values[first::step]
-            sketch.update(values if found.state is None else values[found.state[first::step] == 0])
+            values = found.values[taken]
+            sketch.update(values if found.state is None else values[found.state[taken] == 0])
+
+    def _sampled(self, batch: Batch, window: Window, event_time: bool, rows: int) -> slice:
+        """Every row, or every k-th where the window is going to have more than so many; the same ones at a replay."""
+        step = max(1, self._expected_rows(batch, window, event_time) // rows)
+        return slice(-(window.rows - batch.rows) % step, None, step)  # goes on where the last batch stopped
 
     def _expected_rows(self, batch: Batch, window: Window, event_time: bool) -> int:
         """How many rows this window will hold: as the last one did, or as fast as it goes on, whichever is more."""
@@ -379,13 +385,11 @@ class Series:
         again."""
         if self.reference is None:
             return
-        at = self.reference.layout.index.get((source, name))
-        if at is None:
-            return
-        self.revision += 1
-        cells = self.reference.layout.slice(at)
-        for closed in self.recent:
-            closed.counts[cells] = 0
+        layout = self.reference.layout
+        for at in layout.members(source, name):
+            self.revision += 1
+            for closed in self.recent:
+                closed.counts[layout.slice(at)] = 0
 
     def note_refusal(self, reason: str, field_name: str, count: int, detail: str, when_ns: int) -> None:
         note = self.refusals.get((reason, field_name))
