@@ -1,0 +1,134 @@
+"""Few cells a feature, pooled by the segment's own shares: segments have few rows, and speak of large effects only.
+
+A subject is one feature in one segment. All subjects that are judged together lie one after another in flat arrays, so
+ten segments cost what their cells cost. One way to pool is enough: every cell holds a sixteenth of the segment's
+reference, and from ROWS_MIN rows on a test of it keeps its tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.bins import Feature, Layout
+from agent.drift.pooling import Cells as Order
+from agent.drift.pooling import is_tested
+from agent.drift.scores import legendre
+from agent.records import Bools, Floats, Ints, Kind
+
+SHARE_MIN = 1 / 16  # of a pooled cell in the segment's reference
+ROWS_MIN = 80  # five expected in each such cell
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The pooled cells of many subjects.
+
+    take: (cells,) where each value cell lies in the segments' arrays, laid end to end; starts: (pooled,) first of each
+    pooled cell; first: (subjects,) first pooled cell; owner: (pooled,). bins, df: (subjects,) pooled cells, and the
+    degrees of freedom the scores leave. vectors: (3, pooled), scores with mean 0 and variance 1 under the segment's
+    reference; skewness: (3, subjects), NaN marks a score the subject does not have. lone: (subjects,) nearly all values
+    in one cell: two pooled cells, all others and that one, and no scores. feature: (subjects,) index in the layout.
+    """
+
+    take: Ints
+    starts: Ints
+    first: Ints
+    owner: Ints
+    bins: Ints
+    df: Ints
+    vectors: Floats
+    skewness: Floats
+    lone: Bools
+    text: Bools
+    feature: Ints
+
+    @classmethod
+    def of(cls, layout: Layout, share: Floats) -> Coarse:
+        """One segment's subjects: every tested feature. share: (layout.cells,), of the segment's reference."""
+        tested = [i for i, f in enumerate(layout.features) if is_tested(f)]
+        take, begins, lone = [], [], []
+        for i in tested:
+            own, begin = _pooled(layout.features[i], int(layout.starts[i]), share)
+            lone.append(begin is None)
+            if begin is None:
+                main = own[np.argmax(share[own])]
+                own = np.append(own[own != main], main)
+                begin = np.isin(np.arange(own.size), (0, own.size - 1))
+            take.append(own)
+            begins.append(begin)
+        sizes = np.array([own.size for own in take], dtype=np.int64)
+        flat = np.concatenate(take) if take else np.empty(0, np.int64)
+        numeric = np.array([layout.features[i].kind is Kind.NUMBER for i in tested], dtype=bool)
+        owner = np.repeat(np.arange(len(tested)), sizes)
+        order = Order(tuple(tested), flat, np.cumsum(sizes) - sizes, owner, share[flat], numeric)
+        begin_all = np.concatenate(begins) if begins else np.empty(0, dtype=bool)
+        alone = np.array(lone, dtype=bool)
+        scores = legendre(order, begin_all, alone)
+        starts = np.flatnonzero(begin_all)
+        bins = np.bincount(owner[starts], minlength=len(tested))
+        has = (~np.isnan(scores.skewness)).sum(axis=0)
+        return cls(
+            take=flat,
+            starts=starts,
+            first=np.cumsum(bins) - bins,
+            owner=owner[starts],
+            bins=bins,
+            df=np.where(alone, 0, np.maximum(bins - 1 - has, 0)),
+            vectors=scores.vectors[:, starts].astype(np.float64),
+            skewness=scores.skewness,
+            lone=alone,
+            text=np.array([layout.features[i].kind is Kind.TEXT for i in tested], dtype=bool),
+            feature=np.array(tested, dtype=np.int64),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Coarse], cells: int) -> Coarse:
+        """Several segments' subjects, one segment after another; `cells`: of one segment's array."""
+        taken = np.cumsum([0, *(part.take.size for part in parts)])
+        pooled = np.cumsum([0, *(part.starts.size for part in parts)])
+        subjects = np.cumsum([0, *(part.bins.size for part in parts)])
+        return cls(
+            take=np.concatenate([part.take + s * cells for s, part in enumerate(parts)]),
+            starts=np.concatenate([part.starts + taken[s] for s, part in enumerate(parts)]),
+            first=np.concatenate([part.first + pooled[s] for s, part in enumerate(parts)]),
+            owner=np.concatenate([part.owner + subjects[s] for s, part in enumerate(parts)]),
+            bins=np.concatenate([part.bins for part in parts]),
+            df=np.concatenate([part.df for part in parts]),
+            vectors=np.concatenate([part.vectors for part in parts], axis=1),
+            skewness=np.concatenate([part.skewness for part in parts], axis=1),
+            lone=np.concatenate([part.lone for part in parts]),
+            text=np.concatenate([part.text for part in parts]),
+            feature=np.concatenate([part.feature for part in parts]),
+        )
+
+    def pool(self, counts: Floats) -> Floats:
+        """(…, pooled) of (…, cells of all segments)."""
+        found: Floats = np.add.reduceat(counts[..., self.take], self.starts, axis=-1)
+        return found
+
+    def sums(self, pooled: Floats) -> Floats:
+        """(…, subjects): over each subject's pooled cells."""
+        found: Floats = np.add.reduceat(pooled, self.first, axis=-1)
+        return found
+
+
+def _pooled(feature: Feature, start: int, share: Floats) -> tuple[Ints, Bools | None]:
+    """The feature's value cells in the order in which they are pooled, and where a pooled cell begins; None: only one.
+
+    Texts by rising share, so that rare categories lie together. Greedy; a light rest joins the one before.
+    """
+    own = np.arange(start, start + feature.bins)
+    if feature.kind is Kind.TEXT:
+        own = own[np.argsort(share[own], kind="stable")]
+    begin = np.zeros(own.size, dtype=bool)
+    mass, last = SHARE_MIN, 0
+    for i, part in enumerate(share[own].tolist()):
+        if mass >= SHARE_MIN:
+            begin[i], mass, last = True, 0.0, i
+        mass += part
+    if mass < SHARE_MIN and last:
+        begin[last] = False
+    return own, begin if begin.sum() > 1 else None

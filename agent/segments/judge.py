@@ -1,0 +1,142 @@
+"""Every segment value the reference knows, at one window's close, each against its own reference counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from agent.ledger import Dial, Ledger
+from agent.quality.measure import Of
+from agent.records import Closed, Finding, Ints, Source, Verdict
+from agent.reference.by_segment import RUN_WINDOWS
+from agent.reference.profile import Reference
+from agent.segments.findings import SAID, Told
+from agent.segments.mix import Mix
+from agent.segments.prepare import Group, judged_values, prepare
+from agent.segments.rates import ROWS_MIN, bases, kinds
+
+STATE = "segments"  # the check that says of a segment whether it could be judged
+
+
+def tests(reference: Reference) -> int:
+    """How many times every feature is tested at each horizon: values x checks, and each key's mix once."""
+    values = judged_values(reference)
+    return len(values) * (1 + len(kinds(reference.layout))) + len(_keys(reference)) if values else 0
+
+
+class Segments:
+    """Judges the segments of windows against one reference. Holds no history.
+
+    Preparation takes some 20 ms a segment of 200 features; judging works in slices of about 2 ms.
+    """
+
+    def __init__(self, reference: Reference, ledger: Ledger) -> None:
+        """ledger: its dial must know the `tests` of this reference."""
+        self._layout = reference.layout
+        self._prepared = prepare(reference)
+        self._alpha = [ledger.alpha("segments", i) for i in range(len(reference.layout.features))]
+        self._known = {v.name: int(v.rows.sum()) for v in reference.by_segment.values}
+        self._ready = {name for group in self._prepared.groups for name in group.names}
+        keys = _keys(reference)
+        self._mix = Mix(reference, keys, _mix_dial(ledger, len(keys))) if keys and self._ready else None
+
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
+        """One finding "segments" for each (was it judged, else why not), and one for each check that is unusual.
+
+        recent: closed windows, newest last; the newest 16 matter. A check and feature without a finding are as usual
+        where the segment was judged. Findings carry the segment's name; effects and figures as those of the whole.
+        """
+        if not recent or not any(closed.segments for closed in recent[-RUN_WINDOWS[-1] :]):
+            return
+        yield self._strangers(recent)
+        for group in self._prepared.groups:
+            yield from self._judge(group, recent)
+        if self._mix is not None:
+            yield from self._mix.judge(recent)
+
+    def _judge(self, group: Group, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
+        counts = _counts(group, recent)
+        yield []
+        told = Told(self._layout, group, counts, recent[-1].index, self._alpha)
+        pooled = group.shift.coarse.pool(counts.reshape(len(counts), -1).astype(np.float64))
+        looks = []
+        for horizon in range(len(counts)):
+            looks.append(group.shift.look(pooled[horizon], horizon))
+            yield []
+        chosen = np.flatnonzero(np.any([look.stands_out for look in looks], axis=0))
+        p = group.shift.p_values(looks, chosen)
+        yield []
+        unusual = np.flatnonzero((p < SAID).any(axis=0))
+        for i in unusual.tolist():
+            yield [told.drift(looks, int(chosen[i]), p[:, i])]
+        for rates, kind in zip(group.rates, self._prepared.kinds, strict=True):
+            yield from told.faults(rates, kind)
+        judged = np.any([look.judged(group.shift.coarse.lone) for look in looks], axis=0)
+        yield self._states(group, counts, judged.reshape(len(group.names), -1).any(axis=1).tolist(), recent[-1].index)
+
+    def _states(self, group: Group, counts: Ints, judged: Sequence[bool], window: int) -> list[Finding]:
+        rows = bases(self._layout, counts)[Of.ROWS].max(axis=-1, initial=0)
+        found = []
+        for s, name in enumerate(group.names):
+            newest, most = int(rows[0, s]), int(rows[-1, s])
+            verdict, reason = Verdict.WITHIN_NOISE, ""
+            if not most:
+                verdict, reason = Verdict.NO_DATA, "no rows in the recent windows"
+            elif not judged[s] and most < ROWS_MIN:
+                verdict, reason = Verdict.NOT_ENOUGH_ROWS, f"{most} rows in {RUN_WINDOWS[len(rows) - 1]} windows"
+            elif not judged[s]:
+                verdict = Verdict.REFERENCE_TOO_SHORT
+                reason = "drift is not judged: too few rows or too few windows; rates of faults are"
+            found.append(_state(name, verdict, newest, self._known[name], window, reason))
+        return found
+
+    def _strangers(self, recent: Sequence[Closed]) -> list[Finding]:
+        """Segments that are counted and cannot be judged."""
+        found = []
+        for name in recent[-1].segments:
+            if name in self._ready:
+                continue
+            n_reference = self._known.get(name, 0)
+            verdict, reason = Verdict.NO_REFERENCE, "the reference has no counts of it"
+            if n_reference:
+                verdict, reason = Verdict.REFERENCE_TOO_SHORT, f"the reference has {n_reference} rows of it"
+            found.append(_state(name, verdict, 0, n_reference, recent[-1].index, reason))
+        return found
+
+
+def _counts(group: Group, recent: Sequence[Closed]) -> Ints:
+    """int64 (horizons, segments, cells): the newest windows added up, for each horizon that there are windows for."""
+    found: list[Ints] = []
+    total, summed = np.zeros(group.counts.shape, dtype=np.int64), 0
+    for horizon in RUN_WINDOWS:
+        if horizon > len(recent):
+            break
+        for closed in recent[len(recent) - horizon : len(recent) - summed]:
+            for s, name in enumerate(group.names):
+                own = closed.segments.get(name)
+                if own is not None:
+                    total[s] += own
+        summed = horizon
+        found.append(total.copy())
+    return np.array(found)
+
+
+def _state(name: str, verdict: Verdict, n: int, n_reference: int, window: int, reason: str) -> Finding:
+    return Finding(
+        STATE, "", Source.ROW, verdict, n=n, n_reference=n_reference, first_window=window, reason=reason, segment=name
+    )
+
+
+def _keys(reference: Reference) -> list[str]:
+    """Keys whose mix is judged: with two values at least."""
+    values = [v.key for v in reference.by_segment.values if v.key not in reference.protected]
+    return [key for key in dict.fromkeys(values) if values.count(key) > 1]
+
+
+def _mix_dial(ledger: Ledger, keys: int) -> Dial:
+    """The keys' part of what segments may spend: each key counts as one test of every feature."""
+    part = ledger.budget("segments") * keys / max(ledger.dial.segments, 1)
+    # The small ledger hands its drift a share of the dial of its own.
+    return replace(Dial(), false_alarms_per_day=part / Ledger._check("drift").share)
