@@ -54,6 +54,7 @@ def mean_variance(rho: Floats, size: Floats | float) -> Floats:
     >>> mean_variance(np.array([0.0, 0.5]), 2.0).tolist()
     [0.5, 0.75]
     """
+    size = np.maximum(size, 1.0)
     lost = 2.0 * rho * (1.0 - rho**size) / np.square(1.0 - rho) / size
     return np.asarray(((1.0 + rho) / (1.0 - rho) - lost) / size, dtype=np.float64)
 

@@ -66,7 +66,6 @@ class Drift:
         self.horizons = tuple(sorted(horizons))
         self._layout = layout
         self._cells = Cells.of(layout, reference.share)
-        self._skipped = [f for f in layout.features if _is_silent(f)]
         if not self._cells.features:
             return
         self._levels = Levels(self._cells)
@@ -96,9 +95,6 @@ class Drift:
         corrected PSI of the longest tested horizon of at most half the windows of the shortest one that alarms (at
         least 1): it holds no window that a strong drift, now over, would still be seen in. NaN if none was tested.
         """
-        if self._skipped:
-            none = Verdict.NO_DATA
-            yield [Finding("drift", f.name, f.source, none, reason="vectors have no bins") for f in self._skipped]
         if not self._cells.features or not recent:
             return
         newest = recent[-1].counts[self._cells.take].astype(np.float64)
@@ -161,10 +157,6 @@ class Drift:
         terms = psi_terms(counts, reference, n, n_reference, sizes, owner)
         now, then = counts / n[owner], reference / np.maximum(n_reference, 1.0)[owner]
         return now, then, terms, np.lexsort((terms, owner))
-
-
-def _is_silent(feature: Feature) -> bool:
-    return feature.bins == 0 and not feature.ignored and feature.source is not Source.LATENCY
 
 
 def _p_values(

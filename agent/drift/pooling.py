@@ -65,7 +65,8 @@ class Cells:
 
 def is_tested(feature: Feature) -> bool:
     """Features, predictions and scores that have bins and are not ignored. Latency has a check of its own."""
-    return feature.bins > 0 and not feature.ignored and feature.source is not Source.LATENCY
+    tested = feature.source is not Source.LATENCY and feature.kind is not Kind.VECTOR  # a vector by its parts
+    return tested and feature.bins > 0 and not feature.ignored
 
 
 @dataclass(frozen=True)
