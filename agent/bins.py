@@ -232,19 +232,21 @@ class Layout:
             _place(feature, columns, int(self.starts[i]), cells[i], extra, batch)
         if full:
             self._place_full(full, np.stack(values), cells, extra)
-        computed = tuple(self._project(*own, batch, cells, taken) for own in self._computed)
+        computed: tuple[Computed, ...] = ()
+        if self.projections and (rows := np.arange(batch.rows)[taken]).size:
+            computed = tuple(self._project(*own, batch, cells, taken, rows) for own in self._computed)
         return Placed(cells, np.concatenate(extra) if extra else None, computed)
 
     def _project(
-        self, projection: Projection, features: range, grid: Grid, batch: Batch, cells: Cells, taken: Taken
+        self, projection: Projection, features: range, grid: Grid, batch: Batch, cells: Cells, taken: Taken, rows: Ints
     ) -> Computed:
-        rows = np.arange(batch.rows)[taken]
         if isinstance(projection, RowProjection):
             own = cells[:, taken][projection.inputs] - self.starts[projection.inputs, None].astype(np.int32)
             return Computed(rows, self._place_parts(features, projection.values(own), grid))
         vectors, there = _vectors_of(projection, batch, taken)
-        rows = rows[: len(vectors)] if there is None else rows[there]
-        numbers, nearest = projection.values(vectors if there is None else vectors[there])
+        if there is not None:
+            vectors, rows = vectors[there], rows[there]
+        numbers, nearest = projection.values(vectors)
         found = np.empty((len(features), len(rows)), dtype=np.int32)
         found[:-1] = self._place_parts(features[:-1], numbers, grid)
         np.add(nearest, self.starts[features[-1]], out=found[-1], casting="unsafe")
@@ -511,7 +513,8 @@ def _vectors_of(projection: VectorProjection, batch: Batch, taken: Taken) -> tup
     """The taken rows' vectors, and which of them can be projected (None: all)."""
     found = batch.features.vectors.get(projection.name)
     if found is None or found.values.shape[1] != projection.size:
-        return np.empty((0, projection.size), np.float32), None
+        nothing = np.zeros(len(np.arange(batch.rows)[taken]), dtype=bool)
+        return np.zeros((len(nothing), projection.size), np.float32), nothing
     values, there = finite(found.values[taken])
     if found.state is not None:
         present = found.state[taken] == PRESENT

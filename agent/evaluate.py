@@ -9,6 +9,7 @@ from typing import Protocol
 from agent.config import Threshold
 from agent.drift import Drift
 from agent.drift.fixed import FixedDrift
+from agent.drift.groups import Grouped
 from agent.ledger import Dial, Ledger
 from agent.quality.judge import Quality
 from agent.records import Closed, Finding
@@ -34,7 +35,7 @@ class Judge:
         self.ledger = Ledger.of(dial, reference.layout, window_seconds)
         self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
         self._said = False
-        drift = self.fixed or Drift(reference, self.ledger)
+        drift = Grouped(self.fixed or Drift(reference, self.ledger), reference.layout)
         self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:

@@ -228,10 +228,10 @@ def _applies(check: str, feature: Feature) -> bool:
         return False
     if feature.source is Source.LATENCY or check == "latency":
         return check == "latency" and feature.source is Source.LATENCY
-    if check in ("drift", "segments"):
-        return feature.bins > 0
+    if check in ("drift", "segments"):  # a vector by its parts, which are not counted by segment
+        return feature.kind is not Kind.VECTOR and feature.bins > 0 and not (check == "segments" and feature.computed)
     if feature.group:
-        return check in ("missing", "absent") and feature.kind is Kind.VECTOR
+        return check in ("type_mismatch", "missing", "absent", "not_finite") and feature.kind is Kind.VECTOR
     if check in ("out_of_range", "not_finite"):
         return feature.kind is Kind.NUMBER
     if check == "fractional":

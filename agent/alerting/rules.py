@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.records import Finding, Source, Verdict
 
-INPUTS = frozenset({Source.FEATURE})
+INPUTS = frozenset({Source.FEATURE, Source.ROW})
 OUTPUTS = frozenset({Source.PREDICTION, Source.SCORE})
 ANY = frozenset(Source)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.bins import Feature
 from agent.drift.comparison import Comparison, compare, largest_cell
 from agent.drift.dispersion import Dispersion, Spread, directions
 from agent.drift.distances import Axis, distances
@@ -19,7 +18,7 @@ from agent.drift.tail_weight import straightened
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
-from agent.records import Bools, Closed, Finding, Floats, Ints, Kind, Source, Verdict
+from agent.records import Bools, Closed, Finding, Floats, Ints, Kind
 from agent.reference.profile import Reference
 
 _FINDINGS_A_SLICE = 25

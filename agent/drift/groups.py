@@ -1,0 +1,104 @@
+"""One finding a vector, one for the whole row: the parts that stand for it speak with one voice.
+
+The ledger has divided among the parts what one feature may spend, so an alarm of any is an alarm of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from agent.bins import Layout
+from agent.projections import CLUSTER, Projection, VectorProjection
+from agent.records import Closed, Finding, Kind, Source, Verdict
+
+Name = tuple[Source, str]
+
+
+class Judging(Protocol):
+    """A measure with a finding for each part."""
+
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]: ...
+
+
+class Grouped:
+    """A drift measure whose findings on parts are told as one for each group."""
+
+    def __init__(self, measure: Judging, layout: Layout) -> None:
+        self._measure = measure
+        self._group: dict[Name, str] = {(f.source, f.name): f.group for f in layout.features if f.computed}
+        self._moved = {part: words for p in layout.projections for part, words in moved(p).items()}
+        with_parts = {f.group for f in layout.features if f.computed}
+        self._blind = [
+            f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts
+        ]
+
+    def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
+        """As the measure's, groups last."""
+        parts: dict[Name, list[Finding]] = {}
+        for findings in self._measure.judge(recent):
+            plain = []
+            for finding in findings:
+                group = self._group.get((finding.source, finding.subject))
+                if group is None:
+                    plain.append(finding)
+                else:
+                    parts.setdefault((finding.source, group), []).append(finding)
+            yield plain
+        yield [self._merged(name, found) for (_, name), found in parts.items()]
+        why = "the reference has no directions of it: it was built from too few vectors"
+        yield [Finding("drift", f.name, f.source, Verdict.NO_REFERENCE, reason=why) for f in self._blind]
+
+    def _merged(self, group: str, parts: Sequence[Finding]) -> Finding:
+        """The most significant part's, of those that alarm if any do."""
+        alarms = [f for f in parts if f.alarms]
+        tested = [f for f in parts if f.p_value == f.p_value]
+        chosen = min(alarms or tested or parts, key=lambda f: (f.p_value, -f.effect))
+        said = [chosen.reason] if chosen.reason else []
+        if chosen.alarms:
+            also = f", and along {len(alarms) - 1} more of its {len(parts)} parts" if len(alarms) > 1 else ""
+            said.insert(0, f"{self._moved[chosen.subject]}{also}")
+        return replace(chosen, subject=group, reason="; ".join(said))
+
+
+def moved(projection: Projection) -> dict[str, str]:
+    """What an alarm of each part says, for people."""
+    if isinstance(projection, VectorProjection):
+        return {part: _of_vector(part[len(projection.name) + 1 : -1]) for part in projection.parts}
+    found = {}
+    for k, part in enumerate(projection.parts):
+        named = projection.heaviest(k)
+        if not named:
+            found[part] = "how the features go together has changed, in many directions a little"
+        elif projection.shown[k] * 2 < len(projection.inputs):
+            found[part] = f"moved in what {_listed(named)} have in common"
+        else:
+            found[part] = f"the relation between {_listed(named)} has changed"
+    return found
+
+
+def _of_vector(part: str) -> str:
+    if part.startswith("pc"):
+        return f"moved along its {_ordinal(int(part[2:]))} principal direction"
+    if part.startswith("rest"):
+        return "moved along a random direction beside the principal ones"
+    return {
+        "norm": "its length has changed",
+        "residual": "moved outside its principal directions",
+        "mahalanobis": "its spread along the principal directions has changed",
+        CLUSTER: "the shares of its clusters have changed",
+    }[part]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _ordinal(number: int) -> str:
+    """
+    >>> [_ordinal(n) for n in (1, 2, 3, 4, 11, 22)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
+    """
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
