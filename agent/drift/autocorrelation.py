@@ -61,7 +61,7 @@ def mean_variance(rho: Floats, size: Floats | float) -> Floats:
 
 def growth(rho: Floats, size: float, blocks: float) -> Floats:
     """φ - 1 of windows `size` blocks long, far away from a reference of `blocks`, over that of independent blocks."""
-    return (mean_variance(rho, size) + mean_variance(rho, blocks)) / (1.0 / size + 1.0 / blocks)
+    return (mean_variance(rho, size) + mean_variance(rho, blocks)) / (1.0 / size + 1.0 / max(blocks, 1.0))
 
 
 def hidden(rho: Floats, size: float, blocks: float) -> Floats:

@@ -18,7 +18,7 @@ from agent.drift.matching import Matching
 from agent.drift.moderation import DF_MAX, Borrowing
 from agent.drift.pooling import Levels
 from agent.drift.raw import Deviates, deviates, residual
-from agent.drift.tail_weight import curve, excess_kurtosis, straightened
+from agent.drift.tail_weight import Bend, excess_kurtosis
 from agent.records import Bools, Floats
 
 GROUPS_MIN = 3  # groups of a size, for that size to be known at all
@@ -32,7 +32,7 @@ class Spread:
     """φ for one horizon and n.
 
     phi, df, tested: (4, features) for location, scale, skew and the rest; df of the t distribution. rare, rare_tested:
-    (features,). curve: (features,), see `straightened`.
+    (features,).
     """
 
     phi: Floats
@@ -40,7 +40,7 @@ class Spread:
     tested: Bools
     rare: Floats
     rare_tested: Bools
-    curve: Floats
+    bend: Bend
 
 
 class Dispersion:
@@ -61,7 +61,7 @@ class Dispersion:
         self.rare = np.array([f.rare for f in found])
         has = ~np.isnan(first.pooled.scores.skewness)
         self.correlation = correlation(first.z, first.count)
-        self.curve = curve(first.z, first.enough, has[0] & has[1], _effective(first))
+        self.bend = Bend.of(first.z, first.enough, has, _effective(first))
         whole = np.array([season.known.size == 1 for season in matching.seasons])[matching.chosen]
         sizes = zip(found, self.steps.tolist(), strict=True)
         raw = [_Raw.of(f, size, blocks, self, whole, residual(f, matching)) for f, size in sizes]
@@ -94,7 +94,7 @@ class Dispersion:
         rare_tested = known & (self.groups[step, features] >= RARE_GROUPS_MIN)
         # Windows with the excess kurtosis κ have the tail of a t with 4 + 6/κ.
         both = 1.0 / (1.0 / np.clip(df, 1.0, DF_MAX) + tail / (4.0 * tail + 6.0))
-        return Spread(phi, both, tested, rare, rare_tested, self.curve)
+        return Spread(phi, both, tested, rare, rare_tested, self.bend)
 
 
 def _steps(horizon: int, blocks_a_window: float) -> int:
@@ -123,7 +123,7 @@ class _Raw:
         skewness = found.pooled.scores.skewness
         enough, count = found.enough, np.maximum(found.count, 1.0)
         location = np.square(found.z[:, 0]).sum(axis=0) / count
-        z = straightened(found.z, parent.curve, location, _effective(found))
+        z = parent.bend.straighten(found.z, np.maximum(location, 1.0), _effective(found))
         z = np.where(enough[:, None, :] & ~np.isnan(skewness), z, 0.0)
         phi = np.square(z).sum(axis=0) / count
         part = independent_groups(rho, size, np.clip(1.0 - 1.0 / np.maximum(phi, 1.0), 0.0, 1.0))

@@ -14,7 +14,6 @@ from agent.drift.effect import FLOOR, corrected_psi, psi_terms
 from agent.drift.matching import Beside, matching_of
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
 from agent.drift.seasons import is_timed
-from agent.drift.tail_weight import straightened
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
@@ -164,7 +163,7 @@ def _p_values(
     """(6, features): location, scale, skew, residual, rare mass, largest cell; NaN where a feature lacks the test."""
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     effective = 1.0 / (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(n_reference, 1.0))
-    t = straightened(found.z, spread.curve, spread.phi[0], effective) / np.sqrt(spread.phi[:3])
+    t = spread.bend.straighten(found.z, spread.phi[0], effective) / np.sqrt(spread.phi[:3])
     rest = spread.tested[3] & (pooled.df > 0)
     df, phi = pooled.df[rest].astype(np.float64), spread.phi[3, rest]
     rare = spread.rare_tested & (found.rare > 0)

@@ -5,15 +5,18 @@ The ledger has divided among the parts what one feature may spend, so an alarm o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Protocol
 
 from agent.bins import Layout
-from agent.projections import CLUSTER, Projection, VectorProjection
+from agent.projections import CLUSTER, Projection, RowProjection, VectorProjection
 from agent.records import Closed, Finding, Kind, Source, Verdict
 
 Name = tuple[Source, str]
+NAMED, NAMED_WEIGHT = 3, 1 / 3  # features named in one reason, and what they weigh at least beside the heaviest
+ECHO_WEIGHT = 0.05  # a feature that weighs so much moves a whole row's direction when it drifts by itself
+NOTHING: frozenset[str] = frozenset()
 
 
 class Judging(Protocol):
@@ -29,6 +32,10 @@ class Grouped:
         self._measure = measure
         self._group: dict[Name, str] = {(f.source, f.name): f.group for f in layout.features if f.computed}
         self._moved = {part: words for p in layout.projections for part, words in moved(p).items()}
+        self._inputs = {
+            part: frozenset(p.heaviest(k, ECHO_WEIGHT))
+            for p in layout.projections if isinstance(p, RowProjection) for k, part in enumerate(p.parts)
+        }  # fmt: skip
         with_parts = {f.group for f in layout.features if f.computed}
         self._blind = [
             f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts
@@ -37,6 +44,7 @@ class Grouped:
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """As the measure's, groups last."""
         parts: dict[Name, list[Finding]] = {}
+        drifting: set[str] = set()
         for findings in self._measure.judge(recent):
             plain = []
             for finding in findings:
@@ -45,20 +53,30 @@ class Grouped:
                     plain.append(finding)
                 else:
                     parts.setdefault((finding.source, group), []).append(finding)
+            drifting.update(finding.subject for finding in plain if finding.alarms)
             yield plain
-        yield [self._merged(name, found) for (_, name), found in parts.items()]
+        yield [self._merged(name, found, drifting) for (_, name), found in parts.items()]
         why = "the reference has no directions of it: it was built from too few vectors"
         yield [Finding("drift", f.name, f.source, Verdict.NO_REFERENCE, reason=why) for f in self._blind]
 
-    def _merged(self, group: str, parts: Sequence[Finding]) -> Finding:
-        """The most significant part's, of those that alarm if any do."""
+    def _merged(self, group: str, parts: Sequence[Finding], drifting: Set[str]) -> Finding:
+        """The most significant part's, of those that alarm if any do.
+
+        A row's directions move with each of their features that drifts by itself: such an alarm is an echo, and muted
+        unless a direction without that feature alarms too.
+        """
         alarms = [f for f in parts if f.alarms]
+        echoes = {f.subject: self._inputs.get(f.subject, NOTHING) & drifting for f in alarms}
+        alarms = [f for f in alarms if not echoes[f.subject]] or alarms
         tested = [f for f in parts if f.p_value == f.p_value]
         chosen = min(alarms or tested or parts, key=lambda f: (f.p_value, -f.effect))
         said = [chosen.reason] if chosen.reason else []
         if chosen.alarms:
             also = f", and along {len(alarms) - 1} more of its {len(parts)} parts" if len(alarms) > 1 else ""
             said.insert(0, f"{self._moved[chosen.subject]}{also}")
+            if echo := sorted(echoes[chosen.subject]):
+                said.insert(0, f"{_listed(echo[:NAMED])} drifted by itself")
+                chosen = replace(chosen, verdict=Verdict.MUTED)
         return replace(chosen, subject=group, reason="; ".join(said))
 
 
@@ -68,8 +86,8 @@ def moved(projection: Projection) -> dict[str, str]:
         return {part: _of_vector(part[len(projection.name) + 1 : -1]) for part in projection.parts}
     found = {}
     for k, part in enumerate(projection.parts):
-        named = projection.heaviest(k)
-        if not named:
+        named = projection.heaviest(k, NAMED_WEIGHT)[:NAMED]
+        if k == len(projection.shown):
             found[part] = "how the features go together has changed, in many directions a little"
         elif projection.shown[k] * 2 < len(projection.inputs):
             found[part] = f"moved in what {_listed(named)} have in common"

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 
 from agent.bins import Feature, Layout
-from agent.drift.scores import Scores, legendre
+from agent.drift.scores import Scores, orthonormal
 from agent.records import Bools, Floats, Ints, Kind, Source
 
 EXPECTED_MIN = 5.0  # per pooled cell: Cochran's rule; Cressie-Read keeps its chi-square tail from there on
@@ -56,6 +57,14 @@ class Cells:
             share=share[flat],
             numeric=np.array([layout.features[i].kind is Kind.NUMBER for i in tested], dtype=bool),
         )
+
+    @cached_property
+    def density(self) -> Floats:
+        """(cells,): of a normal at the quantile where the cell begins; 0 at a feature's first."""
+        before = np.cumsum(self.share) - self.share
+        before -= before[self.starts][self.owner]
+        normal = NormalDist()
+        return np.array([normal.pdf(normal.inv_cdf(b)) if 1e-12 < b < 1.0 - 1e-12 else 0.0 for b in before.tolist()])
 
     def sums(self, values: Floats) -> Floats:
         """Sums over each feature's cells, along the last axis."""
@@ -104,7 +113,7 @@ class Levels:
             _split_off_main(cells, begin, alone)
         self._bins = np.array([cells.sums(b.astype(np.float64)).astype(np.int64) for b in self._begins])
         self._single = np.array(single)
-        made = [legendre(cells, b, s) for b, s in zip(self._begins, single, strict=True)]
+        made = [orthonormal(cells, b, s) for b, s in zip(self._begins, single, strict=True)]
         self._vectors = np.array([m.vectors for m in made], dtype=np.float32)
         self._skewness = np.array([m.skewness for m in made])
         # The exact test of rare mass: texts and flags always, numbers only where nothing else can be tested.

@@ -101,21 +101,20 @@ def test_certain_but_small_is_below_the_floor() -> None:
 
 
 def test_silence_has_reasons() -> None:
-    """No rows, no reference, a vector, too short a reference: each is said, none looks healthy."""
+    """No rows, no reference, too short a reference: each is said, none looks healthy."""
     rows = np.array([[50, 50]] * 60)
     features = [
         Feature("gone", Source.FEATURE, Kind.FLAG), Feature("new", Source.FEATURE, Kind.FLAG),
-        Feature("embedding", Source.FEATURE, Kind.VECTOR, size=8),
         Feature("off", Source.FEATURE, Kind.FLAG, ignored=True),
         Feature("latency", Source.LATENCY, Kind.NUMBER, edges=(0.0, 1.0)),
     ]  # fmt: skip
-    counts = [rows, rows * 0, np.empty((60, 0)), rows, np.array([[0, 100, 0]] * 60)]
+    counts = [rows, rows * 0, rows, np.array([[0, 100, 0]] * 60)]
     reference = make_reference(features, counts)
     window = np.zeros(reference.layout.cells, dtype=np.int32)
     window[reference.layout.slice(1)][:2] = 500
     found = {f.subject: f for f in findings(drift_of(reference), [window])}
     assert {name: f.verdict for name, f in found.items()} == {
-        "gone": Verdict.NO_DATA, "new": Verdict.NO_REFERENCE, "embedding": Verdict.NO_DATA,
+        "gone": Verdict.NO_DATA, "new": Verdict.NO_REFERENCE,
     }  # fmt: skip
     assert all(f.reason for f in found.values())
 
