@@ -1,4 +1,4 @@
-"""Tails of four distributions, right in the far tail: hypergeometric, binomial, gamma, Student t. No scipy at run time.
+"""Tails of distributions, right far out: hypergeometric, binomial, gamma, beta, Student t. No scipy at run time.
 
 Logarithms of gamma functions lose nine digits where counts reach a million; point probabilities therefore go the way
 of C. Loader, "Fast and accurate computation of binomial probabilities" (2000): Stirling's error and a deviance.
@@ -103,20 +103,52 @@ def student_tail(t: float, freedom: float) -> float:
     >>> student_tail(0.0, 8)
     0.5
     """
-    a, b = 0.5 * freedom, 0.5
     square = t * t
     near, far = square / (freedom + square), freedom / (freedom + square)
     if near == 0.0:
         return 0.5
     if far == 0.0:
         return 0.0 if t > 0 else 1.0
-    gammas = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    front = math.exp(gammas + a * math.log(far) + b * math.log(near))
-    if far < (a + 1.0) / (a + b + 2.0):
-        half = 0.5 * front * _beta_fraction(far, a, b) / a
-    else:
-        half = 0.5 * (1.0 - front * _beta_fraction(near, b, a) / b)
+    half = 0.5 * _beta_share(far, near, 0.5 * freedom, 0.5)
     return half if t > 0 else 1.0 - half
+
+
+def beta_tail(share: float, a: float, b: float) -> float:
+    """P(X ≥ share), X of a Beta with shapes a, b > 0 (a + b up to about 1e5). Relative error about 1e-9 far out.
+
+    >>> round(beta_tail(0.9, 1.0, 3.0), 12)
+    0.001
+    """
+    if share <= 0.0:
+        return 1.0
+    return _beta_share(1.0 - share, share, b, a) if share < 1.0 else 0.0
+
+
+def normal_deviate(p: float) -> float:
+    """The z with P(Z ≥ z) = p, 0 < p < 1; 37 where p is smaller than any double's tail. Newton on the logarithm.
+
+    >>> round(normal_deviate(0.025), 6), round(normal_deviate(1e-20), 6), round(normal_deviate(0.5), 6)
+    (1.959964, 9.26234, 0.0)
+    """
+    if p > 0.5:
+        return -normal_deviate(1.0 - p)
+    if p < 1e-299:
+        return 37.0
+    z = math.sqrt(-2.0 * math.log(2.0 * p)) if p < 0.5 else 0.0
+    for _ in range(6):
+        tail = 0.5 * math.erfc(z / math.sqrt(2.0))
+        density = math.exp(-0.5 * z * z - 0.5 * _LOG_2PI)
+        z += (math.log(tail) - math.log(p)) * tail / density
+    return z
+
+
+def _beta_share(low: float, high: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function at `low`, high = 1 - low to the last digit."""
+    gammas = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(gammas + a * math.log(low) + b * math.log(high))
+    if low < (a + 1.0) / (a + b + 2.0):
+        return front * _beta_fraction(low, a, b) / a
+    return 1.0 - front * _beta_fraction(high, b, a) / b
 
 
 def _sum(ratio, start: int, end: int, step: int = 1) -> float:  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ from scipy import stats
 
 from agent import tails
 from agent.quality import inside
-from agent.tails import binomial_tail, gamma_tail, hypergeometric_tail, student_tail
+from agent.tails import beta_tail, binomial_tail, gamma_tail, hypergeometric_tail, normal_deviate, student_tail
 
 
 @given(st.integers(1, 300), st.integers(1, 2000), st.data())
@@ -55,6 +55,20 @@ def test_binomial_agrees_with_scipy(rows: int, rate: float, share: float) -> Non
 def test_student_agrees_with_scipy(t: float, freedom: int) -> None:
     """Also at probabilities no simulation reaches."""
     assert student_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), rel=1e-9, abs=1e-280)
+
+
+@given(st.floats(1e-3, 1.0, exclude_max=True), st.floats(0.05, 500.0), st.floats(0.05, 5000.0))
+@settings(max_examples=150, deadline=None)
+def test_beta_agrees_with_scipy(share: float, a: float, b: float) -> None:
+    """In both tails, for shapes under one too."""
+    assert beta_tail(share, a, b) == pytest.approx(stats.beta.sf(share, a, b), rel=1e-7, abs=1e-250)
+
+
+@given(st.floats(1e-290, 1.0, exclude_max=True))
+@settings(max_examples=150, deadline=None)
+def test_deviates_read_back(p: float) -> None:
+    """The tail of the deviate of p is p."""
+    assert stats.norm.sf(normal_deviate(p)) == pytest.approx(p, rel=1e-9)
 
 
 def test_examples_in_docstrings_run() -> None:

@@ -1,195 +1,173 @@
-"""Every measure of every feature, at one window's close."""
+"""Every measure of every feature, at one window's close: by what the schema demands, and against the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
-from agent.bins import SPECIALS, Layout
+from agent.ledger import RATES
+from agent.quality.absent import ABSENT
+from agent.quality.constant import Constant
+from agent.quality.demands import Breach, Demands
+from agent.quality.fractional import FRACTIONAL
 from agent.quality.measure import Look, Measure, Of, percent
 from agent.quality.missing import MISSING
 from agent.quality.new_category import NEW_CATEGORY
 from agent.quality.not_finite import NOT_FINITE
 from agent.quality.out_of_range import OUT_OF_RANGE
-from agent.quality.spread import Spread, rate_tail
+from agent.quality.rates import BLOCKS_MIN, FLOOR, ROWS_MIN, Judged, Pools, Recent, judged
+from agent.quality.tables import Table, bases_of
 from agent.quality.type_mismatch import TYPE_MISMATCH
-from agent.records import BinChange, Cells, Closed, Finding, Ints, Source, Verdict
+from agent.quality.unknown import came_instead, new_features
+from agent.records import BinChange, Closed, Finding, Verdict
 from agent.reference.profile import Reference
-from agent.tails import hypergeometric_tail
 
-MEASURES: tuple[Measure, ...] = (TYPE_MISMATCH, MISSING, OUT_OF_RANGE, NEW_CATEGORY, NOT_FINITE)
+__all__ = ["BLOCKS_MIN", "FLOOR", "MEASURES", "ROWS_MIN", "Quality"]
+MEASURES: tuple[Measure, ...] = (
+    TYPE_MISMATCH, MISSING, ABSENT, OUT_OF_RANGE, NEW_CATEGORY, NOT_FINITE, FRACTIONAL,
+)  # fmt: skip
 
-ROWS_MIN = 10  # "eight rows alarm on nothing" (statistics.md, point 6)
-# Rise in share below which nobody is woken: one row in two hundred cannot move a model's average by what anyone sees.
-FLOOR = 0.005
-BLOCKS_MIN = 8  # fewer blocks: a rate that varies cannot be told from one that rose
-WITHIN = "no more than chance and the reference's own wander bring"
-SLICE = 4  # findings a slice: each costs 50-250 µs, the more the closer to an alarm
+SLICE = 4  # findings a slice: each costs 50-400 µs, the more the closer to an alarm
 
 
 class Ledger(Protocol):
     """Who says how significant a test must be."""
 
     def alpha(self, check: str, feature_index: int) -> float:
-        """The significance that one test of `feature_index` may use at one window's close."""
+        """The significance that one test of `feature_index` may use, of one window and horizon. 0: no test."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """One measure over the features it applies to (m of them).
-
-    features: int64 (m,); cells: int64, the faulty cells of all of them in a row; starts: where each one's begin.
-    own: faults the reference counted in these very cells; then: with those in other spellings; faulty: with what it is
-    credited; rows: out of so many.
-    """
-
-    measure: Measure
-    features: Ints
-    cells: Ints
-    starts: Ints
-    spread: Spread
-    own: Ints
-    then: Ints
-    faulty: Ints
-    rows: Ints
-
-    def count(self, counts: Cells | Ints) -> Ints:
-        """int64 (m,) of a window; (blocks, m) of blocks."""
-        return _count(counts, self.cells, self.starts)
-
-
 class Quality:
-    """Judges windows against one reference. Holds no history: each window stands for itself."""
+    """Judges windows against one reference. Holds no history: the caller brings the recent windows."""
 
     def __init__(self, reference: Reference, ledger: Ledger) -> None:
         self._layout, self._ledger = reference.layout, ledger
         self._then = reference.pooled
-        bases = _bases(reference.layout, reference.blocks)
-        tables = (_table(measure, reference, bases) for measure in MEASURES)
+        self._demands = Demands(reference.layout)
+        bases = bases_of(reference.layout, reference.blocks)
+        tables = (
+            Table.of(measure, reference, bases, RATES, lambda i, check=measure.check: ledger.alpha(check, i) > 0)  # type: ignore[misc]
+            for measure in MEASURES
+        )
         self._tables = [table for table in tables if table.features.size]
+        self._constant = Constant(reference, bases, lambda i: ledger.alpha("constant", i))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
-        """Findings on the newest window, in slices of about a millisecond; recent: newest last.
+        """Findings on the newest windows, in slices of about a millisecond; recent: newest last, 16 of them matter.
 
-        One finding for each check and feature with a fault now or in the reference; none for the rest.
+        One finding for each check and feature with a fault now or in the reference; none for the rest. It tells its
+        most significant horizon (of those that alarm, if any do). For resolving an alert, newest_p and newest_effect:
+        p and rise of the longest horizon of at most half the windows of the shortest one that alarms (at least 1);
+        newest_share: of the newest window, where the finding tells a longer horizon.
         """
         if not recent:
             return
-        newest_window = recent[-1].index
-        now = np.asarray(recent[-1].counts, dtype=np.int64)
-        bases = _bases(self._layout, now)
+        windows = recent[-RATES[-1] :]
+        counts = np.array([closed.counts for closed in windows])
+        seen = Recent(windows, counts, bases_of(self._layout, counts))
+        newest = {of: base[-1] for of, base in seen.bases.items()}
+        broken = self._demands.broken(counts[-1], newest)
+        if recent[-1].unknown:
+            yield new_features(recent[-1])
         for table in self._tables:
-            faulty, rows = table.count(now), bases[table.measure.of][table.features]
-            worth = np.flatnonzero(((faulty > 0) | (table.own > 0)) & (rows > 0))
-            for start in range(0, len(worth), SLICE):
-                chosen = worth[start : start + SLICE]
-                yield [self._find(table, int(i), now, int(faulty[i]), int(rows[i]), newest_window) for i in chosen]
+            yield from self._of_table(table, seen, broken)
+        yield from self._constant.judge(counts[-1], newest[Of.VALUES], recent[-1].index)
 
-    def _find(self, table: _Table, i: int, now: Ints, faulty: int, n: int, window: int) -> Finding:
+    def _of_table(
+        self, table: Table, recent: Recent, broken: Mapping[tuple[str, int], Breach]
+    ) -> Iterator[list[Finding]]:
+        pools = Pools.of(table, recent)
+        against = [(table.measure.check, i) in broken for i in table.features.tolist()] if broken else False
+        faulty = (pools.faulty[0] > 0) | (table.own > 0) | pools.near.any(axis=0) | against
+        worth = np.flatnonzero(faulty & (pools.rows[0] > 0))
+        for start in range(0, len(worth), SLICE):
+            chosen = worth[start : start + SLICE].tolist()
+            yield [self._find(table, pools, recent, i, broken) for i in chosen]
+
+    def _find(
+        self, table: Table, pools: Pools, recent: Recent, i: int, broken: Mapping[tuple[str, int], Breach]
+    ) -> Finding:
         index = int(table.features[i])
         feature, cells = self._layout.features[index], self._layout.slice(index)
-        n_reference, credited = int(table.rows[i]), int(table.faulty[i])
-        expected = credited / n_reference if n_reference else float("nan")
-        look = Look(feature, now[cells], self._then[cells], faulty, n, expected)
         alpha = self._ledger.alpha(table.measure.check, index)
-        verdict, p, phi, reason = _verdict(table, i, look, alpha)
-        return Finding(
-            check=table.measure.check, subject=feature.name, source=feature.source, verdict=verdict,
-            p_value=p, alpha=alpha, effect=look.share - expected, n=n, n_reference=n_reference, phi=phi,
-            first_window=window, current=look.share, expected=expected,
-            distances=table.measure.detail(look) if verdict is Verdict.ALARM else {},
-            changes=_changes(table, look), reason=reason,
+        tests = [judged(table, pools, k, i, alpha) for k in range(len(pools.horizons)) if not k or pools.near[k, i]]
+        told = min(tests, key=lambda t: (t.verdict is not Verdict.ALARM, t.p != t.p, t.p))
+        n_reference = int(table.rows[i])
+        expected = int(table.faulty[i]) / n_reference if n_reference else float("nan")
+        now = recent.counts[-told.horizon :, cells].sum(axis=0, dtype=np.int64)
+        look = Look(feature, now, self._then[cells], told.faulty, told.n, expected)
+        found = Finding(
+            check=table.measure.check, subject=feature.name, source=feature.source, verdict=told.verdict,
+            p_value=told.p, alpha=alpha, effect=look.share - expected, horizon=told.horizon, n=told.n,
+            n_reference=n_reference, phi=told.phi, first_window=_first(recent, pools, look, told, i),
+            current=look.share, expected=expected, changes=_changes(table.measure, look),
+            reason=_said(table.measure, look, told),
+            distances=_distances(table.measure, look, tests, pools, i) if told.verdict is Verdict.ALARM else {},
         )  # fmt: skip
+        if table.measure is ABSENT and found.alarms and (names := came_instead(recent.windows[-1])):
+            found = replace(found, reason=f"{found.reason}; new in its place: {names}")
+        breach = broken.get((table.measure.check, index))
+        return found if breach is None else _by_rule(found, breach, recent.windows[-1].index)
 
 
-def _verdict(table: _Table, i: int, look: Look, alpha: float) -> tuple[Verdict, float, float, str]:
-    """The verdict, p, φ and the reason."""
-    nan = float("nan")
-    n_reference, credited = int(table.rows[i]), int(table.faulty[i])
-    if look.n < ROWS_MIN:
-        return Verdict.NOT_ENOUGH_ROWS, nan, 1.0, f"{look.n} rows, {ROWS_MIN} are needed"
-    if not n_reference:
-        return Verdict.NO_REFERENCE, nan, 1.0, "the reference has no value of it"
-    rise = look.share - look.expected
-    if rise <= 0:
-        return Verdict.WITHIN_NOISE, nan, 1.0, "its share did not rise"
-    p, phi, blocks = 0.0, 1.0, int(table.spread.blocks[i])
-    if table.then[i]:
-        phi = table.spread.phi(i, look.n, n_reference)
-        p = rate_tail(look.faulty, look.n, credited, n_reference, phi, max(blocks, 1))
-    if p > alpha and blocks >= BLOCKS_MIN:
-        return Verdict.WITHIN_NOISE, p, phi, WITHIN  # most end here: the exact test could only raise p
-    exact = hypergeometric_tail(look.faulty, look.n, credited, n_reference)
-    p = max(p, exact)
-    if exact > alpha:
-        return Verdict.WITHIN_NOISE, p, phi, WITHIN
-    said = table.measure.describe(look)
-    if p <= alpha:
-        if rise >= FLOOR:
-            return Verdict.ALARM, p, phi, said
-        return Verdict.BELOW_FLOOR, p, phi, f"{said}; a rise under {percent(FLOOR)} is not worth an alarm"
-    if rise >= FLOOR:
-        return Verdict.REFERENCE_TOO_SHORT, p, phi, f"{said}; {blocks} reference blocks of {BLOCKS_MIN}"
-    return Verdict.WITHIN_NOISE, p, phi, WITHIN
+def _said(measure: Measure, look: Look, told: Judged) -> str:
+    """A fault's description, and why it is no alarm where it is none."""
+    if told.verdict not in (Verdict.ALARM, Verdict.BELOW_FLOOR, Verdict.REFERENCE_TOO_SHORT):
+        return told.reason
+    said = measure.describe(look)
+    if told.horizon > 1:
+        said = f"{said}, {told.horizon} windows together"
+    if told.verdict is Verdict.BELOW_FLOOR:
+        return f"{said}; a rise under {percent(FLOOR)} is not worth an alarm"
+    return f"{said}; {told.reason}" if told.reason else said
 
 
-def _changes(table: _Table, look: Look) -> tuple[BinChange, ...]:
-    n_reference = _base(look.then, look.feature.bins, table.measure.of)
+def _distances(measure: Measure, look: Look, tests: Sequence[Judged], pools: Pools, i: int) -> Mapping[str, float]:
+    alarming = min(test.horizon for test in tests if test.verdict is Verdict.ALARM)
+    half = max(alarming // 2, 1)
+    longest = max(k for k, horizon in enumerate(pools.horizons) if horizon <= half)
+    newest = next((test for test in tests if test.horizon == pools.horizons[longest]), None)
+    shares = pools.faulty[:, i] / np.maximum(pools.rows[:, i], 1)
+    # A pool that was not near is within two deviations of what the reference shows.
+    p = newest.p if newest is not None and newest.p == newest.p else 1.0
+    found = {"newest_p": p, "newest_effect": float(shares[longest]) - look.expected}
+    if look.n != int(pools.rows[0, i]):
+        found["newest_share"] = float(shares[0])
+    return {**measure.detail(look), **found}
+
+
+def _first(recent: Recent, pools: Pools, look: Look, told: Judged, i: int) -> int:
+    """The first of the pooled windows that shows at least half of the rise."""
+    if told.verdict is not Verdict.ALARM or told.horizon == 1:
+        return recent.windows[-1].index
+    faulty, rows = (part[-told.horizon :, i] for part in pools.every)
+    risen = (rows > 0) & (faulty / np.maximum(rows, 1) >= (look.share + look.expected) / 2.0)
+    return recent.windows[len(recent.windows) - told.horizon + int(np.argmax(risen))].index
+
+
+def _by_rule(found: Finding, breach: Breach, window: int) -> Finding:
+    """The schema's rule goes first; what the reference says of the same fault stands behind it."""
+    reason = f"{breach.reason}; {found.reason}" if found.alarms else breach.reason
+    kept = {name: value for name, value in found.distances.items() if not name.startswith("newest_")}
+    return replace(
+        found, verdict=Verdict.ALARM, effect=breach.effect, horizon=1, n=breach.n, first_window=window,
+        current=breach.faulty / breach.n, reason=reason, distances={**kept, "limit": breach.demand.limit},
+    )  # fmt: skip
+
+
+def _changes(measure: Measure, look: Look) -> tuple[BinChange, ...]:
+    bins = look.feature.bins
+    n_reference = int(look.then[:bins].sum() if measure.of is Of.VALUES else look.then[:-1].sum())
     return tuple(
         BinChange(
             label=look.feature.label(cell), bin=cell,
             reference=int(look.then[cell]) / n_reference if n_reference else 0.0,
             current=int(look.now[cell]) / look.n,
         )
-        for cell in table.measure.cells(look.feature)
+        for cell in measure.cells(look.feature)
         if look.now[cell] or look.then[cell]
     )  # fmt: skip
-
-
-def _base(cells: Ints, bins: int, of: Of) -> int:
-    return int(cells[:bins].sum() if of is Of.VALUES else cells[:-1].sum())
-
-
-def _table(measure: Measure, reference: Reference, bases: Mapping[Of, Ints]) -> _Table:
-    layout = reference.layout
-    features: list[int] = []
-    cells: list[int] = []
-    starts: list[int] = []
-    known: list[int] = []
-    known_starts: list[int] = []
-    for i, feature in enumerate(layout.features):
-        at_fault = () if feature.ignored or feature.source is Source.LATENCY else measure.cells(feature)
-        if at_fault:
-            features.append(i)
-            starts.append(len(cells))
-            cells += [int(layout.starts[i]) + cell for cell in at_fault]
-            known_starts.append(len(known))
-            known += [int(layout.starts[i]) + cell for cell in (measure.known or measure.cells)(feature)]
-    chosen, flat, begins = (np.array(part, dtype=np.int64) for part in (features, cells, starts))
-    seen, seen_begins = np.array(known, dtype=np.int64), np.array(known_starts, dtype=np.int64)
-    faulty, rows = _count(reference.blocks, seen, seen_begins), bases[measure.of][:, chosen]
-    then, everything = faulty.sum(axis=0), rows.sum(axis=0)
-    credit = [measure.credit(layout.features[i], reference.pooled[layout.slice(i)]) for i in features]
-    credited = np.minimum(np.maximum(then, np.array(credit, dtype=np.int64)), everything)
-    own = _count(reference.pooled, flat, begins)
-    return _Table(measure, chosen, flat, begins, Spread.of(faulty, rows), own, then, credited, everything)
-
-
-def _count(counts: Cells | Ints, cells: Ints, starts: Ints) -> Ints:
-    if not cells.size:
-        return np.zeros((*counts.shape[:-1], 0), dtype=np.int64)
-    return np.asarray(np.add.reduceat(counts[..., cells], starts, axis=-1, dtype=np.int64))
-
-
-def _bases(layout: Layout, counts: Cells | Ints) -> dict[Of, Ints]:
-    """What shares are shares of: int64 (…, features) each. `fractional` is counted beside a value's bin: left out."""
-    starts, ends = layout.starts[:-1], layout.starts[1:]
-    cuts = np.stack((starts, ends - SPECIALS, ends - 1), axis=1).ravel()
-    sums = np.add.reduceat(counts, cuts, axis=-1, dtype=np.int64)
-    # A feature without bins (a vector): reduceat gives the next cell instead of nothing.
-    values = np.where(ends - SPECIALS > starts, sums[..., 0::3], 0)
-    return {Of.VALUES: values, Of.ROWS: values + sums[..., 1::3]}

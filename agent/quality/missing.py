@@ -1,4 +1,4 @@
-"""Null and absent values, together: to a model both are a value that is not there."""
+"""Null values: sent, but empty. The reference may spell the same thing otherwise."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from agent.bins import ABSENT_CELL, NAN_CELL, NULL_CELL, Feature
 from agent.quality.measure import Look, Measure, Of, percent
 from agent.records import Kind
 
+NUMERIC = (Kind.NUMBER, Kind.VECTOR)  # what can hold NaN
+
+
+def valueless(feature: Feature) -> tuple[int, ...]:
+    """All spellings of a value that is not there: null, absent, and for numbers and vectors NaN.
+
+    A table holds null where a sender leaves the key out, and pandas writes null where the served frame holds NaN.
+    """
+    if not feature.bins:
+        return (feature.bins + ABSENT_CELL,)
+    special = (NULL_CELL, ABSENT_CELL, NAN_CELL) if feature.kind in NUMERIC else (NULL_CELL, ABSENT_CELL)
+    return tuple(feature.bins + cell for cell in special)
+
 
 def _cells(feature: Feature) -> tuple[int, ...]:
-    if feature.kind is Kind.VECTOR:
-        return (feature.bins + ABSENT_CELL,)  # a vector that is there has no other cell than null
-    return (feature.bins + NULL_CELL, feature.bins + ABSENT_CELL)
+    # A vector without bins has no other cell than null, also where it is there.
+    return (feature.bins + NULL_CELL,) if feature.bins else ()
 
 
 def _describe(look: Look) -> str:
-    if look.now[look.feature.bins + ABSENT_CELL] == look.n:
-        return f"absent in all {look.n} rows: the sender no longer sends it"
-    if look.now[look.feature.bins + NULL_CELL] == look.n:
+    if look.faulty == look.n:
         return f"null in all {look.n} rows: sent, but empty"
-    return f"missing in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
+    return f"null in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
 
 
-def _known(feature: Feature) -> tuple[int, ...]:
-    own = _cells(feature)
-    return (*own, feature.bins + NAN_CELL) if feature.kind is Kind.NUMBER else own
-
-
-MISSING = Measure("missing", Of.ROWS, _cells, _describe, known=_known)
+MISSING = Measure("missing", Of.ROWS, _cells, _describe, known=valueless)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agent.bins import INF_CELL, NAN_CELL, NEGATIVE_INF_CELL, NULL_CELL, Feature
+from agent.bins import INF_CELL, NAN_CELL, NEGATIVE_INF_CELL, Feature
 from agent.quality.measure import Look, Measure, Of, percent
-from agent.records import Kind
+from agent.quality.missing import NUMERIC, valueless
 
 
 def _cells(feature: Feature) -> tuple[int, ...]:
-    if feature.kind is not Kind.NUMBER:
+    if feature.kind not in NUMERIC or not feature.bins:
         return ()
     return tuple(feature.bins + cell for cell in (NAN_CELL, INF_CELL, NEGATIVE_INF_CELL))
 
@@ -20,7 +20,7 @@ def _describe(look: Look) -> str:
 
 def _known(feature: Feature) -> tuple[int, ...]:
     own = _cells(feature)
-    return (*own, feature.bins + NULL_CELL) if own else ()
+    return (*own, *(cell for cell in valueless(feature) if cell not in own)) if own else ()
 
 
 NOT_FINITE = Measure("not_finite", Of.ROWS, _cells, _describe, known=_known)

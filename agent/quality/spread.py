@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent.records import Floats, Ints
-from agent.tails import student_tail
+from agent.tails import beta_tail, normal_deviate, student_tail
+
+_WHOLE_MAX = 1e5  # beyond, a Beta is a normal
+_FAR = 37.0  # deviates: no double is smaller than that tail
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """blocks: those with rows; excess: float64 (features,), variance of blocks' rates over p(1-p); chance alone: 0."""
+    """blocks: those with rows; excess: float64 (features,), variance of blocks' rates over p(1-p); chance alone: 0.
+
+    raw: the same before it is held at 0; chance alone is on both sides of it.
+    """
 
     blocks: Ints
     excess: Floats
+    raw: Floats
 
     @classmethod
     def of(cls, faulty: Ints, rows: Ints) -> Spread:
@@ -37,21 +45,42 @@ class Spread:
         known = usable & np.isfinite(squares) & np.isfinite(lift)
         above = np.where(known, squares - 1.0, 0.0).sum(axis=0)
         weight = np.where(known, lift, 0.0).sum(axis=0)
-        return cls(blocks, np.maximum(above, 0.0) / np.where(weight > 0, weight, 1.0))
-
-    def phi(self, feature: int, n: int, n_reference: int) -> float:
-        """φ ≥ 1 of the difference between a window of n rows and the whole reference."""
-        blocks = max(1, int(self.blocks[feature]))
-        return 1.0 + float(self.excess[feature]) * (1.0 + 1.0 / blocks) / (1.0 / n + 1.0 / n_reference)
+        raw = above / np.where(weight > 0, weight, 1.0)
+        return cls(blocks, np.maximum(raw, 0.0), raw)
 
 
-def rate_tail(faulty: int, n: int, faulty_reference: int, n_reference: int, phi: float, blocks: int) -> float:
-    """One-sided p of two rates, their variance φ times that of independent rows, φ known from so many blocks.
+def rate_tail(faulty: int, n: int, faulty_reference: int, n_reference: int, phi: float, freedom: float) -> float:
+    """One-sided p of two rates, their variance φ times that of independent rows, φ known with so much freedom.
 
-    z/√φ, z with the pooled rate's variance, against Student t with `blocks` degrees of freedom. Both rates 0 or 1: 1.
+    Rates that wander are skewed, small ones much. So z, with the pooled rate's variance, is made normal as a variable
+    of its third moment is (Pearson's type III, by Wilson and Hilferty's (1931) cube root), or as a Beta of its variance
+    is, whose tail ends at 1; the one farther out goes against Student t. Both rates 0 or 1: 1.
     """
     pooled = (faulty + faulty_reference) / (n + n_reference)
+    chance = pooled * (1.0 - pooled) / n
     variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / n_reference) * phi
     if variance <= 0.0:
         return 1.0
-    return student_tail((faulty / n - faulty_reference / n_reference) / variance**0.5, blocks)
+    z = (faulty / n - faulty_reference / n_reference) / variance**0.5
+    # Of a window's rate, chance and wander together: a negative binomial's third moment, p/n² (1 + c)(1 + 2c).
+    wander = max(variance - chance, 0.0) / chance
+    third = chance / n * (1.0 + wander) * (1.0 + 2.0 * wander) * (1.0 - 2.0 * min(pooled, 0.5))
+    bounded = _of_beta(faulty / n, faulty_reference / n_reference, variance) if wander > 1.0 and z > 2.0 else z
+    return student_tail(max(_normal(z, third / variance**1.5), min(bounded, z)), freedom)
+
+
+def _of_beta(share: float, mean: float, variance: float) -> float:
+    """A normal deviate as far out as the share is in the Beta of this mean and variance; 0 if there is none."""
+    whole = mean * (1.0 - mean) / variance - 1.0
+    if not 0.0 < whole < _WHOLE_MAX:
+        return 0.0
+    tail = beta_tail(share, mean * whole, (1.0 - mean) * whole)
+    return normal_deviate(tail) if 0.0 < tail < 1.0 else _FAR
+
+
+def _normal(z: float, skewness: float) -> float:
+    """A normal deviate as far out as z is in a distribution of this skewness ≥ 0 (Pearson's type III)."""
+    if skewness < 1e-6:
+        return z
+    root = math.cbrt(max(1.0 + skewness * z / 2.0, 0.0))
+    return 6.0 / skewness * (root - 1.0) + skewness / 6.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.bins import MISMATCH_CELL, Feature
 from agent.quality.measure import Look, Measure, Of, percent
+from agent.records import Kind
 
 
 def _cells(feature: Feature) -> tuple[int, ...]:
@@ -11,9 +12,10 @@ def _cells(feature: Feature) -> tuple[int, ...]:
 
 
 def _describe(look: Look) -> str:
-    kind = look.feature.kind.name.lower()
+    vector = look.feature.kind is Kind.VECTOR
+    kind = f"vector of {look.feature.size}" if vector else look.feature.kind.name.lower()
     if look.faulty == look.n:
-        return f"not a {kind} in any of {look.n} rows: its type has changed"
+        return f"not a {kind} in any of {look.n} rows: its {'type or size' if vector else 'type'} has changed"
     return f"not a {kind} in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
 
 

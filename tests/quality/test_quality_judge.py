@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
 
 from agent.bins import Feature, Layout
+from agent.ledger import CHECKS
 from agent.quality.judge import FLOOR, MEASURES, Quality
 from agent.records import (
     ABSENT,
@@ -68,6 +69,15 @@ def judged(ref: Reference, window: Batch, alpha: float = 1e-6) -> dict[tuple[str
     return {(f.check, f.subject): f for part in slices for f in part}
 
 
+def found_in(slices: Iterable[list[Finding]]) -> list[Finding]:
+    return [f for part in slices for f in part]
+
+
+def only(slices: Iterable[list[Finding]]) -> Finding:
+    (found,) = found_in(slices)
+    return found
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20)
@@ -87,8 +97,8 @@ def test_a_number_that_became_text_alarms_in_one_window(rng: np.random.Generator
 
 
 def test_a_feature_no_longer_sent_is_called_absent(rng: np.random.Generator) -> None:
-    """Absent and null count together, but the reason tells them apart."""
-    gone = judged(reference(rng), batch(Numbers(np.zeros(50), np.full(50, ABSENT, np.uint8))))["missing", "age"]
+    """Absent and null are two checks: one who stopped sending, one who sends nothing in it."""
+    gone = judged(reference(rng), batch(Numbers(np.zeros(50), np.full(50, ABSENT, np.uint8))))["absent", "age"]
     empty = judged(reference(rng), batch(Numbers(np.zeros(50), np.full(50, NULL, np.uint8))))["missing", "age"]
     assert gone.alarms
     assert gone.reason == "absent in all 50 rows: the sender no longer sends it"
@@ -104,7 +114,7 @@ def test_missing_from_one_to_five_per_cent_alarms_at_once(rng: np.random.Generat
 
 def test_a_rate_that_varies_from_day_to_day_needs_more(rng: np.random.Generator) -> None:
     """0-20 % missing by block: 20 % is a usual day, 70 % is not; an independent-rows test would alarm on both."""
-    ref = reference(rng, missing=tuple(np.linspace(0.0, 0.2, 40)))
+    ref = reference(rng, missing=tuple(rng.permutation(np.linspace(0.0, 0.2, 40))))
     usual = judged(ref, batch(ages(rng, 1000, 0.2)))["missing", "age"]
     broken = judged(ref, batch(ages(rng, 1000, 0.7)))["missing", "age"]
     assert usual.verdict is Verdict.WITHIN_NOISE
@@ -130,7 +140,7 @@ def test_a_changed_unit_is_suggested_where_counts_say_so(rng: np.random.Generato
     )  # fmt: skip
     values = Numbers(rng.uniform(10, 30, 1000) * 1.609)
     window = Batch(ModelKey("m"), 1000, 0, Columns(numbers={"d": values}), Columns())
-    found = next(iter(Quality(ref, Fixed()).judge([Closed(3, counts(window, ref.layout))])))[0]
+    found = only(Quality(ref, Fixed()).judge([Closed(3, counts(window, ref.layout))]))
     assert found.alarms
     assert found.check == "out_of_range"
     assert found.reason.endswith("and median at least 1.5 times the reference's: unit changed?")
@@ -156,7 +166,7 @@ def test_unknown_categories_are_weighed_against_what_the_reference_saw_once(rng:
     blocks = np.array([[950, 50, 0, *[0] * 7]] * 40, np.int32)
     ref = Reference("m", "1", rare, blocks, np.zeros(40, np.int64), np.full(40, 1000, np.int64))
     window = Batch(ModelKey("m"), 1000, 0, Columns(texts={"topic": unseen}), Columns())
-    many = next(iter(Quality(ref, Fixed()).judge([Closed(0, counts(window, rare))])))[0]
+    many = only(Quality(ref, Fixed()).judge([Closed(0, counts(window, rare))]))
     assert few.alarms
     assert "categories the reference never held" in few.reason
     assert many.expected == pytest.approx(0.05)
@@ -210,13 +220,13 @@ def test_nothing_is_said_where_nothing_is_worth_saying(rng: np.random.Generator)
     """No window, an empty window, an ignored feature: no findings. A fault of the reference alone: one, no alarm."""
     ref = reference(rng)
     assert list(Quality(ref, Fixed()).judge([])) == []
-    assert list(Quality(ref, Fixed()).judge([Closed(0, np.zeros(LAYOUT.cells, np.int32))])) == []
+    assert found_in(Quality(ref, Fixed()).judge([Closed(0, np.zeros(LAYOUT.cells, np.int32))])) == []
     found = judged(ref, batch(ages(rng, 1000)))
     assert set(found) == {("missing", "age")}
     assert found["missing", "age"].verdict is Verdict.WITHIN_NOISE
     ignored = Layout((Feature("age", Source.FEATURE, Kind.NUMBER, AGE.edges, ignored=True),))
     ref = Reference("m", "1", ignored, ref.blocks[:, : ignored.cells], ref.starts_ns, ref.rows)
-    assert list(Quality(ref, Fixed()).judge([Closed(0, np.ones(ignored.cells, np.int32))])) == []
+    assert found_in(Quality(ref, Fixed()).judge([Closed(0, np.ones(ignored.cells, np.int32))])) == []
 
 
 def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> None:
@@ -226,12 +236,13 @@ def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> 
     ref = Reference("m", "1", layout, blocks, np.zeros(30, np.int64), np.full(30, 28, np.int64))
     slices = list(Quality(ref, Fixed()).judge([Closed(0, np.ones(layout.cells, np.int32))]))
     assert max(map(len, slices)) <= 4
-    assert sum(map(len, slices)) == 200 * 4
+    assert sum(map(len, slices)) == 200 * 5
 
 
 def test_the_table_names_each_check_once() -> None:
     """Two measures under one name would share the ledger's part."""
-    assert len({m.check for m in MEASURES}) == len(MEASURES) == 5
+    assert len({m.check for m in MEASURES}) == len(MEASURES) == 7
+    assert {m.check for m in MEASURES} <= {check.name for check in CHECKS}
 
 
 @pytest.mark.parametrize("reference_spells", ["null", "NaN"])

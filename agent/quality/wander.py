@@ -1,0 +1,130 @@
+"""How a fault's rate wanders over windows that are pooled: a rate that moves slowly does not average out.
+
+The variance of the mean rate of h consecutive windows falls as 1/h where they are independent, and hardly where they
+follow each other. Groups of h reference windows show it, but a reference has few of them; single windows and their
+neighbours' correlation say the rest, so both are weighed together (docs/decisions/0023-rates-at-several-horizons.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.quality.spread import Spread
+from agent.records import Floats, Ints
+
+LAG_MAX = 0.95
+LAG_BLOCKS_MIN = 8
+GROUPS_MIN = 3
+_OUTLIER = 0.05  # groups that stand out more than this against single windows speak for themselves
+_LEVEL = 0.2  # of φ - 1, under which single windows' noise hides their correlation
+
+
+@dataclass(frozen=True, slots=True)
+class Wander:
+    """Of one measure's m features. steps: (s,) horizons known, rising from 1; excess, freedom: float64 (s, m).
+
+    excess: variance of the mean rate of so many windows over p(1-p), beyond chance; freedom: degrees of freedom it is
+    known with. whole: (m,), the same of the whole reference's rate. blocks: int64 (m,), those with rows.
+    """
+
+    steps: Ints
+    excess: Floats
+    freedom: Floats
+    whole: Floats
+    blocks: Ints
+
+    @classmethod
+    def of(cls, faulty: Ints, rows: Ints, horizons: Sequence[int]) -> Wander:
+        """faulty, rows: int64 (blocks, m), in order of time."""
+        single = Spread.of(faulty, rows)
+        noise = _noise(rows)
+        phi = 1.0 + single.excess / noise
+        lag = _lag(faulty, rows)
+        # The rates' own correlation: noise, which is in φ too, hides a part of the neighbours'.
+        own = np.where(lag > 0, np.minimum(lag * phi / np.maximum(phi - 1.0, _LEVEL), LAG_MAX), 0.0)
+        blocks = np.maximum(single.blocks, 1).astype(np.float64)
+        known = blocks * (1.0 - lag**2) / (1.0 + lag**2)
+        steps, excess, freedom = [1], [single.excess], [known]
+        for horizon in horizons:
+            if horizon > 1 and len(faulty) // horizon >= GROUPS_MIN:
+                prior = single.excess * _mean_variance(own, np.full(own.shape, float(horizon)))
+                found = _weighed(_grouped(faulty, horizon), _grouped(rows, horizon), prior, known)
+                steps.append(horizon)
+                excess.append(found[0])
+                freedom.append(found[1])
+        longest = np.array(excess) * np.array(steps)[:, None] / blocks  # as if groups as long were independent
+        whole = np.maximum(single.excess * _mean_variance(own, blocks), longest.max(axis=0))
+        return cls(np.array(steps), np.array(excess), np.array(freedom), whole, single.blocks)
+
+    def phi(self, i: int, windows: float, n: int, n_reference: int) -> tuple[float, float]:
+        """φ ≥ 1 of the difference between n rows of so many windows and the reference, and its degrees of freedom.
+
+        windows may be broken: (Σn)² / Σn² of windows that differ in rows (Kish 1965). More windows than the reference
+        has groups for count as no more than those.
+        """
+        place = np.log(np.clip(windows, 1.0, self.steps[-1]))
+        ladder = np.log(self.steps)
+        excess = float(np.interp(place, ladder, self.excess[:, i])) + float(self.whole[i])
+        freedom = float(np.interp(place, ladder, self.freedom[:, i]))
+        return 1.0 + excess / (1.0 / n + 1.0 / max(n_reference, 1)), max(freedom, 1.0)
+
+
+def _noise(rows: Ints) -> Floats:
+    """(m,): what chance alone adds to the variance of a window's rate, over p(1-p): the mean of 1/n."""
+    there = rows > 0
+    return np.asarray(
+        np.where(there, 1.0 / np.maximum(rows, 1), 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1) + 1e-12
+    )
+
+
+def _grouped(counts: Ints, size: int) -> Ints:
+    groups = len(counts) // size
+    whole = counts[len(counts) - groups * size :]  # the oldest are left over
+    return np.asarray(whole.reshape(groups, size, -1).sum(axis=1))
+
+
+def _lag(faulty: Ints, rows: Ints) -> Floats:
+    """(m,) correlation of neighbouring windows' rates; 0 unless beyond two standard errors. Kendall's (1954) bias taken
+    off."""
+    blocks = len(faulty)
+    if blocks < LAG_BLOCKS_MIN:
+        return np.zeros(faulty.shape[1])
+    rate = faulty.sum(axis=0) / np.maximum(rows.sum(axis=0), 1)
+    apart = (faulty - rows * rate) / np.sqrt(np.maximum(rows, 1))
+    square = np.maximum(np.square(apart).sum(axis=0), 1e-300)
+    found = (apart[1:] * apart[:-1]).sum(axis=0) / square
+    mended = np.minimum(found + (1.0 + 3.0 * found) / blocks, LAG_MAX)
+    return np.where(found > 2.0 / np.sqrt(blocks), mended, 0.0)
+
+
+def _mean_variance(lag: Floats, windows: Floats) -> Floats:
+    """(m,) variance of the mean of so many values with correlation lag^k, over that of one; k apart.
+
+    >>> _mean_variance(np.array([0.0, 0.5]), np.array([4.0, 4.0])).round(3).tolist()
+    [0.25, 0.516]
+    """
+    h = np.maximum(windows, 1.0)
+    series = lag / (1.0 - lag) * (1.0 - (1.0 - lag**h) / (h * (1.0 - lag)))
+    return np.asarray((1.0 + 2.0 * series) / h)
+
+
+def _weighed(faulty: Ints, rows: Ints, prior: Floats, known: Floats) -> tuple[Floats, Floats]:
+    """(m,) excess and degrees of freedom: of groups, and of what single windows foretell, unless they disagree."""
+    groups = Spread.of(faulty, rows)
+    noise = _noise(rows)
+    phi, foretold = 1.0 + groups.raw / noise, 1.0 + prior / noise
+    own = np.maximum(groups.blocks - 1.0, 1.0)
+    lent = known * np.minimum(_surprise(phi / foretold, own, known) / _OUTLIER, 1.0)
+    drawn = (own * phi + lent * foretold) / (own + lent)
+    return np.maximum(drawn - 1.0, 0.0) * noise, own + lent
+
+
+def _surprise(ratio: Floats, own: Floats, other: Floats) -> Floats:
+    """P(F ≥ ratio), Paulson's (1942) normal approximation: right to a few per cent where it is near 0.05."""
+    a, b = 2.0 / (9.0 * own), 2.0 / (9.0 * np.maximum(other, 1.0))
+    root = np.cbrt(np.maximum(ratio, 0.0))
+    z = ((1.0 - b) * root - (1.0 - a)) / np.sqrt(b * root**2 + a)
+    return np.asarray(1.0 / (1.0 + np.exp(np.clip(1.702 * z, -50.0, 50.0))))
