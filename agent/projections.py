@@ -115,15 +115,16 @@ class RowProjection:
         found[-1] = np.sqrt(np.einsum("ij,ij->j", white, white))
         return found
 
-    def heaviest(self, part: int, count: int = 3) -> tuple[str, ...]:
-        """The features that weigh most in a direction, each once; () for the Mahalanobis length."""
-        if part >= len(self.shown):
-            return ()
-        weights = np.abs(self.whiten[:, self.shown[part]])
+    def heaviest(self, part: int, least: float) -> tuple[str, ...]:
+        """The features of a direction that weigh at least so much of what the heaviest does (0-1), heaviest first.
+
+        In the Mahalanobis length all weigh alike.
+        """
+        weights = np.ones(len(self.names))
+        if part < len(self.shown):
+            weights = np.abs(self.whiten[:, self.shown[part]])
         order = np.argsort(-weights, kind="stable")
-        # Less than a third of the heaviest weighs no more than chance does.
-        named = dict.fromkeys(self.names[i] for i in order.tolist() if weights[i] * 3.0 >= weights[order[0]])
-        return tuple(named)[:count]
+        return tuple(dict.fromkeys(self.names[i] for i in order.tolist() if weights[i] >= least * weights[order[0]]))
 
     @cached_property
     def digest(self) -> int:
