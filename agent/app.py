@@ -35,7 +35,7 @@ from agent.reporting import Reporting
 from agent.state import Store
 from agent.version import VERSION
 from agent.watching import Watching
-from agent.web.pages import routes
+from agent.web.pages import json_page, routes
 from agent.web.server import WebServer
 
 GRACE_SECONDS = 2.0  # for running calls at the end
@@ -116,6 +116,7 @@ class App:
                 ("metrics", self._send_metrics),
                 ("ticks", self._ticks),
                 ("sync", self._sync),
+                ("outlook", self.reporting.reckon),
             )
         ]
         stopping = asyncio.create_task(self._stop.wait())
@@ -242,7 +243,8 @@ class App:
         if not self.settings.http:
             return None
         host, _, port = self.settings.http.rpartition(":")
-        return WebServer(host.strip("[]"), int(port), routes(self.status, lambda: self.ready))
+        further = {"/ledger": lambda: json_page(self.reporting.ledgers())}
+        return WebServer(host.strip("[]"), int(port), routes(self.status, lambda: self.ready, further))
 
     async def _start_web(self, web: WebServer) -> None:
         try:

@@ -35,7 +35,10 @@ class Judge:
         self.ledger = Ledger.of(dial, reference.layout, window_seconds)
         self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
         self._said = False
-        drift = Grouped(self.fixed or Drift(reference, self.ledger), reference.layout)
+        self.calibrated = None if self.fixed else Drift(reference, self.ledger)
+        judging = self.fixed or self.calibrated
+        assert judging is not None  # noqa: S101 - one of the two
+        drift = Grouped(judging, reference.layout)
         self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:

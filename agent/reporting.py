@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from agent import telemetry
+from agent.bins import Layout
 from agent.clock import Clock
 from agent.config import Settings
+from agent.findings import SHARE_CHECKS, Showing
 from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
+from agent.outlooks import Outlooks
 from agent.pipeline import Pipeline
 from agent.records import Finding, Source, Verdict
 from agent.telemetry import Exponential, Point
@@ -23,7 +26,7 @@ from agent.wire import recorder_pb2 as wire
 
 OUTCOMES = ("kept", "refused", "late")
 STATES = ("watching", "learning", "no_reference", "reference_too_short", "no_data", "not_durable")
-DRIFT_SHOWN = 50
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Reporting:
@@ -42,6 +45,7 @@ class Reporting:
         self._settings, self._clock, self._pipeline, self._admission = settings, clock, pipeline, admission
         self._queue, self._journal, self._clients = queue, journal, clients
         self._rates: dict[str, tuple[float, int, float]] = {}
+        self._outlooks = Outlooks()
 
     @property
     def durable(self) -> bool:
@@ -179,16 +183,34 @@ class Reporting:
             "rate_per_second": self._rate(series),
             "last_seen": _iso(series.last_seen_ns),
             "latency": None if quantiles is None else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
-            "drift": _ranked(f for f in watch.findings if f.check == "drift"),
-            "quality": [
-                _finding(f) for f in watch.findings if f.check not in ("drift", "latency", "latency_objective")
-            ],
-            "service": [_finding(f) for f in watch.findings if f.check in ("latency", "latency_objective")],
+            **self._showing(series).groups(watch.findings),
+            "ledger": self._ledger(watch),
             "labels": count["labels"],
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),
         }
+
+    def _showing(self, series: Series) -> Showing:
+        host = self._settings.http.rpartition(":")[0].strip("[]")
+        layout = series.reference.layout if series.reference else Layout(())
+        return Showing(layout, series.window_ns, host in LOOPBACK)
+
+    def _ledger(self, watch: Watch) -> dict[str, Any] | None:
+        """The ledger in short; `/ledger` has the whole."""
+        told = self._outlooks.of(watch)
+        if told is None:
+            return None
+        return {name: told[name] for name in ("headline", "rows_per_window", "fixed_rule")}
+
+    def ledgers(self) -> dict[str, Any]:
+        """Every judged model's ledger, whole: what `sidelight ledger` prints."""
+        found = (self._outlooks.of(watch) for watch in self._pipeline.watches)
+        return {"ledgers": [told for told in found if told is not None]}
+
+    async def reckon(self) -> None:
+        """Keeps the ledgers up to date, beside the data's way."""
+        await self._outlooks.run(self._pipeline.watches)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Pending and firing alerts, and what was last said of each."""
@@ -291,6 +313,8 @@ def exponential(series: Series) -> Exponential:
 
 def _finding_points(finding: Finding, own: Mapping[str, Any]) -> Iterator[Point]:
     about = {**own, **_of(finding.source, finding.subject)}
+    if finding.segment:
+        about["sidelight.segment"] = finding.segment
     if finding.check == "drift":
         yield Point(telemetry.DRIFT, finding.distances.get("newest_effect", finding.effect), about)
         if finding.p_value > 0 and finding.alpha > 0:
@@ -299,44 +323,13 @@ def _finding_points(finding: Finding, own: Mapping[str, Any]) -> Iterator[Point]
         for name, value in finding.distances.items():
             if not name.startswith("newest_"):
                 yield Point(telemetry.DRIFT_DISTANCE, value, about | {"sidelight.distance": name})
-    elif not math.isnan(finding.current) and finding.check not in ("latency", "latency_objective"):
-        yield Point(telemetry.QUALITY, finding.current, about | {"sidelight.check": finding.check})
+    elif finding.check in SHARE_CHECKS and not math.isnan(finding.current):
+        share = finding.distances.get("newest_share", finding.current)
+        yield Point(telemetry.QUALITY, share, about | {"sidelight.check": finding.check})
 
 
 def _of(source: Source, name: str) -> dict[str, str]:
     return {"sidelight.feature.name": name, "sidelight.feature.source": source.name.lower()}
-
-
-def _ranked(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    ordered = sorted(
-        findings, key=lambda f: (not f.alarms, f.source is Source.FEATURE and not f.alarms, -_number(f.effect))
-    )
-    return [_finding(f) for f in ordered[:DRIFT_SHOWN]]
-
-
-def _finding(f: Finding) -> dict[str, Any]:
-    return {
-        "check": f.check,
-        "feature": f.subject,
-        "source": f.source.name.lower(),
-        "verdict": f.verdict.value,
-        "effect": f.effect,
-        "p": f.p_value,
-        "alpha": f.alpha,
-        "horizon": f.horizon,
-        "n": f.n,
-        "n_reference": f.n_reference,
-        "phi": f.phi,
-        "current": f.current,
-        "expected": f.expected,
-        "reason": f.reason,
-        "distances": dict(f.distances),
-        "changes": [{"bin": c.bin, "reference": c.reference, "current": c.current} for c in f.changes],
-    }
-
-
-def _number(value: float) -> float:
-    return value if value == value else -math.inf
 
 
 def _iso(time_ns: int) -> str:

@@ -118,6 +118,7 @@ DRIFT = _define(
     "Drift of the newest window: PSI less what noise alone would give. 0.02 small, 0.1 clear, 0.25 large.",
     "sidelight.feature.name",
     "sidelight.feature.source",
+    "sidelight.segment",
 )
 DRIFT_SIGNIFICANCE = _define(
     "sidelight.drift.significance",
@@ -126,6 +127,7 @@ DRIFT_SIGNIFICANCE = _define(
     "log10(alpha / p) of the most significant horizon: above 0 the check would alarm.",
     "sidelight.feature.name",
     "sidelight.feature.source",
+    "sidelight.segment",
 )
 DRIFT_DISTANCE = _define(
     "sidelight.drift.distance",
@@ -134,6 +136,7 @@ DRIFT_DISTANCE = _define(
     "Distances people know, of the newest window. Never the rule by themselves.",
     "sidelight.feature.name",
     "sidelight.feature.source",
+    "sidelight.segment",
     "sidelight.distance",
 )
 DRIFT_PHI = _define(
@@ -143,6 +146,7 @@ DRIFT_PHI = _define(
     "φ: how much more reference windows vary than independent rows would.",
     "sidelight.feature.name",
     "sidelight.feature.source",
+    "sidelight.segment",
 )
 REFERENCE_ROWS = _define(
     "sidelight.reference.rows", Shape.GAUGE, "{row}", "N: rows of the reference.", "sidelight.reference.hash"
@@ -154,6 +158,7 @@ QUALITY = _define(
     "Share of the newest window's values with this fault.",
     "sidelight.feature.name",
     "sidelight.feature.source",
+    "sidelight.segment",
     "sidelight.check",
 )
 STATE = _define(

@@ -17,12 +17,14 @@ from agent.reference.profile import Reference
 DAY_SECONDS = 86_400.0
 
 
-def describe(reference: Reference, ledger: Ledger, drift: Drift, rows: float) -> dict[str, Any]:
-    """For windows of so many rows. Takes some 100 ms for 200 features: run it in a thread, once.
+def describe(reference: Reference, ledger: Ledger, drift: Drift | None, rows: float) -> dict[str, Any]:
+    """For windows of so many rows; drift None: a fixed threshold judges drift.
+
+    Takes some 100 ms for 200 features: run it in a thread, once.
 
     split: a line for each part of the dial; sights: a line for each feature and check; headline: one sentence.
     """
-    sights = [*drift_sights(drift, reference, rows), *rate_sights(reference, ledger, rows)]
+    sights = [*(drift_sights(drift, reference, rows) if drift else ()), *rate_sights(reference, ledger, rows)]
     return {
         "model": reference.model,
         "version": reference.version,

@@ -6,6 +6,7 @@ effect's floor. The parts are combined as the judge combines them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -20,7 +21,7 @@ from agent.drift.pooling import ROWS_MIN, Cells
 from agent.drift.scores import normal_score
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
-from agent.records import Bools, Floats, Ints, Kind
+from agent.records import Bools, Floats, Ints, Kind, Source
 from agent.reference.profile import Reference
 
 # Shifts tried: of numbers in σ, of a category in log odds. What 3 σ does not show counts as not seen.
@@ -44,11 +45,24 @@ def drift_sights(drift: Drift, reference: Reference, rows: float) -> list[Sight]
         found.append(_smallest(outlook, moved))
         tested |= outlook.spread.tested.any(axis=0) & (outlook.alpha > 0)
         enough |= outlook.rows >= ROWS_MIN
-    return [
+    sights = [
         _sight(feature, float(moved.before[k]), [int(each[k]) for each in found], drift.horizons, bool(tested[k]),
                bool(enough[k]))
         for k, feature in enumerate(own)
     ]  # fmt: skip
+    return _of_groups(sights)
+
+
+def _of_groups(sights: Sequence[Sight]) -> list[Sight]:
+    """Of the parts of a vector or a whole row, the one that sees most stands for all."""
+    found: dict[tuple[Source, str], Sight] = {}
+    for sight in sights:
+        key = (sight.source, sight.subject)
+        known, now = found.get(key), sight.within(math.inf)
+        before = known.within(math.inf) if known else None
+        if known is None or (now is not None and (before is None or now.smallest < before.smallest)):
+            found[key] = sight
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -192,8 +206,9 @@ def _sight(
             reason = f"too few rows: {ROWS_MIN} values are needed within {horizons[-1]} windows"
         elif not tested:
             reason = "the reference has too few windows, or too few rows a window"
+    name = feature.group or feature.name
     return Sight(
-        "drift", feature.name, feature.source, "σ" if number else "share", before, tuple(seen), reason, feature.critical
+        "drift", name, feature.source, "σ" if number else "share", before, tuple(seen), reason, feature.critical
     )
 
 

@@ -17,7 +17,8 @@ Line = Mapping[str, Any]
 def render_ledger(ledger: Mapping[str, Any], width: int = 100) -> str:
     """One model's ledger, for a terminal of at least 80 columns."""
     clean = cleaned(ledger)
-    blocks = [_head(clean), _split(clean), _sights(clean), _blind(clean)]
+    names = 19 + max(0, min(width, 100) - 80)  # columns for what is named
+    blocks = [_head(clean), _split(clean), _sights(clean, names), _blind(clean)]
     told = ("\n".join(line for text in block for line in _folded(text, width)) for block in blocks)
     return "\n\n".join(block for block in told if block) + "\n"
 
@@ -62,14 +63,14 @@ def _split(ledger: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {left * 100:.0f} % set aside, idle: {', '.join(idle).replace('_', ' ')}"
 
 
-def _sights(ledger: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{'smallest change found four times in five':<44}{'in one window':>14}{'given time':>22}"
+def _sights(ledger: Mapping[str, Any], names: int) -> Iterator[str]:
+    yield f"{'smallest change found in 4 of 5 cases':<{names + 20}}{'in one window':>17}{'given time':>24}"
     for title, sights in _groups(ledger["sights"]):
-        for number, (word, sight) in enumerate(_chosen([s for s in sights if s["seen"]])):
+        for number, (word, sight) in enumerate(_chosen([s for s in sights if s["seen"]], names)):
             once, later = _within(sight, 1), _within(sight)
             soon = f" in {span(later['seconds'])}" if later and later["windows"] > 1 else ""
             told = f"{_change(sight, later)}{soon}" if later != once else ""
-            yield f"  {'' if number else title:<19}{word:<23}{_change(sight, once):>14}{told:>22}".rstrip()
+            yield f"  {'' if number else title:<18}{word:<{names}}{_change(sight, once):>17}{told:>24}".rstrip()
 
 
 def _groups(sights: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
@@ -80,30 +81,30 @@ def _groups(sights: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
         if sight["check"] != "drift":
             title = str(sight["check"]).replace("_", " ")
         elif sight["source"] == "row":
-            title = "shift of whole rows"
+            title = "row shift"
         elif sight["unit"] == "σ":
-            title = "shift of an output" if output else "shift of an input"
+            title = "output shift" if output else "input shift"
         else:
-            title = "output's category" if output else "input's category"
+            title = "output category" if output else "input category"
         found[title].append(sight)
-    first = ("shift of an output", "output's category", "shift of an input", "input's category")
+    first = ("output shift", "output category", "input shift", "input category", "row shift")
     order = {title: place for place, title in enumerate(first)}
     yield from sorted(found.items(), key=lambda group: order.get(group[0], len(order)))
 
 
-def _chosen(sights: Sequence[Line]) -> Iterator[tuple[str, Line]]:
+def _chosen(sights: Sequence[Line], names: int) -> Iterator[tuple[str, Line]]:
     """Critical ones and few ones by name; else the best, the median and the worst, or one where they are alike."""
     order = sorted(sights, key=lambda s: (_within(s)["smallest"], str(s["feature"])))
     if len({_change(s, _within(s)) for s in order}) == 1 and len(order) > 1:
         yield f"all {len(order)}", order[0]
     elif len(order) <= 3:
-        yield from ((_short(s["feature"]), s) for s in order)
+        yield from ((_short(s["feature"], names - 1), s) for s in order)
         return
     else:
-        yield f"best: {_short(order[0]['feature'], 16)}", order[0]
+        yield f"best: {_short(order[0]['feature'], names - 7)}", order[0]
         yield f"median of {len(order)}", order[len(order) // 2]
-        yield f"worst: {_short(order[-1]['feature'], 15)}", order[-1]
-    yield from ((f"critical: {_short(s['feature'], 12)}", s) for s in order if s["critical"])
+        yield f"worst: {_short(order[-1]['feature'], names - 8)}", order[-1]
+    yield from ((f"critical: {_short(s['feature'], names - 11)}", s) for s in order if s["critical"])
 
 
 def _within(sight: Line, windows: float = math.inf) -> Any:

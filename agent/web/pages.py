@@ -31,7 +31,7 @@ def routes(
         "/": lambda: index,
         "/healthz": lambda: text(200, "ok"),  # the loop turns: this ran
         "/readyz": lambda: _readiness(*ready()),
-        "/status": lambda: Response(200, "application/json", encode(status())),
+        "/status": lambda: json_page(status()),
         **(further or {}),
     }
 
@@ -40,6 +40,11 @@ def policy() -> str:
     """The Content-Security-Policy of the local page."""
     digests = (hashlib.sha256(block.encode()).digest() for block in (SCRIPT, STYLE))
     return _POLICY.format(*(f"sha256-{base64.b64encode(digest).decode()}" for digest in digests))
+
+
+def json_page(content: Mapping[str, Any]) -> Response:
+    """A page of JSON, as `encode` writes it."""
+    return Response(200, "application/json", encode(content))
 
 
 def encode(status: Mapping[str, Any]) -> bytes:

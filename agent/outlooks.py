@@ -1,0 +1,72 @@
+"""The ledger and the power of every judged model, reckoned beside the data's way as soon as its traffic is known."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from agent.evaluate import Judge
+from agent.power.report import cost_of, describe
+from agent.records import ModelKey
+from agent.watching import Watch
+
+LOOK_SECONDS = 5.0
+ROWS_FACTOR = 1.5  # traffic that changed by less would be told the same
+log = logging.getLogger("sidelight.outlooks")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What was reckoned: for which judge, at how many rows a window."""
+
+    judge: Judge
+    rows: float
+    told: dict[str, Any]
+
+
+class Outlooks:
+    """Kept by series; a model without a judge or a closed window has none."""
+
+    def __init__(self) -> None:
+        self._all: dict[ModelKey, Outlook] = {}
+
+    async def run(self, watches: Iterable[Watch]) -> None:
+        """Looks for models whose outlook is not known or no longer right; in a thread, one at a time."""
+        while True:
+            await self.look(watches)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self, watches: Iterable[Watch]) -> None:
+        current = list(watches)
+        for key in set(self._all) - {watch.key for watch in current if watch.judge is not None}:
+            del self._all[key]
+        for watch in current:
+            judge, rows = watch.judge, _usual_rows(watch)
+            known = self._all.get(watch.key)
+            if judge is None or not rows or (known is not None and _holds(known, judge, rows)):
+                continue
+            told = await asyncio.to_thread(describe, judge.reference, judge.ledger, judge.calibrated, rows)
+            self._all[watch.key] = Outlook(judge, rows, told)
+            log.info("outlook model=%r version=%r rows=%.0f: %s", watch.key.name, watch.key.version, rows,
+                     told["headline"])  # fmt: skip
+
+    def of(self, watch: Watch) -> dict[str, Any] | None:
+        """As `sidelight ledger --json` prints it; None: not known yet."""
+        known, judge = self._all.get(watch.key), watch.judge
+        if known is None or judge is None:
+            return None
+        cost = cost_of(judge.fixed.cost if judge.fixed else None)
+        return known.told | {"model": watch.key.name, "version": watch.key.version, "fixed_rule": cost}
+
+
+def _usual_rows(watch: Watch) -> float:
+    """The median over recent windows that had any."""
+    return float(median([closed.rows for closed in watch.series.recent if closed.rows] or [0]))
+
+
+def _holds(known: Outlook, judge: Judge, rows: float) -> bool:
+    return known.judge is judge and 1 / ROWS_FACTOR < rows / known.rows < ROWS_FACTOR
