@@ -388,6 +388,8 @@ class Pipeline:
         for change in changes:
             for source, subject in change.forget:
                 series.forget(source, subject)
+            for segment, source, subject in change.forget_in:
+                series.forget(source, subject, segment)
             if change.event is not None:
                 key = f"{prefix}/{change.event.key}"
                 event = replace(

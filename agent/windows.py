@@ -241,12 +241,21 @@ class Series:
                 window.segments[names[code]] += own
             self.counters["segments_refused"] += int(np.isin(column.codes, [c for c in used if c not in taken]).sum())
 
+    @property
+    def _known_segments(self) -> Mapping[str, frozenset[str]]:
+        return {} if self.reference is None else self.reference.by_segment.names
+
     def _holds(self, window: Window, name: str, key: str) -> bool:
         """Whether this segment is counted in this window; begins it where there is room."""
         if name in window.segments:
             return True
         held = window.segment_values.get(key, 0)
-        if held >= SEGMENT_VALUES or not self.budget.take(self.total.size):
+        known = self._known_segments.get(key, frozenset())
+        if name not in known and held >= SEGMENT_VALUES - len(known):  # the reference's values keep their places
+            strangers = sum(own.partition("=")[0] == key and own not in known for own in window.segments)
+            if strangers >= SEGMENT_VALUES - len(known):
+                return False
+        if not self.budget.take(self.total.size):
             return False
         window.segment_values[key] = held + 1
         window.segments[name] = np.zeros(self.total.size, dtype=np.int64)
@@ -380,16 +389,30 @@ class Series:
         self.sketches.clear()
         self.quantiles = {}
 
-    def forget(self, source: Source, name: str) -> None:
+    def forget(self, source: Source, name: str, segment: str = "") -> None:
         """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it
-        again."""
+        again. With a segment: there alone, else everywhere. A segment key's own name: all of its values' windows."""
         if self.reference is None:
             return
         layout = self.reference.layout
+        if source is Source.ROW and name in self.segment_keys:
+            self._forget_key(name)
         for at in layout.members(source, name):
             self.revision += 1
             for closed in self.recent:
-                closed.counts[layout.slice(at)] = 0
+                if not segment:
+                    closed.counts[layout.slice(at)] = 0
+                for own, counts in closed.segments.items():
+                    if segment in ("", own):
+                        counts[layout.slice(at)] = 0
+
+    def _forget_key(self, key: str) -> None:
+        self.revision += 1
+        for closed in self.recent:
+            gone = [name for name in closed.segments if name.partition("=")[0] == key]
+            for name in gone:
+                del closed.segments[name]
+            self.budget.give(len(gone) * self.total.size)
 
     def note_refusal(self, reason: str, field_name: str, count: int, detail: str, when_ns: int) -> None:
         note = self.refusals.get((reason, field_name))

@@ -44,7 +44,8 @@ class Subject:
     """One check of one watched value inside an alert: its newest bad figures. None: not measured.
 
     healthy: good closes in a row so far. said: what is wrong with it, without values.
-    moved: bins or categories whose share changed most (bin, public name or "", reference, current).
+    moved: bins or categories whose share changed most (bin, public name or "", reference, current). significance: log10
+    of alpha / p. since_ns: start of the first window its horizon holds; 0: not known.
     """
 
     check: str
@@ -59,14 +60,18 @@ class Subject:
     n: int = 0
     n_reference: int = 0
     moved: tuple[tuple[int, str, float, float], ...] = ()
+    significance: float | None = None
+    since_ns: int = 0
+
+    segment: str = ""  # "region=north": found in that part of the traffic only
 
     @property
     def watched(self) -> Watched:
         return self.source, self.name
 
     @property
-    def id(self) -> tuple[str, Source, str]:
-        return self.check, self.source, self.name
+    def id(self) -> tuple[str, Source, str, str]:
+        return self.check, self.source, self.name, self.segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +101,15 @@ class Alert:
 class Change:
     """What one close changed. event: what to say, None where only histories are to be forgotten.
 
-    forget: values whose closed windows must be emptied, so that a horizon that still drains cannot fire again.
+    forget: values whose closed windows must be emptied, so that a horizon that still drains cannot fire again;
+    forget_in: likewise, in one segment alone, which comes first.
     """
 
     alert: str
     model: ModelKey
     event: Event | None
     forget: tuple[Watched, ...] = ()
+    forget_in: tuple[tuple[str, Source, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

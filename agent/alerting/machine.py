@@ -13,12 +13,12 @@ from enum import Enum
 
 from agent.alerting.book import Alert, AlertBook, Change, Subject, Watched, WindowContext
 from agent.alerting.explain import Explained, explain
-from agent.alerting.rules import BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, RULES, Rule, rule_of
+from agent.alerting.parts import explain_parts
+from agent.alerting.rules import BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, RULES, SEGMENT_STATE, Rule, rule_of
 from agent.alerting.wording import FIRING, RESOLVED, UPDATED, beside, event, ranked, subject_of
-from agent.records import AlertState, Finding, ModelKey, Verdict
+from agent.records import AlertState, Finding, ModelKey, Source, Verdict
 
 NEWEST_P_GOOD = 0.01  # a drift whose newest windows are this usual is over; far above any alarm's α: no flapping
-NEWEST_EFFECT_GOOD = 0.01  # the drift floor (statistics.md, point 6)
 SEVERITIES = ("INFO", "WARN", "ERROR")
 _BLIND = frozenset(
     {Verdict.NOT_ENOUGH_ROWS, Verdict.NO_DATA, Verdict.NO_REFERENCE, Verdict.LEARNING, Verdict.REFERENCE_TOO_SHORT}
@@ -45,7 +45,7 @@ def advance(book: AlertBook, findings: Sequence[Finding], context: WindowContext
     """
     live = book.of(context.model)
     told = _explain(book, findings, context.model)
-    close = _Close(context, {(f.check, f.source, f.subject): f for f in told.findings}, beside(findings))
+    close = _Close(context, {_id(f): f for f in told.findings}, beside(findings))
     kept: list[Alert] = []
     for rule in RULES:
         bad = [f for f in told.findings if f.alarms and rule_of(f) is rule]
@@ -77,7 +77,7 @@ class _Close:
     """What the steps of one close share. changes: grows with each."""
 
     context: WindowContext
-    findings: Mapping[tuple[str, int, str], Finding]
+    findings: Mapping[tuple[str, Source, str, str], Finding]
     beside: Mapping[Watched, str]
     changes: list[Change] = field(default_factory=list)
 
@@ -85,21 +85,32 @@ class _Close:
         watched = (finding.source, finding.subject)
         return subject_of(finding, self.context, self.beside.get(watched, "") if finding.check == "drift" else "")
 
-    def say(self, name: str, alert: Alert, why: str = "", forget: Sequence[Watched] = ()) -> None:
+    def say(self, name: str, alert: Alert, why: str = "", forget: Sequence[Subject] = ()) -> None:
         number = sum(change.event is not None for change in self.changes)
         said = event(name, alert, self.context, number, why)
-        self.changes.append(Change(alert.name, alert.model, said, tuple(forget)))
+        self.changes.append(Change(alert.name, alert.model, said, *_forgotten(forget)))
 
-    def forget(self, alert: Alert, watched: Sequence[Watched]) -> None:
-        if watched:
-            self.changes.append(Change(alert.name, alert.model, None, tuple(watched)))
+    def forget(self, alert: Alert, subjects: Sequence[Subject]) -> None:
+        if subjects:
+            self.changes.append(Change(alert.name, alert.model, None, *_forgotten(subjects)))
+
+
+def _forgotten(
+    subjects: Sequence[Subject],
+) -> tuple[tuple[Watched, ...], tuple[tuple[str, Source, str], ...]]:
+    """Values to forget everywhere, and those of one segment alone."""
+    whole = dict.fromkeys(s.watched for s in subjects if not s.segment)
+    parts = dict.fromkeys((s.segment, s.source, s.name) for s in subjects if s.segment)
+    return tuple(whole), tuple(parts)
 
 
 def _explain(book: AlertBook, findings: Sequence[Finding], model: ModelKey) -> Explained:
     live = book.of(model)
     broken = live[BROKEN_PIPELINE].watched if BROKEN_PIPELINE in live else frozenset()
     drifting = frozenset(w for name in (DATA_DRIFT, PREDICTION_DRIFT) if name in live for w in live[name].watched)
-    return explain(findings, broken, drifting, frozenset(live))
+    told = explain([f for f in findings if not f.segment], broken, drifting, frozenset(live))
+    whole = broken | drifting | {(f.source, f.subject) for f in told.findings if f.alarms}
+    return Explained((*told.findings, *explain_parts([f for f in findings if f.segment], whole)), told.consequences)
 
 
 def _begin(rule: Rule, bad: Sequence[Finding], consequences: Sequence[Finding], close: _Close) -> Alert | None:
@@ -123,7 +134,7 @@ def _go_on(
     known = {subject.id for subject in alert.subjects}
     healths = {subject.id: _health(rule, subject, close) for subject in alert.subjects}
     subjects = [_refreshed(subject, healths[subject.id], close) for subject in alert.subjects]
-    joined = [close.subject(f) for f in bad if (f.check, f.source, f.subject) not in known]
+    joined = [close.subject(f) for f in bad if _id(f) not in known]
     left = [*(s for s in subjects if s.healthy < rule.healthy_windows), *joined]
     if alert.state is AlertState.PENDING:
         return _wait(rule, alert, left, bool(bad) or Health.BAD in healths.values(), close)
@@ -132,7 +143,7 @@ def _go_on(
     after = _with(rule, alert, left, [*alert.consequences, *new])
     gone = _gone(rule, alert, left)
     if not left:
-        close.say(RESOLVED, alert, _good(rule), list(dict.fromkeys([*gone, *(s.watched for s in after.consequences)])))
+        close.say(RESOLVED, alert, _good(rule), [*gone, *after.consequences])
         return None
     close.forget(after, gone)
     if joined or new:
@@ -168,12 +179,15 @@ def _health(rule: Rule, subject: Subject, close: _Close) -> Health:
     if rule.needs_rows and not close.context.rows:
         return Health.UNKNOWN
     finding = close.findings.get(subject.id)
+    if finding is None and subject.segment:  # nothing is said of what is usual, where the segment was judged
+        state = close.findings.get((SEGMENT_STATE, Source.ROW, "", subject.segment))
+        return Health.GOOD if state is not None and state.verdict is Verdict.WITHIN_NOISE else Health.UNKNOWN
     if finding is None:  # a check of values says nothing where all is well; a state is always said, if it is known
         return Health.GOOD if rule.needs_rows else Health.UNKNOWN
     if finding.verdict is Verdict.MUTED:
         return Health.UNKNOWN
     p, effect = (finding.distances.get(name, float("nan")) for name in ("newest_p", "newest_effect"))
-    if p > NEWEST_P_GOOD or effect < NEWEST_EFFECT_GOOD:
+    if p > NEWEST_P_GOOD or effect < rule.good_effect:
         return Health.GOOD
     if p <= NEWEST_P_GOOD or finding.alarms:
         return Health.BAD
@@ -189,9 +203,14 @@ def _refreshed(subject: Subject, health: Health, close: _Close) -> Subject:
     return close.subject(finding) if finding.alarms else replace(subject, healthy=0)
 
 
-def _gone(rule: Rule, alert: Alert, left: Sequence[Subject]) -> list[Watched]:
+def _gone(rule: Rule, alert: Alert, left: Sequence[Subject]) -> list[Subject]:
     """Values that left the alert with this close, whose closed windows must be forgotten."""
     if not rule.forgets:
         return []
-    here = {subject.watched for subject in left}
-    return list(dict.fromkeys(s.watched for s in alert.subjects if s.watched not in here))
+    here = {(subject.segment, *subject.watched) for subject in left}
+    return [s for s in alert.subjects if (s.segment, *s.watched) not in here]
+
+
+def _id(finding: Finding) -> tuple[str, Source, str, str]:
+    """As a subject's `id`."""
+    return finding.check, finding.source, finding.subject, finding.segment

@@ -15,11 +15,22 @@ OUTPUTS = frozenset({Source.PREDICTION, Source.SCORE})
 ANY = frozenset(Source)
 
 BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT = "broken_pipeline", "data_drift", "prediction_drift"
+SEGMENT_CHANGE = "segment_change"
 LATENCY, NOT_DURABLE, NO_DATA = "latency", "not_durable", "no_data"
+NEW_FEATURE = "new_feature"
 
-QUALITY_CHECKS = frozenset({"type_mismatch", "missing", "out_of_range", "new_category", "not_finite"})
-# A world that moved can cause these two; nothing but a broken pipeline causes the others.
+QUALITY_CHECKS = frozenset(
+    {
+        "type_mismatch", "missing", "absent", "out_of_range", "new_category", "not_finite", "fractional", "constant",
+    }
+)  # fmt: skip
+# A world that moved can cause these two; nothing but a broken pipeline causes the others: nobody's world is the same
+# value in every row.
 AMBIGUOUS_CHECKS = frozenset({"out_of_range", "new_category"})
+
+
+SEGMENT_STATE = "segments"  # the check that says of a segment whether it could be judged
+SEGMENT_MIX = "segment_mix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,8 @@ class Rule:
     end it. warn_effect, error_effect: severity by the largest effect, in the checks' unit; under warn it is INFO.
     title: for the message. next_step: one sentence, what to look at first. forgets: its values' closed windows are
     emptied when it ends, so that pooled horizons start anew. needs_rows: an empty window is neither good nor bad.
+    good_effect: newest windows with less than that are good, however sure it is: the checks' own floor.
+    of_segments: of findings in one segment, else of the whole's.
     """
 
     name: str
@@ -44,6 +57,8 @@ class Rule:
     healthy_windows: int = 2
     forgets: bool = False
     needs_rows: bool = True
+    good_effect: float = 0.01  # the drift floor (statistics.md, point 6)
+    of_segments: bool = False
 
     @property
     def runbook(self) -> str:
@@ -62,9 +77,15 @@ RULES: tuple[Rule, ...] = (
         BROKEN_PIPELINE, QUALITY_CHECKS, ANY - {Source.LATENCY}, "broken pipeline",
         "Look at the last change to the code or feed that fills the features named, not at the model.",
         warn_effect=0.0, error_effect=0.25, forgets=True,  # shares: a quarter of a feature gone is gone
+        good_effect=0.005,  # the rates' floor
     ),
     Rule(
-        DATA_DRIFT, frozenset({"drift"}), INPUTS, "data drift",
+        NEW_FEATURE, frozenset({"new_feature"}), INPUTS, "new feature",
+        "If it is a new name of a feature that is now absent, repair the sender; else build a new reference to watch it.",
+        warn_effect=float("inf"), error_effect=float("inf"),  # nothing the model uses is wrong: it is said once
+    ),
+    Rule(
+        DATA_DRIFT, frozenset({"drift", SEGMENT_MIX}), INPUTS, "data drift",
         "Ask what happened in the world or upstream at the first bad window; look at the highest ranked feature first.",
         warn_effect=0.1, error_effect=0.25, forgets=True,  # corrected PSI: clear, large (statistics.md, point 6)
     ),
@@ -72,6 +93,11 @@ RULES: tuple[Rule, ...] = (
         PREDICTION_DRIFT, frozenset({"drift"}), OUTPUTS, "prediction drift",
         "See whether inputs drifted too; if not, look at the model's deployment, its threshold, its features' order.",
         warn_effect=0.1, error_effect=0.25, forgets=True,
+    ),
+    Rule(
+        SEGMENT_CHANGE, QUALITY_CHECKS | {"drift"}, ANY - {Source.LATENCY}, "change in a part of the traffic",
+        "Look at what feeds the segment named, and at its last change: the traffic as a whole looks fine.",
+        warn_effect=0.1, error_effect=0.25, forgets=True, of_segments=True,
     ),
     Rule(
         LATENCY, frozenset({"latency", "latency_objective"}), frozenset({Source.LATENCY}), "slow predictions",
@@ -95,6 +121,8 @@ BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
 def rule_of(finding: Finding) -> Rule | None:
     """The alert a finding counts for; None: it is shown, and alerts nobody."""
     for rule in RULES:
+        if bool(finding.segment) is not rule.of_segments:
+            continue
         if finding.check in rule.checks and finding.source in rule.sources:
             return rule
     return None

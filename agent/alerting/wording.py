@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from agent.alerting.book import Alert, Subject, Watched, WindowContext
 from agent.alerting.rules import BY_NAME, QUALITY_CHECKS, Rule
+from agent.drift.effect import severity
 from agent.records import BinChange, Event, Finding, ModelKey
 
 FEATURES_MAX = 10  # of an event's attributes
 NAMED_MAX = 3  # in the sentence
 MOVED_MAX = 4  # bins or categories told of one value
+RANK_MOVED = 0.03  # about a tenth of a standard deviation; less, and a number's shape changed, not its place
 
 FIRING, UPDATED, RESOLVED = "sidelight.alert.firing", "sidelight.alert.updated", "sidelight.alert.resolved"
 
@@ -24,11 +27,15 @@ def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Su
         (change.bin, change.label if public else "", change.reference, change.current)
         for change in finding.changes[:MOVED_MAX]
     )
-    said = _drift(finding, public) if finding.check == "drift" else finding.reason
+    drift = finding.check == "drift"
+    said = drift_words(finding, lambda change: change.label if public else "") if drift else finding.reason
+    # Of at most its own horizon, whatever its first_window says.
+    back = min(max(context.window - finding.first_window, 0), finding.horizon - 1) * (context.end_ns - context.start_ns)
     return Subject(
         finding.check, finding.source, finding.subject, f"{said}; {beside}" if beside else said,
         effect=_known(finding.effect), p_value=_known(finding.p_value), phi=finding.phi, horizon=finding.horizon,
-        n=finding.n, n_reference=finding.n_reference, moved=moved,
+        n=finding.n, n_reference=finding.n_reference, moved=moved, significance=significance(finding),
+        since_ns=context.start_ns - back, segment=finding.segment,
     )  # fmt: skip
 
 
@@ -47,7 +54,7 @@ def event(name: str, alert: Alert, context: WindowContext, number: int, why: str
         "sidelight.alert.severity": severity,
         "sidelight.alert.start": moment(alert.since_ns),
         "sidelight.alert.start_unix_nano": alert.since_ns,
-        "sidelight.alert.features": [_feature(subject) for subject in alert.subjects[:FEATURES_MAX]],
+        "sidelight.alert.features": _features(alert.subjects),
         "sidelight.alert.feature_count": len({subject.watched for subject in alert.subjects}),
         "sidelight.alert.next_step": rule.next_step,
         "sidelight.alert.runbook": rule.runbook,
@@ -57,8 +64,7 @@ def event(name: str, alert: Alert, context: WindowContext, number: int, why: str
         "sidelight.window.index": context.window,
     }
     if alert.consequences:
-        moved = alert.consequences[:FEATURES_MAX]
-        attributes["sidelight.alert.consequences"] = [_feature(subject) for subject in moved]
+        attributes["sidelight.alert.consequences"] = _features(alert.consequences)
     if name == RESOLVED:
         attributes["sidelight.alert.reason"] = why
     key = f"{context.offset}-{context.event_number + number}"
@@ -79,7 +85,7 @@ def _body(name: str, rule: Rule, alert: Alert, why: str, context: WindowContext)
     if name == RESOLVED:
         return f"{whose}: {rule.title} is over ({why}); it lasted from {since} to {moment(context.end_ns)}."
     worst = alert.subjects[:NAMED_MAX]
-    told = "; ".join(f"{s.name}: {s.said}" if s.name and s.name != rule.name else s.said for s in worst)
+    told = "; ".join(f"{_where(s)}: {s.said}" if s.name and s.name != rule.name else s.said for s in worst)
     more = len(alert.subjects) - len(worst)
     also = f"; and {more} more" if more else ""
     moved = "; predictions moved too" if alert.consequences else ""
@@ -92,11 +98,29 @@ def _whose(model: ModelKey) -> str:
     return f"{model.name}{version}"
 
 
-def _feature(subject: Subject) -> Mapping[str, Any]:
+def _where(subject: Subject) -> str:
+    return f"{subject.name} of {subject.segment}" if subject.segment else subject.name
+
+
+def _features(subjects: Sequence[Subject]) -> list[Mapping[str, Any]]:
+    """The worst ones, each with its rank and, of drifts, its share of all their effects."""
+    whole = sum(max(s.effect or 0.0, 0.0) for s in subjects if s.check == "drift")
+    found: list[Mapping[str, Any]] = []
+    for rank, subject in enumerate(subjects[:FEATURES_MAX], start=1):
+        line = _feature(subject) | {"rank": rank}
+        if subject.check == "drift" and subject.effect is not None and whole > 0:
+            line |= {"severity": str(severity(subject.effect)), "share": max(subject.effect, 0.0) / whole}
+        found.append(line)
+    return found
+
+
+def _feature(subject: Subject) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": subject.name, "source": subject.source.name.lower(), "check": subject.check,
         "effect": subject.effect, "p_value": subject.p_value, "horizon": subject.horizon, "n": subject.n,
-        "n_reference": subject.n_reference, "phi": subject.phi,
+        "n_reference": subject.n_reference, "phi": subject.phi, "significance": subject.significance,
+        "since": moment(subject.since_ns) if subject.since_ns else None, "said": subject.said,
+        "segment": subject.segment or None,
     }  # fmt: skip
     found = {name: value for name, value in found.items() if value is not None}
     if subject.moved:
@@ -107,16 +131,45 @@ def _feature(subject: Subject) -> Mapping[str, Any]:
     return found
 
 
-def _drift(finding: Finding, public: bool) -> str:
-    """A drift's own sentence; its reason speaks of horizons."""
+def drift_words(finding: Finding, label: Callable[[BinChange], str]) -> str:
+    """A drift in a sentence: how large, over what, which way, which bins or categories grew or shrank, by which method.
+
+    label: what a bin may be called where the sentence is read; empty: its number.
+    """
     windows = "1 window" if finding.horizon == 1 else f"{finding.horizon} windows"
-    said = f"PSI {finding.effect:.2g} over {windows} of {finding.n} rows"
-    names = [_change(change) for change in finding.changes[:MOVED_MAX]] if public else []
-    return f"{said} ({', '.join(names)})" if names else said
+    over = f"{windows} of {finding.n} rows"
+    size = f"{severity(finding.effect)} drift (PSI {finding.effect:.2g} over {over})"
+    if finding.effect != finding.effect:  # a fixed threshold may judge what the calibrated rule could not
+        size = f"drift over {over}"
+    told = ", ".join(part for part in (_direction(finding), _moves(finding, label), *_method(finding)) if part)
+    return f"{size}: {told}" if told else size
 
 
-def _change(change: BinChange) -> str:
-    return f"{change.label} {change.reference * 100:.3g} % → {change.current * 100:.3g} %"
+def significance(finding: Finding) -> float | None:
+    """log10(alpha / p): how many powers of ten beyond what was allowed. None: nothing was tested."""
+    if not (finding.p_value > 0 and finding.alpha > 0):
+        return None
+    return math.log10(finding.alpha / finding.p_value)
+
+
+def _direction(finding: Finding) -> str:
+    """Which way a number moved: `current` is its mean rank among the reference's values then."""
+    if "ks" not in finding.distances or not abs(finding.current - finding.expected) >= RANK_MOVED:
+        return ""
+    way = "up" if finding.current > finding.expected else "down"
+    return f"values moved {way} (mean rank {finding.expected:.2f} → {finding.current:.2f})"
+
+
+def _moves(finding: Finding, label: Callable[[BinChange], str]) -> str:
+    return ", ".join(
+        f"{label(change) or f'bin {change.bin}:'} {change.reference * 100:.3g} % → {change.current * 100:.3g} %"
+        for change in finding.changes[:MOVED_MAX]
+    )
+
+
+def _method(finding: Finding) -> list[str]:
+    """What the reason says of the method; which horizons ran is for those who look closer."""
+    return [part for part in finding.reason.split("; ") if part and not part.startswith(("tested over", "not over"))]
 
 
 def beside(findings: Sequence[Finding]) -> Mapping[Watched, str]:

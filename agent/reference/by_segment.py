@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class SegmentCounts:
         return np.frombuffer(data, dtype="<i4").astype(np.int32).reshape(1 + runs, cells)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BySegment:
     """Every segment value that was counted apart, most frequent first within its key; and the runs, the same for all.
 
@@ -67,6 +68,11 @@ class BySegment:
     keys: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     values: tuple[SegmentCounts, ...] = ()
+
+    @cached_property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """By key, its values' names as windows call them."""
+        return {key: frozenset(v.name for v in self.values if v.key == key) for key in self.keys}
 
 
 def choose_runs(blocks: int, most: int = RUNS_MAX) -> tuple[Run, ...]:

@@ -14,9 +14,8 @@ import numpy as np
 
 from agent.bins import Feature, Layout
 from agent.drift.pooling import Cells as Order
-from agent.drift.pooling import is_tested
-from agent.drift.scores import legendre
-from agent.records import Bools, Floats, Ints, Kind
+from agent.drift.scores import orthonormal
+from agent.records import Bools, Floats, Ints, Kind, Source
 
 SHARE_MIN = 1 / 16  # of a pooled cell in the segment's reference
 ROWS_MIN = 80  # five expected in each such cell
@@ -48,7 +47,7 @@ class Coarse:
     @classmethod
     def of(cls, layout: Layout, share: Floats) -> Coarse:
         """One segment's subjects: every tested feature. share: (layout.cells,), of the segment's reference."""
-        tested = [i for i, f in enumerate(layout.features) if is_tested(f)]
+        tested = judged_features(layout)
         take, begins, lone = [], [], []
         for i in tested:
             own, begin = _pooled(layout.features[i], int(layout.starts[i]), share)
@@ -66,7 +65,7 @@ class Coarse:
         order = Order(tuple(tested), flat, np.cumsum(sizes) - sizes, owner, share[flat], numeric)
         begin_all = np.concatenate(begins) if begins else np.empty(0, dtype=bool)
         alone = np.array(lone, dtype=bool)
-        scores = legendre(order, begin_all, alone)
+        scores = orthonormal(order, begin_all, alone)
         starts = np.flatnonzero(begin_all)
         bins = np.bincount(owner[starts], minlength=len(tested))
         has = (~np.isnan(scores.skewness)).sum(axis=0)
@@ -113,6 +112,15 @@ class Coarse:
         """(…, subjects): over each subject's pooled cells."""
         found: Floats = np.add.reduceat(pooled, self.first, axis=-1)
         return found
+
+
+def judged_features(layout: Layout) -> list[int]:
+    """What is judged by segment: values that are sent, with bins. What is computed of them is not counted there."""
+    return [
+        i
+        for i, f in enumerate(layout.features)
+        if f.bins and not (f.ignored or f.computed or f.kind is Kind.VECTOR or f.source is Source.LATENCY)
+    ]
 
 
 def _pooled(feature: Feature, start: int, share: Floats) -> tuple[Ints, Bools | None]:

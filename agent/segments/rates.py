@@ -15,7 +15,8 @@ from agent.bins import SPECIALS, Layout
 from agent.quality.judge import BLOCKS_MIN, MEASURES
 from agent.quality.measure import Measure, Of
 from agent.quality.spread import rate_tail
-from agent.records import Cells, Floats, Ints, Source
+from agent.records import Cells, Floats, Ints
+from agent.segments.coarse import judged_features
 from agent.tails import hypergeometric_tail
 
 FLOOR = 0.02  # rise in share: four times the whole's
@@ -41,9 +42,9 @@ class Fault:
         starts: list[int] = []
         known: list[int] = []
         known_starts: list[int] = []
-        for i, feature in enumerate(layout.features):
-            judged = feature.bins > 0 and not feature.ignored and feature.source not in (Source.LATENCY, Source.ROW)
-            at_fault = measure.cells(feature) if judged else ()
+        for i in judged_features(layout):
+            feature = layout.features[i]
+            at_fault = measure.cells(feature)
             if at_fault:
                 features.append(i)
                 starts.append(len(cells))

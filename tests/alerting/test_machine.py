@@ -86,11 +86,15 @@ def test_a_firing_event_says_what_someone_on_call_needs() -> None:
     assert found is not None
     step = BY_NAME["data_drift"].next_step
     assert found.body == (
-        "fares version 3: data drift since 2026-01-01T04:00:00Z: gift: PSI 0.42 over 2 windows of 2000 rows "
-        "(gifts 31 % → 4 %, fitness 2 % → 30 %); fare: PSI 0.12 over 1 window of 1000 rows. " + step
+        "fares version 3: data drift since 2026-01-01T04:00:00Z: gift: large drift (PSI 0.42 over 2 windows "
+        "of 2000 rows): gifts 31 % → 4 %, fitness 2 % → 30 %; fare: clear drift (PSI 0.12 over 1 window of 1000 rows): "
+        "bin 4: 5 % → 20 %. " + step
     )
     assert (found.name, found.key, found.time_ns) == ("sidelight.alert.firing", "50-0", START + 6 * HOUR)
-    shared = {"source": "feature", "check": "drift", "p_value": 1e-9, "n_reference": 50_000, "phi": 1.5}
+    shared = {"source": "feature", "check": "drift", "p_value": 1e-9, "n_reference": 50_000, "phi": 1.5,
+              "significance": pytest.approx(3.0)}  # fmt: skip
+    said = [feature.pop("said") for feature in found.attributes["sidelight.alert.features"]]
+    assert all(each in found.body for each in said)
     assert found.attributes == {
         "sidelight.model.name": "fares",
         "sidelight.model.version": "3",
@@ -99,11 +103,13 @@ def test_a_firing_event_says_what_someone_on_call_needs() -> None:
         "sidelight.alert.start": "2026-01-01T04:00:00Z",
         "sidelight.alert.start_unix_nano": START + 4 * HOUR,
         "sidelight.alert.features": [
-            {"name": "gift", "effect": 0.42, "horizon": 2, "n": 2000, **shared, "changes": [
+            {"name": "gift", "effect": 0.42, "horizon": 2, "n": 2000, **shared, "rank": 1, "severity": "large",
+             "share": 0.42 / 0.54, "since": "2026-01-01T04:00:00Z", "changes": [
                 {"bin": 0, "label": "gifts", "reference": 0.31, "current": 0.04},
                 {"bin": 2, "label": "fitness", "reference": 0.02, "current": 0.3},
             ]},
-            {"name": "fare", "effect": 0.12, "horizon": 1, "n": 1000, **shared, "changes": [
+            {"name": "fare", "effect": 0.12, "horizon": 1, "n": 1000, **shared, "rank": 2, "severity": "clear",
+             "share": 0.12 / 0.54, "since": "2026-01-01T05:00:00Z", "changes": [
                 {"bin": 4, "reference": 0.05, "current": 0.2},
             ]},
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,10 @@ def test_each_section_answers_the_five_questions(rule: Rule) -> None:
 def test_no_finding_belongs_to_two_alerts() -> None:
     """Checks and sources divide the findings."""
     for check in {check for rule in RULES for check in rule.checks}:
-        for source in Source:
-            takers = [rule.name for rule in RULES if check in rule.checks and source in rule.sources]
-            found = rule_of(Finding(check, "x", source, Verdict.ALARM))
+        for source, segment in product(Source, ("", "region=north")):
+            same = [rule for rule in RULES if rule.of_segments is bool(segment)]
+            takers = [rule.name for rule in same if check in rule.checks and source in rule.sources]
+            found = rule_of(Finding(check, "x", source, Verdict.ALARM, segment=segment))
             assert takers == ([found.name] if found else [])
 
 
