@@ -1,6 +1,7 @@
 """Which findings are the cause and which its echo. Muted findings keep their figures and lose their alarm.
 
-    hard fault (type, missing, NaN) of x     -> x's drift is its echo
+    hard fault (type, missing, NaN) of x     -> x's drift is its echo; of half of x or more: its drift cannot be judged
+    x breaks a rule of the schema            -> the cause, whatever else moved
     x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
                                              -> else the echo of x's drift: the world moved, and some values with it
     predictions drift under a broken pipeline -> a consequence of it
@@ -17,6 +18,10 @@ from agent.records import Finding, Verdict
 
 # A quarter of all values outside anything the reference held is no season and no fashion, but another unit or coding.
 SHARE_MAX = 0.25
+# Of values missing or mistyped: what is left says no more how the feature is distributed, nor that it is as it was.
+GONE_MIN = 0.5
+GONE_CHECKS = frozenset({"type_mismatch", "missing", "absent", "not_finite"})
+_QUIET = frozenset({Verdict.WITHIN_NOISE, Verdict.BELOW_FLOOR})
 # Total variation inside the known range, beyond chance: a shift of a quarter σ (0.1 of a normal's mass changes bins).
 INSIDE_MIN = 0.1
 
@@ -45,11 +50,14 @@ def explain(
     faulty = broken | {_watched(f) for f in first if _cause(f) == BROKEN_PIPELINE}
     pipeline = bool(faulty) or BROKEN_PIPELINE in active
     attached = pipeline and PREDICTION_DRIFT not in active
+    gone = _gone(first)
     found, consequences = [], []
     for f in first:
         cause = _cause(f)
         if cause in (DATA_DRIFT, PREDICTION_DRIFT) and _watched(f) in faulty:
             found.append(_mute(f, "its values are at fault"))
+        elif f.check == "drift" and f.verdict in _QUIET and _watched(f) in gone:
+            found.append(_mute(f, "too few of its values are there to be judged"))
         elif cause == PREDICTION_DRIFT and attached:
             consequences.append(f)
             found.append(_mute(f, "the pipeline before it is broken"))
@@ -66,8 +74,18 @@ def _cause(finding: Finding) -> str:
 
 def _echo_of_drift(finding: Finding) -> bool:
     """Whether an alarm could be the fringe of a distribution that moved as a whole."""
-    inside = finding.distances.get("inside_change", 0.0)
-    return finding.alarms and finding.check in AMBIGUOUS_CHECKS and finding.effect < SHARE_MAX and inside >= INSIDE_MIN
+    inside, ruled = finding.distances.get("inside_change", 0.0), "limit" in finding.distances
+    fringe = finding.check in AMBIGUOUS_CHECKS and finding.effect < SHARE_MAX and inside >= INSIDE_MIN
+    return finding.alarms and fringe and not ruled
+
+
+def _gone(findings: Sequence[Finding]) -> frozenset[Watched]:
+    """Values of which half or more are not there, or of another type, by faults that alarm."""
+    shares: dict[Watched, float] = {}
+    for f in findings:
+        if f.alarms and f.check in GONE_CHECKS:
+            shares[_watched(f)] = shares.get(_watched(f), 0.0) + f.current
+    return frozenset(watched for watched, share in shares.items() if share >= GONE_MIN)
 
 
 def _mute(finding: Finding, why: str) -> Finding:
