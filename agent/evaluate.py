@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from agent.config import Threshold
 from agent.drift import Drift
 from agent.drift.fixed import FixedDrift
 from agent.drift.groups import Grouped
-from agent.ledger import Dial, Ledger
+from agent.ledger import RUNNING, Dial, Ledger
 from agent.quality.judge import Quality
 from agent.records import Closed, Finding
 from agent.reference.profile import Reference
+from agent.segments import Segments, segment_tests
 
 log = logging.getLogger("sidelight.evaluate")
 
@@ -32,14 +34,18 @@ class Judge:
     ) -> None:
         """drift_rule: fixed thresholds that take the calibrated rule's place; empty: calibrated."""
         self.reference = reference
-        self.ledger = Ledger.of(dial, reference.layout, window_seconds)
+        tests = segment_tests(reference)
+        checks = (*RUNNING, "segments") if tests else RUNNING
+        self.ledger = Ledger.of(replace(dial, segments=tests), reference.layout, window_seconds, checks)
         self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
         self._said = False
         self.calibrated = None if self.fixed else Drift(reference, self.ledger)
         judging = self.fixed or self.calibrated
         assert judging is not None  # noqa: S101 - one of the two
         drift = Grouped(judging, reference.layout)
-        self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger))
+        self.measures: tuple[Measure, ...] = (
+            drift, Quality(reference, self.ledger), Segments(reference, self.ledger),
+        )  # fmt: skip
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """Findings on the newest of `recent`, slice by slice. A measure that fails is logged and the others go on."""

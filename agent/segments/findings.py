@@ -44,7 +44,9 @@ class Told:
             p_value=float(p[best]), alpha=alpha, effect=float(effect[best]), horizon=RUN_WINDOWS[best],
             n=int(looks[best].n[subject]), n_reference=int(then[: feature.bins].sum()), phi=float(measured[best][1]),
             first_window=max(self._window - RUN_WINDOWS[best] + 1, 0), current=current, expected=expected,
-            distances={"newest_p": float(p[newest]), "newest_effect": float(effect[newest])},
+            distances={
+                "newest_p": float(p[newest]), "newest_effect": float(effect[newest]), **_distance(feature, now, then),
+            },
             changes=changes, segment=self._group.names[segment],
         )  # fmt: skip
 
@@ -124,6 +126,15 @@ def _changes(feature: Feature, now: Ints, then: Ints) -> tuple[BinChange, ...]:
     share, before = now[:bins] / max(int(now[:bins].sum()), 1), then[:bins] / max(int(then[:bins].sum()), 1)
     order = np.argsort(-np.abs(share - before), kind="stable")[:CHANGES].tolist()
     return tuple(BinChange(feature.label(i), i, float(before[i]), float(share[i])) for i in order if now[i] or then[i])
+
+
+def _distance(feature: Feature, now: Ints, then: Ints) -> dict[str, float]:
+    """ks of a number, l_infinity of a text or flag: as the whole's distances."""
+    gap = now[: feature.bins] / max(int(now[: feature.bins].sum()), 1)
+    gap = gap - then[: feature.bins] / max(int(then[: feature.bins].sum()), 1)
+    if feature.kind is Kind.NUMBER:
+        return {"ks": float(np.abs(np.cumsum(gap)).max())}
+    return {"l_infinity": float(np.abs(gap).max())}
 
 
 def _position(feature: Feature, now: Ints, then: Ints, changes: Sequence[BinChange]) -> tuple[float, float]:

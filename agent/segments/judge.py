@@ -20,7 +20,7 @@ from agent.segments.rates import ROWS_MIN, bases, kinds
 STATE = "segments"  # the check that says of a segment whether it could be judged
 
 
-def tests(reference: Reference) -> int:
+def segment_tests(reference: Reference) -> int:
     """How many times every feature is tested at each horizon: values x checks, and each key's mix once."""
     values = judged_values(reference)
     return len(values) * (1 + len(kinds(reference.layout))) + len(_keys(reference)) if values else 0
@@ -33,7 +33,7 @@ class Segments:
     """
 
     def __init__(self, reference: Reference, ledger: Ledger) -> None:
-        """ledger: its dial must know the `tests` of this reference."""
+        """ledger: its dial must know the `segment_tests` of this reference."""
         self._layout = reference.layout
         self._prepared = prepare(reference)
         self._alpha = [ledger.alpha("segments", i) for i in range(len(reference.layout.features))]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent.bins import Layout
+from agent.errors import CorruptError
 from agent.quality.measure import Of
 from agent.records import Cells, Floats, Ints
 from agent.reference.by_segment import RUN_WINDOWS, SegmentCounts
@@ -19,6 +21,7 @@ from agent.segments.spread import Known, Runs, learn
 
 CELLS_AT_ONCE = 6_000  # of a group, about: what one slice of 2 ms judges
 WHOLE_RUNS = 96  # of each length; more only cost time
+log = logging.getLogger("sidelight.segments")
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,21 @@ def judged_values(reference: Reference) -> list[SegmentCounts]:
 
 
 def prepare(reference: Reference) -> Prepared:
-    """Takes some 20 ms a segment of 200 features; opens one at a time. Raises CorruptError for broken counts."""
+    """Takes some 20 ms a segment of 200 features; opens one at a time. One whose counts are broken is left out."""
     layout = reference.layout
     measures = tuple(kinds(layout))
     values = judged_values(reference)
     if not values:
         return Prepared((), measures)
     whole = _part("", layout, measures, reference.pooled, [_whole_runs(reference.blocks, h) for h in RUN_WINDOWS])
-    parts = [_opened(value, reference, measures, whole) for value in values]
+    parts = []
+    for value in values:
+        try:
+            parts.append(_opened(value, reference, measures, whole))
+        except CorruptError as error:
+            log.warning("segment_unusable segment=%r error=%s", value.name, error)
+    if not parts:
+        return Prepared((), measures)
     known = learn([[part.runs[k] for part in parts] for k in range(len(RUN_WINDOWS))], whole.runs)
     at_once = max(1, CELLS_AT_ONCE // max(layout.cells, 1))
     groups = [_group(parts[i : i + at_once], i, known, layout.cells) for i in range(0, len(parts), at_once)]

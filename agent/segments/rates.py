@@ -63,8 +63,9 @@ class Fault:
 
 
 def kinds(layout: Layout) -> list[Fault]:
-    """Every measure that applies to some feature."""
-    return [kind for kind in (Fault.of(measure, layout) for measure in MEASURES) if kind.features.size]
+    """Every measure that applies to some feature. Fractional numbers are not counted by segment."""
+    found = (Fault.of(measure, layout) for measure in MEASURES if measure.check != "fractional")
+    return [kind for kind in found if kind.features.size]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from scipy.stats import norm
 
 from agent.bins import MISMATCH_CELL, NULL_CELL, SPECIALS, Feature, Layout
 from agent.ledger import RUNNING, Dial, Ledger
-from agent.records import Closed, Finding, Floats, Kind, Source
+from agent.records import Cells, Closed, Finding, Floats, Kind, Source
 from agent.reference.by_segment import BySegment, SegmentCounts, choose_runs, pack
 from agent.reference.profile import Reference
-from agent.segments.judge import Segments, tests
+from agent.segments.judge import Segments, segment_tests
 
 BINS = 20
 
@@ -83,7 +83,7 @@ class Regions:
 
     def segments(self, dial: float = 0.05) -> Segments:
         layout = self.reference.layout
-        own = Dial(dial, segments=tests(self.reference))
+        own = Dial(dial, segments=segment_tests(self.reference))
         return Segments(self.reference, Ledger.of(own, layout, 3600.0, (*RUNNING, "segments")))
 
     def without_section(self) -> Reference:
@@ -93,7 +93,7 @@ class Regions:
         """Every value of the feature comes in a wrong type."""
         self._lose(closed.segments[self.names[region]], name, MISMATCH_CELL)
 
-    def _lose(self, counts: Floats, name: str, special: int) -> None:
+    def _lose(self, counts: Floats | Cells, name: str, special: int) -> None:
         layout = self.reference.layout
         at = layout.index[Source.FEATURE, name]
         own = counts[layout.slice(at)]
