@@ -290,8 +290,10 @@ class Series:
     def _expected_rows(self, batch: Batch, window: Window, event_time: bool) -> int:
         """How many rows this window will hold: as the last one did, or as fast as it goes on, whichever is more."""
         seconds = (batch.arrived_ns - window.first_ns) / 1e9
-        if event_time or seconds < 1.0:
+        if event_time:
             return self.last_rows
+        if seconds < 1.0:
+            return max(self.last_rows, window.rows)  # at least what it holds: a second of heavy traffic is a lot
         return max(self.last_rows, int(window.rows / seconds * self.window_ns / 1e9))
 
     def _named_score(self, batch: Batch) -> Batch:
