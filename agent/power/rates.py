@@ -6,92 +6,68 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 
-import numpy as np
-
-from agent.bins import SPECIALS
-from agent.ledger import CHECKS, Ledger
+from agent.ledger import RATES, Ledger
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
 from agent.quality.judge import FLOOR, MEASURES, ROWS_MIN
-from agent.quality.measure import Measure, Of
-from agent.quality.spread import Spread, rate_tail
-from agent.records import Ints
+from agent.quality.spread import rate_tail
+from agent.quality.tables import Table, bases_of
 from agent.reference.profile import Reference
 from agent.tails import hypergeometric_tail
-
-GROUPS_MIN = 3  # of so many windows, for how much their rates vary to be known
-_HORIZONS = {check.name: check.horizons for check in CHECKS}
 
 
 def rate_sights(reference: Reference, ledger: Ledger, rows: float) -> list[Sight]:
     """Of every feature and check of a rate, for windows of so many rows.
 
-    Features with the same faults share their answer: some 10 ms for each different one.
+    Features with the same faults share their answer; each different one costs about a millisecond.
     """
     total = float(reference.rows.sum())
-    return [
-        _sight(reference, ledger, measure, i, rows / total)
-        for measure in MEASURES
-        for i in range(len(reference.layout.features))
-        if total > 0 and ledger.alpha(measure.check, i) > 0 and measure.cells(reference.layout.features[i])
-    ]
+    if total <= 0:
+        return []
+    bases = bases_of(reference.layout, reference.blocks)
+    found: list[Sight] = []
+    for measure in MEASURES:
+        alphas = [ledger.alpha(measure.check, i) for i in range(len(reference.layout.features))]
+        table = Table.of(measure, reference, bases, RATES, lambda i, alphas=alphas: alphas[i] > 0)  # type: ignore[misc]
+        for i, index in enumerate(table.features.tolist()):
+            found.append(_sight(reference, table, i, alphas[index], rows / total))
+    return found
 
 
-def _sight(reference: Reference, ledger: Ledger, measure: Measure, i: int, scale: float) -> Sight:
-    feature, alpha = reference.layout.features[i], ledger.alpha(measure.check, i)
-    faulty, rows = _counted(reference, measure, i)
-    credit = measure.credit(feature, reference.pooled[reference.layout.slice(i)])
-    n_reference = int(rows.sum())
-    then = min(max(int(faulty.sum()), credit), n_reference)
-    before = then / n_reference if n_reference else float("nan")
-    name, source = feature.group or feature.name, feature.source
-    found = tuple(_seen(measure.check, faulty, rows, then, n_reference * scale, alpha)) if n_reference else ()
-    reason = "" if found else "too few rows, or the reference's own rate varies too much"
-    return Sight(measure.check, name, source, "share", before, found, reason, feature.critical)
+def _sight(reference: Reference, table: Table, i: int, alpha: float, scale: float) -> Sight:
+    """scale: rows of a window for one of the reference."""
+    feature = reference.layout.features[int(table.features[i])]
+    name, n_reference = feature.group or feature.name, int(table.rows[i])
+    seen = tuple(_seen(table, i, alpha, n_reference * scale)) if n_reference else ()
+    before = int(table.faulty[i]) / n_reference if n_reference else float("nan")
+    few = n_reference * scale * RATES[-1] < ROWS_MIN
+    reason = "" if seen else f"too few rows: {ROWS_MIN} are needed" if few else "its rate varies too much"
+    return Sight(table.measure.check, name, feature.source, "share", before, seen, reason, feature.critical)
 
 
-def _counted(reference: Reference, measure: Measure, i: int) -> tuple[Ints, Ints]:
-    """Faults and rows by block, int64 (blocks,): out of what the measure's share is a share of."""
-    layout = reference.layout
-    feature, own = layout.features[i], reference.blocks[:, layout.slice(i)].astype(np.int64)
-    known = list((measure.known or measure.cells)(feature))
-    base = own[:, : feature.bins] if measure.of is Of.VALUES else own[:, : feature.bins + SPECIALS - 1]
-    return own[:, known].sum(axis=1), base.sum(axis=1)
-
-
-def _seen(check: str, faulty: Ints, rows: Ints, then: int, n: float, alpha: float) -> Iterator[Seen]:
-    for horizon in _HORIZONS[check]:
-        groups = len(rows) // horizon
-        if horizon > 1 and groups < GROUPS_MIN:
-            return
-        excess, blocks = _excess(_grouped(faulty, horizon), _grouped(rows, horizon))
-        smallest = _smallest(then, int(rows.sum()), round(n * horizon), excess, blocks, alpha)
+def _seen(table: Table, i: int, alpha: float, rows: float) -> Iterator[Seen]:
+    credited, n_reference = int(table.faulty[i]), int(table.rows[i])
+    for horizon in RATES:
+        n = round(rows * horizon)
+        if n < ROWS_MIN:
+            continue
+        phi, freedom = table.wander.phi(i, float(horizon), n, n_reference) if table.then[i] else (0.0, 0.0)
+        smallest = _smallest((credited, n_reference), n, phi, freedom, alpha)
         if smallest is not None:
             yield Seen(horizon, smallest)
 
 
-def _grouped(counts: Ints, size: int) -> Ints:
-    groups = len(counts) // size
-    return np.asarray(counts[len(counts) - groups * size :].reshape(groups, size).sum(axis=1))
-
-
-def _excess(faulty: Ints, rows: Ints) -> tuple[float, int]:
-    if not faulty.any():
-        return 0.0, int((rows > 0).sum())
-    spread = Spread.of(faulty[:, None], rows[:, None])
-    return round(float(spread.excess[0]), 9), int(spread.blocks[0])
-
-
 @lru_cache(maxsize=10_000)
-def _smallest(then: int, n_reference: int, n: int, excess: float, blocks: int, alpha: float) -> float | None:
-    """The rate whose lower fifth of counts alarms among n rows; None: not even all rows at fault would."""
-    if n < ROWS_MIN:
-        return None
-    phi = 1.0 + excess * (1.0 + 1.0 / max(blocks, 1)) / (1.0 / n + 1.0 / n_reference)
+def _smallest(reference: tuple[int, int], n: int, phi: float, freedom: float, alpha: float) -> float | None:
+    """The rate whose lower fifth of counts alarms among n rows; None: not even all rows at fault would.
+
+    reference: faults, rows; phi 0: the reference has no such fault, and the exact test is alone.
+    """
+    then, n_reference = reference
 
     def alarms(count: int) -> bool:
         if count / n - then / n_reference < FLOOR or hypergeometric_tail(count, n, then, n_reference) > alpha:
             return False
-        return not then or rate_tail(count, n, then, n_reference, phi, max(blocks, 1)) <= alpha
+        return not phi or rate_tail(count, n, then, n_reference, phi, freedom) <= alpha
 
     if not alarms(n):
         return None
@@ -99,7 +75,7 @@ def _smallest(then: int, n_reference: int, n: int, excess: float, blocks: int, a
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if alarms(middle) else (middle, high)
-    return _rate_of(high, n, phi)
+    return _rate_of(high, n, max(phi, 1.0))
 
 
 def _rate_of(count: int, n: int, phi: float) -> float:

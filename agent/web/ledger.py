@@ -129,11 +129,11 @@ def _change(sight: Line, seen: Line | None) -> str:
 
 def _percent(share: float) -> str:
     """
-    >>> _percent(0.0), _percent(6e-6), _percent(0.0213), _percent(0.999)
-    ('0 %', '<0.01 %', '2.1 %', '100 %')
+    >>> _percent(6e-6), _percent(0.0213), _percent(0.999)
+    ('0 %', '2.1 %', '100 %')
     """
-    if 0.0 < share < 1e-4:
-        return "<0.01 %"
+    if share < 5e-5:
+        return "0 %"
     return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.2g} %"
 
 
