@@ -61,7 +61,7 @@ class Dispersion:
         self.rare = np.array([f.rare for f in found])
         has = ~np.isnan(first.pooled.scores.skewness)
         self.correlation = correlation(first.z, first.count)
-        self.bend = Bend.of(first.z, first.enough, has, _effective(first))
+        self.bend = Bend.of(first, has, matching.cells.numeric)
         whole = np.array([season.known.size == 1 for season in matching.seasons])[matching.chosen]
         sizes = zip(found, self.steps.tolist(), strict=True)
         raw = [_Raw.of(f, size, blocks, self, whole, residual(f, matching)) for f, size in sizes]
@@ -101,10 +101,6 @@ def _steps(horizon: int, blocks_a_window: float) -> int:
     return max(int(np.ceil(horizon * blocks_a_window - 1e-9)), 1)
 
 
-def _effective(found: Deviates) -> Floats:
-    return 1.0 / (1.0 / np.maximum(found.n, 1.0) + 1.0 / np.maximum(found.rest, 1.0))
-
-
 @dataclass(frozen=True)
 class _Raw:
     """What groups of one size say of live windows, each (4, features); tail: (3, features).
@@ -123,7 +119,7 @@ class _Raw:
         skewness = found.pooled.scores.skewness
         enough, count = found.enough, np.maximum(found.count, 1.0)
         location = np.square(found.z[:, 0]).sum(axis=0) / count
-        z = parent.bend.straighten(found.z, np.maximum(location, 1.0), _effective(found))
+        z = parent.bend.straighten(found.z, np.maximum(location, 1.0), found.effective)[0]
         z = np.where(enough[:, None, :] & ~np.isnan(skewness), z, 0.0)
         phi = np.square(z).sum(axis=0) / count
         part = independent_groups(rho, size, np.clip(1.0 - 1.0 / np.maximum(phi, 1.0), 0.0, 1.0))

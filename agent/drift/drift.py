@@ -163,7 +163,8 @@ def _p_values(
     """(6, features): location, scale, skew, residual, rare mass, largest cell; NaN where a feature lacks the test."""
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     effective = 1.0 / (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(n_reference, 1.0))
-    t = spread.bend.straighten(found.z, spread.phi[0], effective) / np.sqrt(spread.phi[:3])
+    z, doubt = spread.bend.straighten(found.z, spread.phi[0], effective)
+    t = z / np.sqrt(spread.phi[:3] + np.vstack((np.zeros_like(n), doubt)))
     rest = spread.tested[3] & (pooled.df > 0)
     df, phi = pooled.df[rest].astype(np.float64), spread.phi[3, rest]
     rare = spread.rare_tested & (found.rare > 0)

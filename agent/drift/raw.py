@@ -36,6 +36,11 @@ class Deviates:
     rare: Floats
     groups: tuple[tuple[Part, Groups, Rows], ...]
 
+    @property
+    def effective(self) -> Floats:
+        """(groups, features): rows behind z, as if the rest were the truth."""
+        return 1.0 / (1.0 / np.maximum(self.n, 1.0) + 1.0 / np.maximum(self.rest, 1.0))
+
 
 def deviates(matching: Matching, levels: Levels, size: int) -> Deviates:
     """Groups of `size` consecutive blocks, of every feature by its own season."""

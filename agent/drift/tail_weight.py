@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.drift.raw import Deviates
 from agent.records import Bools, Floats
 
-_BLOCKS_MIN = 20
-_SURE = 2.5  # error variances taken off a slope: what is not clearly there costs more than it mends
 _EXCESS_MIN = 0.2  # of φ - 1 over φ: below it a slope is of noise
+_OF_A_SHIFT = np.array([[0.7], [0.0]])  # curves of scale and skew as a normal's shift has them: u² / √2
+_DOUBT = 0.5  # standard deviation of what is assumed of these, before any feature has spoken
 
 
 @dataclass(frozen=True)
@@ -18,50 +19,72 @@ class Bend:
     """How the mean scale and skew scores follow the mean location score: slope and curve, (2, features) each.
 
     A window whose mean moves by u has its scale moved by u², which has the tail of χ²₁, and in a skewed feature by u as
-    well. Judged by itself it would need a distribution so heavy that no widening were ever seen.
+    well. Judged by itself it would need a distribution so heavy that no widening were ever seen. slope_error,
+    curve_error: variances of both.
     """
 
     slope: Floats
     curve: Floats
+    slope_error: Floats
+    curve_error: Floats
 
     @classmethod
-    def of(cls, z: Floats, enough: Bools, there: Bools, effective: Floats) -> Bend:
-        """Least squares over the reference's groups, drawn to 0 by its error (James and Stein 1961).
+    def of(cls, found: Deviates, there: Bools, numeric: Bools) -> Bend:
+        """Least squares over the reference's groups; features lend each other what they have in common.
 
-        z: (groups, 3, features); enough, effective: (groups, features), whether, and how many rows are behind z; there:
-        (3, features), which directions a feature has.
+        there: (3, features), which directions a feature has.
         """
+        enough = found.enough
         count = np.maximum(enough.sum(axis=0), 1.0)
-        location = np.where(enough, z[:, 0], 0.0)
+        location = np.where(enough, found.z[:, 0], 0.0)
         phi = np.maximum(np.square(location).sum(axis=0) / count, 1e-12)
         x = _centred(location, enough, count)
-        q = _centred(np.square(location) / np.sqrt(np.maximum(effective, 1.0)), enough, count)
+        q = _centred(np.square(location) / np.sqrt(np.maximum(found.effective, 1.0)), enough, count)
         xx, qq, xq = (x * x).sum(axis=0) + 1e-9, (q * q).sum(axis=0) + 1e-9, (x * q).sum(axis=0)
         free = np.maximum(xx * qq - xq * xq, 1e-3 * xx * qq)
         # The location holds sampling noise, which follows nothing: what moves the others is the rest of it.
         moved = np.clip(1.0 - 1.0 / phi, _EXCESS_MIN, 1.0)
-        slopes: list[Floats] = []
-        curves: list[Floats] = []
-        for k in (1, 2):
-            y = _centred(z[:, k], enough, count)
-            xy, qy = (x * y).sum(axis=0), (q * y).sum(axis=0)
-            slope, curve = (qq * xy - xq * qy) / free, (xx * qy - xq * xy) / free
-            square = np.square(np.where(enough, y - slope * x - curve * q, 0.0)).sum(axis=0)
-            left = square / np.maximum(count - 3.0, 1.0)
-            usable = there[0] & there[k] & (count >= _BLOCKS_MIN) & (1.0 - 1.0 / phi >= _EXCESS_MIN)
-            for found, own, power, into in ((slope, qq, 1, slopes), (curve, xx, 2, curves)):
-                sure = 1.0 - _SURE * left * own / free / np.maximum(found * found, 1e-12)
-                into.append(np.where(usable, found * np.clip(sure, 0.0, 1.0) / moved**power, 0.0))
-        return cls(np.array(slopes), np.array(curves))
+        y = np.array([_centred(found.z[:, k], enough, count) for k in (1, 2)])
+        xy, qy = (x * y).sum(axis=1), (q * y).sum(axis=1)
+        slope, curve = (qq * xy - xq * qy) / free, (xx * qy - xq * xy) / free
+        left = np.square(y - slope[:, None] * x - curve[:, None] * q)
+        left = np.where(enough, left, 0.0).sum(axis=1) / np.maximum(count - 3.0, 1.0)
+        tells = there[0] & there[1:] & (count >= 8) & (1.0 - 1.0 / phi >= _EXCESS_MIN)
+        slopes = _shared(slope / moved, left * qq / free / moved**2, tells, np.zeros((2, 1)), np.ones_like(numeric))
+        expected = np.where(numeric, _OF_A_SHIFT, 0.0)
+        curves = _shared(curve / moved**2, left * xx / free / moved**4, tells, expected, numeric)
+        return cls(slopes[0], curves[0], slopes[1], curves[1])
 
-    def straighten(self, z: Floats, phi: Floats, effective: Floats) -> Floats:
-        """z (..., 3, features) with scale and skew freed from the location; phi: the location's, (features,)."""
+    def straighten(self, z: Floats, phi: Floats, effective: Floats) -> tuple[Floats, Floats]:
+        """z (..., 3, features) with scale and skew freed from the location, and the variance that this adds to them.
+
+        phi: the location's, (features,); variance: (..., 2, features), what is not known of slope and curve.
+        """
         location, moved = z[..., :1, :], np.clip(1.0 - 1.0 / phi, 0.0, 1.0)
-        rows = np.sqrt(np.maximum(effective, 1.0))[..., None, :]
+        square = (np.square(location) - phi) * moved**2 / np.sqrt(np.maximum(effective, 1.0))[..., None, :]
+        along = moved * location
         found = z.copy()
-        found[..., 1:, :] -= self.slope * moved * location
-        found[..., 1:, :] -= self.curve * moved**2 / rows * (np.square(location) - phi)
-        return found
+        found[..., 1:, :] -= self.slope * along + self.curve * square
+        return found, self.slope_error * np.square(along) + self.curve_error * np.square(square)
+
+
+def _shared(own: Floats, error: Floats, tells: Bools, expected: Floats, alike: Bools) -> tuple[Floats, Floats]:
+    """Estimates (2, features) and their error variances, drawn toward what features that are `alike` have in common.
+
+    expected: what is assumed of the common value. Where a feature tells nothing it has the common value.
+    """
+    weight = np.where(tells & alike, 1.0 / np.maximum(error, 1e-12), 0.0)
+    told = np.maximum((tells & alike).sum(axis=1, keepdims=True), 1)
+    doubt = 1.0 / (weight.sum(axis=1, keepdims=True) / told + 1.0 / _DOUBT**2)
+    # One feature's word and the assumption make the common value's scale; many features make it certain.
+    total = weight.sum(axis=1, keepdims=True) + 1.0 / _DOUBT**2
+    common = np.where(alike, ((weight * own).sum(axis=1, keepdims=True) + expected / _DOUBT**2) / total, expected)
+    of_all = np.where(tells, 1.0 / np.maximum(error, 1e-12), 0.0)
+    gap = (of_all * (np.square(own - common) - error)).sum(axis=1, keepdims=True)
+    between = np.maximum(gap / np.maximum(of_all.sum(axis=1, keepdims=True), 1e-12), 0.0)
+    between = between + doubt * np.sqrt(2.0 / told)
+    trust = np.where(tells, between / (between + error), 0.0)
+    return common + trust * (own - common), between * (1.0 - trust)
 
 
 def _centred(values: Floats, enough: Bools, count: Floats) -> Floats:
