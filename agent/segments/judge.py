@@ -15,7 +15,7 @@ from agent.reference.profile import Reference
 from agent.segments.findings import SAID, Told
 from agent.segments.mix import Mix
 from agent.segments.prepare import Group, judged_values, prepare
-from agent.segments.rates import ROWS_MIN, bases, kinds
+from agent.segments.rates import ROWS_MIN, kinds
 
 STATE = "segments"  # the check that says of a segment whether it could be judged
 
@@ -74,10 +74,11 @@ class Segments:
         for rates, kind in zip(group.rates, self._prepared.kinds, strict=True):
             yield from told.faults(rates, kind)
         judged = np.any([look.judged(group.shift.coarse.lone) for look in looks], axis=0)
-        yield self._states(group, counts, judged.reshape(len(group.names), -1).any(axis=1).tolist(), recent[-1].index)
+        rows = told.bases[Of.ROWS].max(axis=-1, initial=0)
+        yield self._states(group, rows, judged.reshape(len(group.names), -1).any(axis=1).tolist(), recent[-1].index)
 
-    def _states(self, group: Group, counts: Ints, judged: Sequence[bool], window: int) -> list[Finding]:
-        rows = bases(self._layout, counts)[Of.ROWS].max(axis=-1, initial=0)
+    def _states(self, group: Group, rows: Ints, judged: Sequence[bool], window: int) -> list[Finding]:
+        """rows: (horizons, segments)."""
         found = []
         for s, name in enumerate(group.names):
             newest, most = int(rows[0, s]), int(rows[-1, s])

@@ -10,11 +10,10 @@ import numpy as np
 from agent.bins import SPECIALS, Feature, Layout
 from agent.drift import Drift
 from agent.ledger import Dial, Ledger
-from agent.quality.measure import Of
 from agent.records import Cells, Closed, Finding, Kind, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.reference.profile import Reference
-from agent.segments.rates import bases
+from agent.segments.coarse import judged_features
 
 CHECK = "segment_mix"
 UNCOUNTED_MAX = 0.02  # of a window's rows, beyond the reference's: more, and shares of the rest say nothing
@@ -49,8 +48,10 @@ class Mix:
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """One finding a key: subject the key, changes the values whose share moved most."""
-        small = [Closed(closed.index, self._counts(closed), rows=closed.rows) for closed in recent]
-        yield []
+        small = []
+        for closed in recent[-RUN_WINDOWS[-1] :]:
+            small.append(Closed(closed.index, self._counts(closed), rows=closed.rows))
+            yield []
         for part in self._drift.judge(small):
             yield [self._named(finding) for finding in part]
 
@@ -73,8 +74,15 @@ class Mix:
 
 
 def rows_of(layout: Layout, closed: Closed) -> dict[str, int]:
-    """Rows of each segment value that was counted in the window: those of the feature that was never forgotten."""
-    return {name: int(bases(layout, counts)[Of.ROWS].max(initial=0)) for name, counts in closed.segments.items()}
+    """Rows of each segment value that was counted in the window.
+
+    By two features: an alert that ended may have emptied one, and `fractional` is counted beside a value's own cell.
+    """
+    parts = [layout.slice(i) for i in judged_features(layout)[:2]]
+    return {
+        name: max(int(counts[part.start : part.stop - 1].sum()) for part in parts)
+        for name, counts in closed.segments.items()
+    }
 
 
 def _said(finding: Finding) -> str:

@@ -21,7 +21,7 @@ from agent.tails import hypergeometric_tail
 
 FLOOR = 0.02  # rise in share: four times the whole's
 ROWS_MIN = 20
-SCREEN = 2.5  # standard deviations; less is never near an α of a segment
+SCREEN = 3.0  # standard deviations; less has p > 0.001 whatever its skewness, and would not be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,22 @@ class Rates:
         runs = np.where(self.runs >= BLOCKS_MIN, self.runs, np.minimum(whole.runs, BLOCKS_MIN))
         return Rates(self.then, self.credited, self.rows, np.maximum(self.excess, whole.excess), runs)
 
-    def stand_out(self, faulty: Ints, rows: Ints, horizon: int) -> list[tuple[int, int]]:
-        """Which segments and features of the kind have a rate worth an exact test. faulty, rows: (segments, m)."""
+    def stand_out(self, faulty: Ints, rows: Ints) -> list[tuple[int, int]]:
+        """Segments and features whose rate is worth an exact test at some horizon; both (horizons, segments, m)."""
         n, n_reference = np.maximum(rows, 1), np.maximum(self.rows, 1)
         rise = faulty / n - self.credited / n_reference
+        near = np.flatnonzero((rise >= FLOOR / 4).any(axis=0) & (self.rows > 0))
+        if not near.size:
+            return []
+        rise, n, k = rise.reshape(len(n), -1)[:, near], n.reshape(len(n), -1)[:, near], len(n)
+        faulty, n_reference = faulty.reshape(k, -1)[:, near], n_reference.reshape(-1)[near]
         inverse = 1.0 / n + 1.0 / n_reference
-        pooled = (faulty + self.credited) / (n + n_reference)
-        phi = 1.0 + self.excess[horizon] / inverse
+        pooled = (faulty + self.credited.reshape(-1)[near]) / (n + n_reference)
+        phi = 1.0 + self.excess[:k].reshape(k, -1)[:, near] / inverse
         noise = np.sqrt(np.maximum(pooled * (1.0 - pooled), 0.0) * inverse * phi)
-        out = (rows >= ROWS_MIN) & (self.rows > 0) & (rise >= FLOOR / 4) & (rise > SCREEN * noise)
-        return [(int(s), int(i)) for s, i in np.argwhere(out)]
+        out = (n >= ROWS_MIN) & (rise >= FLOOR / 4) & (rise > SCREEN * noise)
+        width = self.rows.shape[1]
+        return [divmod(int(at), width) for at in near[out.any(axis=0)]]
 
     def p_value(self, at: tuple[int, int], faulty: int, n: int, horizon: int) -> tuple[float, float]:
         """p and φ of faulty of n rows over the horizon; at: segment and feature of the kind.
