@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -60,7 +60,22 @@ class Outlooks:
         if known is None or judge is None:
             return None
         cost = cost_of(judge.fixed.cost if judge.fixed else None)
-        return known.told | {"model": watch.key.name, "version": watch.key.version, "fixed_rule": cost}
+        sights = [*known.told["sights"], *_volume(watch)]
+        return known.told | {
+            "model": watch.key.name, "version": watch.key.version, "fixed_rule": cost, "sights": sights,
+        }  # fmt: skip
+
+
+def _volume(watch: Watch) -> Iterator[dict[str, Any]]:
+    """The smallest change of traffic that one window shows; the volume check has reckoned it from its own past."""
+    seconds = watch.series.window_ns / 1e9
+    for finding in watch.findings:
+        smallest = finding.distances.get("smallest_ratio")
+        if finding.check == "volume" and smallest:
+            yield {
+                "check": "volume", "feature": "traffic", "source": "row", "unit": "ratio", "before": 1.0,
+                "critical": False, "reason": "", "seen": [{"windows": 1, "seconds": seconds, "smallest": smallest}],
+            }  # fmt: skip
 
 
 def _usual_rows(watch: Watch) -> float:

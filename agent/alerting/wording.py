@@ -138,7 +138,7 @@ def drift_words(finding: Finding, label: Callable[[BinChange], str]) -> str:
     """
     windows = "1 window" if finding.horizon == 1 else f"{finding.horizon} windows"
     over = f"{windows} of {finding.n} rows"
-    size = f"{severity(finding.effect)} drift (PSI {finding.effect:.2g} over {over})"
+    size = f"{severity(finding.effect)} drift (effect {finding.effect:.2g} over {over})"
     if finding.effect != finding.effect:  # a fixed threshold may judge what the calibrated rule could not
         size = f"drift over {over}"
     told = ", ".join(part for part in (_direction(finding), _moves(finding, label), *_method(finding)) if part)
@@ -162,7 +162,7 @@ def _direction(finding: Finding) -> str:
 
 def _moves(finding: Finding, label: Callable[[BinChange], str]) -> str:
     return ", ".join(
-        f"{label(change) or f'bin {change.bin}:'} {change.reference * 100:.3g} % → {change.current * 100:.3g} %"
+        f"{change.reference * 100:.3g} % → {change.current * 100:.3g} % in {label(change) or f'bin {change.bin}'}"
         for change in finding.changes[:MOVED_MAX]
     )
 

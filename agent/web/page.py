@@ -32,6 +32,7 @@ h3 { font-size: 12px; font-weight: 600; color: var(--soft); margin: 22px 0 8px; 
 .bars { display: grid; grid-template-columns: minmax(90px, max-content) minmax(90px, 1fr) 52px minmax(120px, max-content);
   gap: 7px 14px; align-items: center; margin: 0; }
 .bars > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 240px; }
+.bars > .told { grid-column: 1 / -1; white-space: normal; max-width: 95ch; margin: -4px 0 6px; }
 .num { text-align: right; }
 .bar { height: 8px; border-radius: 4px; background: var(--track); overflow: hidden; }
 .bar i { display: block; height: 100%; border-radius: 4px; background: currentColor; min-width: 2px; }
@@ -48,7 +49,7 @@ details summary { cursor: pointer; color: var(--soft); font-size: 13px; margin: 
 @media (max-width: 620px) {
   main { padding: 20px 12px 48px; } .card { padding: 16px; }
   .bars { grid-template-columns: minmax(80px, max-content) 1fr 48px; }
-  .bars > :nth-child(4n) { grid-column: 2 / -1; margin-top: -8px; } }
+  .bars > span:not(.told):not(.num) + .bar + .num + span { grid-column: 2 / -1; margin-top: -8px; } }
 body.stale main > :not(header) { opacity: .45; }
 """
 
@@ -79,6 +80,15 @@ const table = (heads, rows) => el("div", "scroll", el("table", "",
   el("thead", "", el("tr", "", heads.map(h => el("th", h[1], h[0])))),
   el("tbody", "", rows.map(r => el("tr", "", r.map((c, i) => el("td", heads[i][1], c instanceof Node ? c : String(c ?? "–"))))))));
 
+const named = d => d.segment ? `${d.feature} of ${d.segment}` : d.feature;
+const since = d => d.since ? "since " + d.since.slice(0, 16).replace("T", " ") : "";
+const figures = d => (known(d.share_of_effect) ? `; ${Math.round(100 * d.share_of_effect)} % of the inputs’ drift` : "") +
+  (known(d.p) && known(d.alpha) ? `; against ${whole(d.n_reference)} rows, φ ${d.phi.toPrecision(2)}, p ${d.p.toExponential(0)} where ${d.alpha.toExponential(0)} is allowed` : "");
+const faults = (title, list) => { const found = (list || []).filter(q => q.verdict === "alarm");
+  return found.length ? [el("h3", "", title), table([["Where", ""], ["Fault", ""], ["What is wrong", ""]], found.map(q =>
+    [q.feature === q.check ? "–" : named(q) || "–", String(q.check).replaceAll("_", " "), el("span", "",
+      q.said || `${share(q.current)}, expected ${share(q.expected)}`, el("span", "soft", q.since ? ", " + since(q) : ""))]))] : ""; };
+
 function drift(list) {
   const level = d => d.verdict === "alarm" ? 0 : BLIND.has(d.verdict) ? 2 : 1;
   const sorted = [...list].sort((a, b) => level(a) - level(b) || (b.effect ?? -1) - (a.effect ?? -1));
@@ -88,19 +98,21 @@ function drift(list) {
     const box = el("div", "bar " + (level(d) === 0 ? "bad" : level(d) === 2 ? "idle" : "quiet"), known(d.effect) ? fill : "");
     box.title = `effect ${short(d.effect)}, p ${short(d.p)}, allowed ${short(d.alpha)}, ${whole(d.n)} rows over ${d.horizon} windows, φ ${short(d.phi)}`;
     return box; };
+  const word = d => d.verdict === "alarm" ? ["drifted", since(d)].filter(Boolean).join(", ") : d.verdict;
+  const told = d => level(d) === 0 && d.said ? el("span", "told small", d.said, el("span", "soft", figures(d))) : "";
   const lines = part => el("div", "bars", part.map(d => [
-    el("span", "", d.feature), bar(d), el("span", "num small", short(d.effect)),
-    el("span", "small " + (level(d) === 0 ? "bad" : "soft"), d.verdict === "alarm" ? "drifted" : d.verdict)]));
+    el("span", "", named(d)), bar(d), el("span", "num small", short(d.effect)),
+    el("span", "small " + (level(d) === 0 ? "bad" : "soft"), word(d)), told(d)]));
   const shown = sorted.slice(0, Math.max(8, sorted.filter(d => level(d) === 0).length)), rest = sorted.slice(shown.length);
   const count = n => sorted.filter(d => level(d) === n).length;
-  const told = [`${count(0)} of ${sorted.length} drifted`, count(2) ? `${count(2)} not judged` : ""].filter(Boolean).join(", ");
-  return [el("h3", "", "Drift against the reference: " + told), lines(shown),
+  const head = [`${count(0)} of ${sorted.length} drifted`, count(2) ? `${count(2)} not judged` : ""].filter(Boolean).join(", ");
+  return [el("h3", "", "Drift against the reference: " + head), lines(shown),
     rest.length ? el("details", "", el("summary", "", `${rest.length} more`), lines(rest)) : ""]; }
 
 function model(m) {
   const [cls, word, meaning] = WORDS[m.state] || ["idle", m.state, ""];
   const r = m.records || {}, lost = (r.refused || 0) + (r.dropped || 0), p = m.latency;
-  const quality = (m.quality || []).filter(q => q.verdict === "alarm");
+  const seen = m.ledger || {}, rule = seen.fixed_rule;
   return el("section", "card",
     el("div", "row", el("h2", "", m.name), el("span", "soft", m.version ? "version " + m.version : ""),
       m.role && m.role !== "primary" ? el("span", "soft", m.role) : "", el("span", "grow"), el("span", "pill " + cls, word)),
@@ -110,10 +122,10 @@ function model(m) {
       fact("Refused or dropped", whole(lost), lost ? "warn" : ""),
       p ? fact("Latency, median", took(p.p50)) : "", p ? fact("Latency, p99", took(p.p99)) : "",
       fact("Windows closed", whole(m.windows_closed)), fact("Labels", whole(m.labels))),
+    seen.headline ? el("p", "soft small", seen.headline[0].toUpperCase() + seen.headline.slice(1) + ". All of it: sidelight ledger.") : "",
+    rule ? el("p", "note warn", el("span", "small", `Drift alarms by the fixed threshold ${rule.rule}, which noise alone passes about ${rule.false_alarms_per_day.toPrecision(2)} times a day at ${whole(rule.rows)} rows a window.`)) : "",
     (m.drift || []).length ? drift(m.drift) : "",
-    quality.length ? [el("h3", "", "Data quality"), table(
-      [["Feature", ""], ["Fault", ""], ["Now", "n"], ["Expected", "n"]],
-      quality.map(q => [q.feature, String(q.check).replaceAll("_", " "), share(q.current), share(q.expected)]))] : "",
+    faults("Data quality", m.quality), faults("Traffic", m.traffic), faults("Service", m.service),
     (m.refusals || []).length ? [el("h3", "", "Refused"), table([["Reason", ""], ["Field", ""], ["Why", ""], ["Records", "n"]],
       m.refusals.map(x => [String(x.reason).replaceAll("_", " "), x.field, x.detail, whole(x.count)]))] : "",
     m.reference ? el("p", "soft small", `Compared with ${whole(m.reference.rows)} rows (${m.reference.origin}), reference ${m.reference.hash}`) : ""); }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,8 +17,11 @@ _STATES = {
     "no_data": ("warn", "no data: nothing is known"),
 }
 _BLIND = {"no reference", "learning", "reference too short", "no data", "not enough rows"}
+_LABEL = re.compile(r"  [a-z]+ {2,}(?=\S)")  # `  records    `
+_CODE = re.compile(r"\x1b\[\d+m")
 _SHOWN_MAX = 8  # features and senders listed; the rest is a count, /status has them all
 _WIDTH_MIN = 40
+_NAME_MAX = 24  # columns kept for names, so that one long name does not push all bars aside
 
 
 class _Paint:
@@ -72,12 +76,12 @@ def _model(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     if reference:
         rows, origin = whole(reference.get("rows")), reference.get("origin", "?")
         yield f"  reference  {rows} rows, {origin}, {reference.get('hash', '?')}"
+    yield from _outlook(model.get("ledger") or {}, paint)
     yield from _drift(model.get("drift", ()), paint)
-    for finding in model.get("quality", ()):
-        if finding["verdict"] == "alarm":
-            fault = str(finding["check"]).replace("_", " ")
-            now, then = share(finding.get("current")), share(finding.get("expected"))
-            yield f"  {paint('quality', 'bad')}    {finding['feature']}: {fault} {now}, expected {then}"
+    for kind in ("quality", "traffic", "service"):
+        for finding in model.get(kind, ()):
+            if finding["verdict"] == "alarm":
+                yield f"  {paint(f'{kind:<10}', 'bad')} {_fault(finding)}"
     for refusal in model.get("refusals", ()):
         why = f"{refusal['field']}: {refusal['detail']}" if refusal.get("field") else str(refusal.get("detail", ""))
         yield f"  {paint('refused', 'warn')}    {whole(refusal['count'])} × {refusal['reason']}  {why}"
@@ -99,6 +103,17 @@ def _traffic(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     yield f"  windows    {whole(model.get('windows_closed'))} closed{labels}"
 
 
+def _outlook(ledger: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    """What would be seen; and what a fixed threshold costs."""
+    if ledger.get("headline"):
+        yield f"  sees       {ledger['headline']}"
+    cost = ledger.get("fixed_rule")
+    if cost:
+        alarms = f"about {cost['false_alarms_per_day']:.2g} false alarms a day without any drift"
+        at = f"at {whole(cost['rows'])} rows a window"
+        yield f"  rule       fixed threshold {cost['rule']}: {paint(alarms, 'warn')}, {at}"
+
+
 def _drift(checks: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[str]:
     if not checks:
         return
@@ -107,15 +122,59 @@ def _drift(checks: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[str]:
     counts = f"{len(drifted)} of {len(checks)} drifted" + (f", {len(blind)} not judged" if blind else "")
     yield f"  drift      {paint(counts, 'bad' if drifted else 'warn' if blind else 'good')}"
     shown = sorted(drifted, key=lambda check: -_number(check.get("effect"))) + blind
-    names = max((len(str(check["feature"])) for check in shown[:_SHOWN_MAX]), default=0)
+    names = min(max((len(named(check)) for check in shown[:_SHOWN_MAX]), default=0), _NAME_MAX)
     for check in shown[:_SHOWN_MAX]:
-        name = f"    {check['feature']!s:<{names}}"
+        name = f"    {named(check):<{names}}"
         if check["verdict"] == "alarm":
-            yield f"{name}  {paint(bar(_number(check.get('effect'))), 'bad')} {_number(check.get('effect')):.3f}"
+            effect = _number(check.get("effect"))
+            yield f"{name}  {paint(bar(effect), 'bad')} {effect:.3f}{_aside(check)}"
+            yield from (f"      {line}" for line in _details(check))
         else:
-            yield f"{name}  {check['verdict']}"
+            why = check.get("reason")
+            yield f"{name}  {check['verdict']}" + (f": {why}" if why else "")
     if len(shown) > _SHOWN_MAX:
         yield f"    and {len(shown) - _SHOWN_MAX} more"
+
+
+def _aside(check: Mapping[str, Any]) -> str:
+    """Since when, and how much of all drift it is."""
+    parts = [f"since {_moment(check['since'])}"] if check.get("since") else []
+    if _known(check.get("share_of_effect")):
+        parts.append(f"{check['share_of_effect'] * 100:.0f} % of drift")
+    return "  " + ", ".join(parts) if parts else ""
+
+
+def _details(check: Mapping[str, Any]) -> Iterator[str]:
+    if check.get("said"):
+        yield str(check["said"])
+    if _known(check.get("p")) and _known(check.get("alpha")) and _known(check.get("n_reference")):
+        yield (
+            f"against {whole(check.get('n_reference'))} rows, φ {_number(check.get('phi')):.2g}, "
+            f"p {check['p']:.1g} where {check['alpha']:.1g} is allowed"
+        )
+
+
+def _fault(finding: Mapping[str, Any]) -> str:
+    fault = str(finding["check"]).replace("_", " ")
+    said = finding.get("said") or f"{share(finding.get('current'))}, expected {share(finding.get('expected'))}"
+    since = f", since {_moment(finding['since'])}" if finding.get("since") else ""
+    where = f"{named(finding)}: " if finding.get("feature") and finding["feature"] != finding["check"] else ""
+    return f"{where}{said}{since}" if str(said).startswith(fault) else f"{where}{fault}: {said}{since}"
+
+
+def named(finding: Mapping[str, Any]) -> str:
+    """The feature, and the part of the traffic where it is in one only.
+
+    >>> named({"feature": "fare", "segment": "region=north"})
+    'fare of region=north'
+    """
+    segment = finding.get("segment")
+    return f"{finding['feature']} of {segment}" if segment else str(finding["feature"])
+
+
+def _moment(iso: str) -> str:
+    """`2026-11-23T00:58:00+00:00` -> `2026-11-23 00:58`, UTC."""
+    return iso[:16].replace("T", " ")
 
 
 def _clients(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
@@ -213,10 +272,14 @@ def _number(value: Any) -> float:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Folds at spaces, the rest two deeper. Colour codes count as width, so coloured lines fold a little early."""
-    indent = " " * (len(text) - len(text.lstrip(" ")))
+    """Folds at spaces, the rest two deeper, or below the text where a label stands before it.
+
+    Colour codes count as width, so coloured lines fold a little early.
+    """
+    label = _LABEL.match(_CODE.sub("", text))
+    indent = " " * (label.end() if label else len(text) - len(text.lstrip(" ")) + 2)
     return textwrap.wrap(
-        text, width, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False,
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
         drop_whitespace=True, replace_whitespace=False, tabsize=1,
     ) or [text]  # fmt: skip
 

@@ -86,9 +86,9 @@ def test_a_firing_event_says_what_someone_on_call_needs() -> None:
     assert found is not None
     step = BY_NAME["data_drift"].next_step
     assert found.body == (
-        "fares version 3: data drift since 2026-01-01T04:00:00Z: gift: large drift (PSI 0.42 over 2 windows "
-        "of 2000 rows): gifts 31 % → 4 %, fitness 2 % → 30 %; fare: clear drift (PSI 0.12 over 1 window of 1000 rows): "
-        "bin 4: 5 % → 20 %. " + step
+        "fares version 3: data drift since 2026-01-01T04:00:00Z: gift: large drift (effect 0.42 over 2 windows "
+        "of 2000 rows): 31 % → 4 % in gifts, 2 % → 30 % in fitness; fare: clear drift (effect 0.12 over 1 window of "
+        "1000 rows): 5 % → 20 % in bin 4. " + step
     )
     assert (found.name, found.key, found.time_ns) == ("sidelight.alert.firing", "50-0", START + 6 * HOUR)
     shared = {"source": "feature", "check": "drift", "p_value": 1e-9, "n_reference": 50_000, "phi": 1.5,

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 
 from agent.web.terminal import bar, render_status, share, span, took, whole
-from tests.web.samples import NAN, busy, empty
+from tests.web.samples import NAN, alarming, busy, empty
 
 GOLDENS = Path(__file__).parent / "goldens"
 
 
 @pytest.mark.parametrize(
     ("golden", "status", "width"),
-    [("busy-100.txt", busy(), 100), ("busy-60.txt", busy(), 60), ("empty-80.txt", empty(), 80)],
+    [
+        ("busy-100.txt", busy(), 100),
+        ("busy-60.txt", busy(), 60),
+        ("empty-80.txt", empty(), 80),
+        ("alarming-100.txt", alarming(), 100),
+        ("alarming-80.txt", alarming(), 80),
+    ],
 )
 def test_the_text_is_as_agreed(golden: str, status: dict[str, object], width: int) -> None:
     """A busy agent in two widths, and one nobody talks to, which says where to look."""
