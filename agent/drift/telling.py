@@ -113,10 +113,11 @@ class Telling:
     def _changes(self, k: int) -> tuple[BinChange, ...]:
         """The bins that count most, most first."""
         start, end = self._starts[k], self._ends[k]
-        top = self._order[max(start, end - CHANGES) : end]
         labels, bins = self.known.labels, self.known.bin
         now, then = self._now, self._then
-        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in reversed(top) if now[i] or then[i]])
+        # In a small window beside a large reference, cells that are empty in both have the largest terms.
+        held = [i for i in reversed(self._order[start:end]) if now[i] or then[i]]
+        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in held[:CHANGES]])
 
     def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
         if feature.kind is Kind.NUMBER:
