@@ -77,6 +77,9 @@ class Told:
         expected = int(own.credited[at]) / n_reference
         rise = faulty / np.maximum(rows, 1) - expected
         best, newest = _best(p, p < alpha, rise >= rates.FLOOR)
+        alarming = (p < alpha) & (rise >= rates.FLOOR)
+        if alarming.any():  # a fault is told where it stands out most, not where it is most certain
+            best = int(np.argmax(np.where(alarming, rise, -1.0)))
         phi, n, cells = float(measured[best][1]), int(rows[best]), self._layout.slice(index)
         now, then = self._counts[best, segment, cells], self._group.counts[segment, cells]
         look = RateLook(feature, now, then, int(faulty[best]), n, expected)

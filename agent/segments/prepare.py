@@ -61,7 +61,7 @@ def judged_values(reference: Reference) -> list[SegmentCounts]:
 
 
 def prepare(reference: Reference) -> Prepared:
-    """Takes some 20 ms a segment of 200 features; opens one at a time. One whose counts are broken is left out."""
+    """Takes some 50 ms a segment of 200 features; opens one at a time. One whose counts are broken is left out."""
     layout = reference.layout
     measures = tuple(kinds(layout))
     values = judged_values(reference)

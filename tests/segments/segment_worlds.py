@@ -36,6 +36,7 @@ class Regions:
     common: float = 0.0
     missing: float = 0.01
     key: str = "region"
+    shares: tuple[float, ...] = ()  # of every text everywhere; else each region has its own
     reference: Reference = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +45,8 @@ class Regions:
         self._edges = norm.ppf(np.linspace(0.0005, 0.9995, BINS + 1))
         self._means = self.random.normal(scale=0.3, size=(len(self.rows), self.features))
         self._shares = self.random.dirichlet(np.full(5, 3.0), size=(len(self.rows), max(self.texts, 1)))
+        if self.shares:
+            self._shares[:] = self.shares
         numbers = [
             Feature(f"number{j}", Source.FEATURE, Kind.NUMBER, edges=tuple(self._edges)) for j in range(self.features)
         ]
@@ -110,7 +113,7 @@ class Regions:
         for s, name in enumerate(self.names):
             n = rows.get(s, self.rows[s])
             means = self._means[s] + common + self.effect * self.random.normal(size=self.features)
-            means[0] += shift.get(s, 0.0)
+            means[:1] += shift.get(s, 0.0)
             bounds = ndtr(self._edges[None, :] - means[:, None])
             shares = np.diff(np.hstack((np.zeros((self.features, 1)), bounds, np.ones((self.features, 1)))), axis=1)
             parts = []
