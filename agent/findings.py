@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.alerting.rules import SEGMENT_STATE
 from agent.alerting.wording import drift_words, significance
 from agent.bins import Feature, Layout
 from agent.drift.effect import severity
@@ -21,7 +22,7 @@ DRIFT_SHOWN = 50
 OTHERS_SHOWN = 100  # of each further kind; alarms come first
 LATENCY_CHECKS = frozenset({"latency", "latency_objective"})
 # Of the traffic as a whole, not of one value.
-TRAFFIC_CHECKS = frozenset({"volume", "duplicates", "no_data", "not_durable"})
+TRAFFIC_CHECKS = frozenset({"volume", "duplicates", "segment_mix", "no_data", "not_durable"})
 SHARE_CHECKS = frozenset(
     {"missing", "absent", "type_mismatch", "out_of_range", "new_category", "not_finite", "fractional", "duplicates"}
 )
@@ -37,12 +38,16 @@ class Showing:
     inside: bool
 
     def groups(self, findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
-        """By kind: drift (ranked), quality, traffic, service. Alarms first, and of the others no more than fit."""
+        """By kind: drift (ranked), quality, traffic, service, and whether each segment was judged.
+
+        Alarms first, and of the others no more than fit.
+        """
         return {
             "drift": self.ranked(f for f in findings if f.check == "drift"),
             "quality": self._others(f for f in findings if kind_of(f) == "quality"),
             "traffic": self._others(f for f in findings if kind_of(f) == "traffic"),
             "service": self._others(f for f in findings if kind_of(f) == "service"),
+            "segments": self._others(f for f in findings if kind_of(f) == "segments"),
         }
 
     def ranked(self, findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -120,11 +125,13 @@ class Showing:
 
 
 def kind_of(finding: Finding) -> str:
-    """Where it is listed: drift, quality, traffic or service."""
+    """Where it is listed: drift, quality, traffic, service or segments."""
     if finding.check == "drift":
         return "drift"
     if finding.check in LATENCY_CHECKS:
         return "service"
+    if finding.check == SEGMENT_STATE:
+        return "segments"
     return "traffic" if finding.check in TRAFFIC_CHECKS else "quality"
 
 

@@ -286,7 +286,7 @@ def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
         return "learning", f"{words} ({series.reference_note})" if "unusable" in series.reference_note else words
     if watch.judge is None:
         return "no_reference", series.reference_note
-    drift = [f for f in watch.findings if f.check == "drift"]
+    drift = [f for f in watch.findings if f.check == "drift" and not f.segment]
     if not drift:
         return "no_data", "no window has closed yet"
     verdicts = {f.verdict for f in drift}
