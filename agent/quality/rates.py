@@ -12,13 +12,15 @@ from agent.quality.measure import Of
 from agent.quality.spread import rate_tail
 from agent.quality.tables import Table
 from agent.records import Bools, Cells, Closed, Floats, Ints, Verdict
-from agent.tails import hypergeometric_tail
+from agent.tails import hypergeometric_tail, normal_deviate, student_tail
 
 ROWS_MIN = 10  # "eight rows alarm on nothing" (statistics.md, point 6)
 # Rise in share below which nobody is woken: one row in two hundred cannot move a model's average by what anyone sees.
 FLOOR = 0.005
 BLOCKS_MIN = 8  # fewer blocks: a rate that varies cannot be told from one that rose
 WITHIN = "no more than chance and the reference's own wander bring"
+PLAIN_PHI_MAX = 1.2  # under which a rate hardly wanders
+PLAIN_P_MAX = 0.05
 SCREEN = 2.0  # standard deviations of a pooled rate; less has p > 0.01, which no ledger allows
 
 
@@ -38,7 +40,8 @@ class Recent:
 class Pools:
     """One table's rates over the newest windows, pooled: (horizons, m) each.
 
-    windows: how many they are worth, where some hold few rows (Kish 1965); near: worth a test.
+    windows: how many they are worth, where some hold few rows (Kish 1965); near: worth a test, and carried by the
+    reference: a rate that is above 0 there must be known over eight times as many windows.
     """
 
     horizons: tuple[int, ...]
@@ -56,7 +59,8 @@ class Pools:
         pooled, n = (np.array([part[-h:].sum(axis=0) for h in horizons]) for part in (faulty, rows))
         squares = np.array([np.square(rows[-h:], dtype=np.float64).sum(axis=0) for h in horizons])
         windows = np.square(n, dtype=np.float64) / np.maximum(squares, 1.0)
-        near = _stands_out(table, pooled, n) & (n >= ROWS_MIN) & (n > rows[-1])
+        carried = table.wander.blocks >= BLOCKS_MIN * np.array(horizons)[:, None]
+        near = _stands_out(table, pooled, n) & (n >= ROWS_MIN) & (n > rows[-1]) & (carried | (table.then == 0))
         return cls(horizons, pooled, n, windows, near, (faulty, rows))
 
 
@@ -93,13 +97,16 @@ def judged(table: Table, pools: Pools, k: int, i: int, alpha: float) -> Judged:
     rise = faulty / n - credited / n_reference
     if rise <= 0:
         return Judged(horizon, faulty, n, Verdict.WITHIN_NOISE, reason="its share did not rise")
-    p, phi, blocks = 0.0, 1.0, int(table.wander.blocks[i])
+    p, phi, freedom, blocks = 0.0, 1.0, 1.0, int(table.wander.blocks[i])
     if table.then[i]:
         phi, freedom = table.wander.phi(i, float(pools.windows[k, i]), n, n_reference)
         p = rate_tail(faulty, n, credited, n_reference, phi, freedom)
-    if p > alpha and blocks >= BLOCKS_MIN:
+    if p > (PLAIN_P_MAX if phi < PLAIN_PHI_MAX else alpha) and blocks >= BLOCKS_MIN:
         return Judged(horizon, faulty, n, Verdict.WITHIN_NOISE, p, phi, WITHIN)  # most end here: exact is not needed
     exact = hypergeometric_tail(faulty, n, credited, n_reference)
+    if table.then[i] and phi < PLAIN_PHI_MAX and 0.0 < exact < 0.5:
+        # Rows all but independent: the exact test knows the shape of the tail, and φ only widens it.
+        p = min(p, student_tail(normal_deviate(exact) / phi**0.5, freedom))
     p = max(p, exact)
     if p <= alpha:
         return Judged(horizon, faulty, n, Verdict.ALARM if rise >= FLOOR else Verdict.BELOW_FLOOR, p, phi)

@@ -61,11 +61,12 @@ def rate_tail(faulty: int, n: int, faulty_reference: int, n_reference: int, phi:
     variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / n_reference) * phi
     if variance <= 0.0:
         return 1.0
-    z = (faulty / n - faulty_reference / n_reference) / variance**0.5
+    share = (faulty - 0.5) / n  # counts are whole: Yates (1934)
+    z = (share - faulty_reference / n_reference) / variance**0.5
     # Of a window's rate, chance and wander together: a negative binomial's third moment, p/n² (1 + c)(1 + 2c).
     wander = max(variance - chance, 0.0) / chance
     third = chance / n * (1.0 + wander) * (1.0 + 2.0 * wander) * (1.0 - 2.0 * min(pooled, 0.5))
-    bounded = _of_beta(faulty / n, faulty_reference / n_reference, variance) if wander > 1.0 and z > 2.0 else z
+    bounded = _of_beta(share, faulty_reference / n_reference, variance) if wander > 1.0 and z > 2.0 else 0.0
     return student_tail(max(_normal(z, third / variance**1.5), min(bounded, z)), freedom)
 
 

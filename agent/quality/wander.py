@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.quality.spread import Spread
-from agent.records import Floats, Ints
+from agent.records import Bools, Floats, Ints
 
 LAG_MAX = 0.95
 LAG_BLOCKS_MIN = 8
+HIDDEN_MAX = 0.6
+SHARED_MIN, LENT_MAX = 3, 400.0
 GROUPS_MIN = 3
 _OUTLIER = 0.05  # groups that stand out more than this against single windows speak for themselves
 _LEVEL = 0.2  # of φ - 1, under which single windows' noise hides their correlation
@@ -41,22 +43,27 @@ class Wander:
         """faulty, rows: int64 (blocks, m), in order of time."""
         single = Spread.of(faulty, rows)
         noise = _noise(rows)
-        phi = 1.0 + single.excess / noise
-        lag = _lag(faulty, rows)
+        lag, raw = _lag(faulty, rows), 1.0 + single.raw / noise
+        blocks = np.maximum(single.blocks, 1).astype(np.float64)
+        known = blocks * (1.0 - lag**2) / (1.0 + lag**2) * 2.0 / (2.0 + _kurtosis(faulty, rows, np.maximum(raw, 1.0)))
+        phi, known = _shared(raw, known, lag, (faulty.sum(axis=0) > 0) & (single.blocks >= LAG_BLOCKS_MIN))
         # The rates' own correlation: noise, which is in φ too, hides a part of the neighbours'.
         own = np.where(lag > 0, np.minimum(lag * phi / np.maximum(phi - 1.0, _LEVEL), LAG_MAX), 0.0)
-        blocks = np.maximum(single.blocks, 1).astype(np.float64)
-        known = blocks * (1.0 - lag**2) / (1.0 + lag**2)
-        steps, excess, freedom = [1], [single.excess], [known]
+        # Windows are compared with a mean that moved with them: what that hid is put back.
+        moved = _mean_variance(own, blocks)
+        alone = (phi - 1.0) * noise / (1.0 - np.clip(moved - 1.0 / blocks, 0.0, HIDDEN_MAX))
+        steps, excess, freedom = [1], [alone], [known]
         for horizon in horizons:
             if horizon > 1 and len(faulty) // horizon >= GROUPS_MIN:
-                prior = single.excess * _mean_variance(own, np.full(own.shape, float(horizon)))
-                found = _weighed(_grouped(faulty, horizon), _grouped(rows, horizon), prior, known)
+                pooled = _mean_variance(own, np.full(own.shape, float(horizon)))
+                hidden = np.clip(moved / pooled - horizon / blocks, 0.0, HIDDEN_MAX)
+                shown = alone * pooled * (1.0 - hidden)
+                found = _weighed(_grouped(faulty, horizon), _grouped(rows, horizon), shown, known)
                 steps.append(horizon)
-                excess.append(found[0])
+                excess.append(found[0] / (1.0 - hidden))
                 freedom.append(found[1])
         longest = np.array(excess) * np.array(steps)[:, None] / blocks  # as if groups as long were independent
-        whole = np.maximum(single.excess * _mean_variance(own, blocks), longest.max(axis=0))
+        whole = np.maximum(alone * moved, longest.max(axis=0))
         return cls(np.array(steps), np.array(excess), np.array(freedom), whole, single.blocks)
 
     def phi(self, i: int, windows: float, n: int, n_reference: int) -> tuple[float, float]:
@@ -88,7 +95,7 @@ def _grouped(counts: Ints, size: int) -> Ints:
 
 def _lag(faulty: Ints, rows: Ints) -> Floats:
     """(m,) correlation of neighbouring windows' rates; 0 unless beyond two standard errors. Kendall's (1954) bias taken
-    off."""
+    off, and one standard error put on."""
     blocks = len(faulty)
     if blocks < LAG_BLOCKS_MIN:
         return np.zeros(faulty.shape[1])
@@ -96,8 +103,38 @@ def _lag(faulty: Ints, rows: Ints) -> Floats:
     apart = (faulty - rows * rate) / np.sqrt(np.maximum(rows, 1))
     square = np.maximum(np.square(apart).sum(axis=0), 1e-300)
     found = (apart[1:] * apart[:-1]).sum(axis=0) / square
-    mended = np.minimum(found + (1.0 + 3.0 * found) / blocks, LAG_MAX)
+    doubt = np.sqrt(np.maximum(1.0 - found**2, 0.0) / blocks)
+    mended = np.minimum(found + (1.0 + 3.0 * found) / blocks + doubt, LAG_MAX)
     return np.where(found > 2.0 / np.sqrt(blocks), mended, 0.0)
+
+
+def _kurtosis(faulty: Ints, rows: Ints, phi: Floats) -> Floats:
+    """(m,) of a window's count, beyond a normal's: a negative binomial's of φ and the mean. A mean of such squares is
+    worth fewer of them."""
+    mean = faulty.sum(axis=0) / np.maximum((rows > 0).sum(axis=0), 1)
+    return np.asarray((6.0 * (phi - 1.0) + 1.0 / phi) / np.maximum(mean, 0.01))
+
+
+def _shared(raw: Floats, known: Floats, lag: Floats, there: Bools) -> tuple[Floats, Floats]:
+    """(m,) φ ≥ 1 and degrees of freedom: each feature's own, drawn to what most features have in common.
+
+    Empirical Bayes on log φ (Smyth 2004): how far features differ beyond chance says what the common value is worth. By
+    medians, since one feature that wanders must not silence the others; one that stands out keeps its own, and so does,
+    in part, one whose windows follow each other. One standard error more of difference: few features lend little.
+    """
+    count = int(there.sum())
+    if count < SHARED_MIN:
+        return np.maximum(raw, 1.0), known
+    free = np.maximum(known[there], 1.0)
+    logs = np.log(np.maximum(raw[there], 0.05)) + 1.0 / free
+    middle = float(np.median(logs))
+    spread = (1.4826 * float(np.median(np.abs(logs - middle)))) ** 2
+    apart = max(spread - float(np.median(2.0 / free)), 0.0) + spread * (2.0 / 0.37 / count) ** 0.5
+    centre = max(float(np.exp(middle)), 1.0)
+    lent = min(2.0 / max(apart, 1e-9), LENT_MAX)
+    surprise = _surprise(raw / centre, np.maximum(known, 1.0), np.full(known.shape, lent))
+    own = lent * np.minimum(surprise / _OUTLIER, 1.0) * (1.0 - lag**2)
+    return np.maximum((own * centre + known * raw) / (own + known), 1.0), known + own
 
 
 def _mean_variance(lag: Floats, windows: Floats) -> Floats:

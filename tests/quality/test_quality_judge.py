@@ -113,10 +113,10 @@ def test_missing_from_one_to_five_per_cent_alarms_at_once(rng: np.random.Generat
 
 
 def test_a_rate_that_varies_from_day_to_day_needs_more(rng: np.random.Generator) -> None:
-    """0-20 % missing by block: 20 % is a usual day, 70 % is not; an independent-rows test would alarm on both."""
+    """0-20 % missing by block: 20 % is a usual day, 80 % is not; an independent-rows test would alarm on both."""
     ref = reference(rng, missing=tuple(rng.permutation(np.linspace(0.0, 0.2, 40))))
     usual = judged(ref, batch(ages(rng, 1000, 0.2)))["missing", "age"]
-    broken = judged(ref, batch(ages(rng, 1000, 0.7)))["missing", "age"]
+    broken = judged(ref, batch(ages(rng, 1000, 0.8)))["missing", "age"]
     assert usual.verdict is Verdict.WITHIN_NOISE
     assert usual.phi > 10
     assert broken.alarms
