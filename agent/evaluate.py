@@ -17,6 +17,7 @@ from agent.records import Closed, Finding
 from agent.reference.profile import Reference
 from agent.segments import Segments, segment_tests
 
+WINDOWS_TO_SAY = 3
 log = logging.getLogger("sidelight.evaluate")
 
 
@@ -54,12 +55,13 @@ class Judge:
                 yield from measure.judge(recent)
             except Exception:
                 log.exception("measure_failed measure=%s", type(measure).__name__)
-        self._say_cost()
+        self._say_cost(len(recent))
 
-    def _say_cost(self) -> None:
-        """Once, as soon as it is known: what the user's own threshold costs in false alarms."""
+    def _say_cost(self, windows: int) -> None:
+        """Once, as soon as it is known: what the user's own threshold costs in false alarms. A first window is seldom
+        whole, and its rows would say too much."""
         cost = self.fixed.cost if self.fixed else None
-        if cost is None or self._said:
+        if cost is None or self._said or windows < WINDOWS_TO_SAY:
             return
         self._said = True
         log.warning(

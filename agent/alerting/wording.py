@@ -141,7 +141,10 @@ def drift_words(finding: Finding, label: Callable[[BinChange], str]) -> str:
     size = f"{severity(finding.effect)} drift (effect {finding.effect:.2g} over {over})"
     if finding.effect != finding.effect:  # a fixed threshold may judge what the calibrated rule could not
         size = f"drift over {over}"
-    told = ", ".join(part for part in (_direction(finding), _moves(finding, label), *_method(finding)) if part)
+    method, how = _method(finding), [_direction(finding), _moves(finding, label)]
+    # A fixed threshold is no measure of size or chance: that comes first.
+    order = [*method, *how] if finding.reason.startswith("fixed threshold") else [*how, *method]
+    told = ", ".join(part for part in order if part)
     return f"{size}: {told}" if told else size
 
 

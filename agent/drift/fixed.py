@@ -62,7 +62,7 @@ class Nulls:
 
     def __init__(self, reference: Reference, rule: Sequence[Threshold]) -> None:
         self.rule = tuple(rule)
-        self._cells = Cells.of(reference.layout, reference.share)
+        self._cells = Cells.of(reference.layout, reference.share, reference.pooled)
         self._axis = Axis.of(reference.layout, self._cells) if self._cells.features else None
         self._blocks = reference.blocks[:, self._cells.take]
         self._total = self._blocks.sum(axis=0, dtype=np.int64)
@@ -156,7 +156,7 @@ class FixedDrift:
         self._nulls = Nulls(reference, rule)
         self._windows_per_day = DAY_SECONDS / ledger.window_seconds
         features = reference.layout.features
-        tested = Cells.of(reference.layout, reference.share).features
+        tested = Cells.of(reference.layout, reference.share, reference.pooled).features
         self._place = {(features[i].source, features[i].name): k for k, i in enumerate(tested)}
         self.cost: Cost | None = None
 
@@ -188,8 +188,8 @@ class FixedDrift:
         said = {name: value for name, value in finding.distances.items() if not name.startswith("newest_")}
         passed = [each for each in self._nulls.rule if said.get(each.distance, -math.inf) > each.limit]
         told = ", ".join(f"{each.distance} {said[each.distance]:.3g} over {each.limit:g}" for each in passed)
-        daily = rate.share * self._windows_per_day
-        cost = f"without drift passed by {_percent(rate.share)} of windows of {finding.n} rows, {daily:.2g} times a day"
+        often = _often(rate.share * self._windows_per_day)
+        cost = f"without drift passed by {_percent(rate.share)} of windows of {finding.n} rows, {often}"
         rule = f"fixed threshold ({told or 'not passed: ' + _words(self._nulls.rule)}), {cost}"
         verdict = Verdict.ALARM if passed else Verdict.UNDER_THRESHOLD
         return replace(finding, verdict=verdict, alpha=float("nan"), distances=said, reason=rule)
@@ -209,6 +209,14 @@ def _percent(share: float) -> str:
     ('3.6 %', 'under 0.001 %')
     """
     return f"{share * 100:.2g} %" if share >= 1e-5 else "under 0.001 %"
+
+
+def _often(daily: float) -> str:
+    """
+    >>> _often(0.866), _often(2e-7)
+    ('0.87 times a day', 'less than once in 1,000 days')
+    """
+    return f"{daily:.2g} times a day" if daily >= 1e-3 else "less than once in 1,000 days"
 
 
 def _fitted_tail(threshold: Threshold, values: Floats) -> float:
