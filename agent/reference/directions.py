@@ -137,11 +137,12 @@ def _vector_parts(feature: Feature, projection: VectorProjection, vectors: Singl
 
     numbers, _ = projection.values(vectors)
     unit = 1e-5 * _tolerance_unit(vectors)
+    # A root makes the rounding of a difference near zero larger; the Mahalanobis length has a unit of its own.
+    widths = {"[norm]": 10.0 * unit, "[residual]": 100.0 * unit, "[mahalanobis]": 1e-2}
     *names, last = projection.parts
     found = []
     for name, values in zip(names, numbers, strict=True):
-        relative = name.endswith("[mahalanobis]")
-        least = 1e-2 if relative else 10.0 * unit if name.endswith("[norm]") else unit
+        least = next((width for length, width in widths.items() if name.endswith(length)), unit)
         found.append(part(name, Kind.NUMBER, edges=part_edges(values, least)))
     categories = tuple(f"{CLUSTER} {i + 1}" for i in range(len(projection.centroids)))
     return [*found, part(last, Kind.TEXT, categories=categories)]
