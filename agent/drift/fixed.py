@@ -122,7 +122,8 @@ class Nulls:
         assert self._axis is not None  # noqa: S101 - there is a feature, hence an axis
         times, size = current.shape
         own = slice(int(self._cells.starts[feature]), self._ends[feature])
-        cells = Cells(
+        cells = replace(
+            self._cells,
             features=(self._cells.features[feature],) * times,
             take=np.tile(self._cells.take[own], times),
             starts=np.arange(times, dtype=np.int64) * size,

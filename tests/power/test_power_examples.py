@@ -13,7 +13,7 @@ from agent.power import report, shifts
 from agent.web import ledger, terminal
 
 
-@pytest.mark.parametrize("module", [config, findings, fixed, report, shifts, ledger, terminal], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [config, findings, fixed, report, shifts, ledger, terminal])
 def test_examples_are_right(module: ModuleType) -> None:
     """Every doctest of the module."""
     assert doctest.testmod(module, extraglobs={"np": __import__("numpy")}).failed == 0
