@@ -63,7 +63,7 @@ class Drift:
         layout = reference.layout
         self.horizons = tuple(sorted(horizons))
         self._layout = layout
-        self._cells = Cells.of(layout, reference.share)
+        self._cells = Cells.of(layout, reference.share, reference.pooled)
         if not self._cells.features:
             return
         self._levels = Levels(self._cells)
@@ -79,6 +79,7 @@ class Drift:
         texts = np.array([layout.features[i].kind is Kind.TEXT for i in self._cells.features])
         self._weights = np.where(texts, np.array(_OF_TEXTS)[:, None], np.array(_OF_NUMBERS)[:, None])
         self._texts = texts
+        self._foretold = np.array(self._cells.credit)
         self._known = Known.of(layout, self._cells, self._matching, self._alpha)
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
@@ -126,7 +127,8 @@ class Drift:
         found = compare(
             self._cells, pooled, beside.counts, beside.reference, n, n_reference, beside.variance
         )
-        p = cauchy_combination(_p_values(pooled, found, spread, n, n_reference, self._texts), weights=self._weights)
+        p_values = _p_values(pooled, found, spread, beside, self._texts, self._foretold)
+        p = cauchy_combination(p_values, weights=self._weights)
         phi = _mean_phi(pooled, spread)
         terms = psi_terms(found.current, found.reference, n, n_reference, pooled.bins, pooled.owner)
         psi = np.add.reduceat(terms, pooled.first)
@@ -158,9 +160,10 @@ class Drift:
 
 
 def _p_values(
-    pooled: Pooled, found: Comparison, spread: Spread, n: Floats, n_reference: Floats, texts: Bools
+    pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, texts: Bools, foretold: Floats
 ) -> Floats:
     """(6, features): location, scale, skew, residual, rare mass, largest cell; NaN where a feature lacks the test."""
+    n, n_reference = beside.n, beside.n_reference
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     effective = 1.0 / (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(n_reference, 1.0))
     z, doubt = spread.bend.straighten(found.z, spread.phi[0], effective)
@@ -169,6 +172,7 @@ def _p_values(
     df, phi = pooled.df[rest].astype(np.float64), spread.phi[3, rest]
     rare = spread.rare_tested & (found.rare > 0)
     mass, before = found.rare[rare] / spread.rare[rare], found.rare_reference[rare] / spread.rare[rare]
+    credit = foretold[rare] / spread.rare[rare]
     share = n[rare] / np.maximum(n[rare] + n_reference[rare], 1.0)
     # A text's one category may be what moved. Its φ is not known by itself: the largest of the feature's is taken.
     moved = texts & spread.tested[0] & (pooled.bins > 2)
@@ -178,7 +182,7 @@ def _p_values(
         # All of the excess may lie in one direction; then the residual has the tail of one.
         f_as_beta(found.residual[rest] / df / phi, directions(phi, df), spread.df[3, rest]),
         # Given both masses together, the current one is binomial if nothing changed: exact for rare categories.
-        (mass, before + 1.0, share, 1.0 - share),
+        (mass, before + 1.0 + credit, share, 1.0 - share),
         t_as_beta(cell[moved], spread.df[0, moved]),
     )
     values = beta_share(*(np.concatenate(column) for column in zip(*parts, strict=True)))

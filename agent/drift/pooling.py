@@ -15,6 +15,7 @@ from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
+import xxhash
 
 from agent.bins import Feature, Layout
 from agent.drift.scores import Scores, orthonormal
@@ -23,13 +24,14 @@ from agent.records import Bools, Floats, Ints, Kind, Source
 EXPECTED_MIN = 5.0  # per pooled cell: Cochran's rule; Cressie-Read keeps its chi-square tail from there on
 ROWS_MIN = 50  # fewer rows than this are never tested
 LEVELS_MAX = 16
+CLASS_MIN, CLASS_ERRORS = 30, 6.0  # of a text's categories: counts up to 30 are one class, each next six errors wide
 
 
 @dataclass(frozen=True)
 class Cells:
     """The value cells of the tested features, in the order in which they are pooled.
 
-    Numbers and flags in their own order; texts by rising share, so that rare categories lie together.
+    Numbers and flags in their own order; texts by rising share, so that rare categories lie together, but see `ranked`.
     """
 
     features: tuple[int, ...]  # their numbers in the layout
@@ -38,15 +40,25 @@ class Cells:
     owner: Ints  # (cells,): the feature each belongs to
     share: Floats  # (cells,): in the reference; 0 where it has no values of the feature
     numeric: Bools  # (features,)
+    joined: tuple[int, ...] = ()  # cells that never stand apart from the one before
+    credit: tuple[float, ...] = ()  # (features,): rows of mass never seen that the reference itself foretells
 
     @classmethod
-    def of(cls, layout: Layout, share: Floats) -> Cells:
+    def of(cls, layout: Layout, share: Floats, pooled: Ints) -> Cells:
+        """share, pooled: (layout cells,), of the reference: shares within each feature, and counts."""
         tested = tuple(i for i, f in enumerate(layout.features) if is_tested(f))
         take = []
-        for i in tested:
+        credit = np.zeros(len(tested))
+        never = np.zeros(layout.cells, dtype=bool)
+        for k, i in enumerate(tested):
             feature, first = layout.features[i], int(layout.starts[i])
             own = np.arange(first, first + feature.bins)
-            take.append(own[np.argsort(share[own], kind="stable")] if feature.kind is Kind.TEXT else own)
+            if feature.kind is Kind.TEXT:
+                other = int(pooled[own[-2]])
+                never[own[-1]] = other > 0
+                credit[k] = 0.0 if other else float((pooled[own] == 1).sum())
+                own = first + ranked(pooled[own], feature.categories)
+            take.append(own)
         sizes = np.array([len(t) for t in take], dtype=np.int64)
         flat = np.concatenate(take) if take else np.empty(0, np.int64)
         return cls(
@@ -56,6 +68,8 @@ class Cells:
             owner=np.repeat(np.arange(len(tested)), sizes),
             share=share[flat],
             numeric=np.array([layout.features[i].kind is Kind.NUMBER for i in tested], dtype=bool),
+            joined=tuple(np.flatnonzero(never[flat]).tolist()),
+            credit=tuple(credit.tolist()),
         )
 
     @cached_property
@@ -70,6 +84,30 @@ class Cells:
         """Sums over each feature's cells, along the last axis."""
         found: Floats = np.add.reduceat(values, self.starts, axis=-1)
         return found
+
+
+def ranked(counts: Ints, categories: Sequence[str]) -> Ints:
+    """The order of a text's cells: classes of rising count, and chance within a class.
+
+    Were close counts put in order, the reference's own noise would choose what is pooled with what: those that happened
+    to be rare would lie together, and come back more often in every window (regression to the mean). A class holds what
+    noise alone may tell apart. Never seen follows other: which of both a rare category counts as was chance, too.
+    """
+    chance = [xxhash.xxh3_64_intdigest(name.encode()) for name in categories]
+    order = np.array(sorted(range(len(categories)), key=lambda i: (counts[i], i)), dtype=np.int64)
+    other, never = len(categories), len(categories) + 1
+    at = int(np.searchsorted(counts[order], counts[other])) if len(order) else 0
+    order = np.insert(order, at, other)
+    chance += [0, 0]
+    classes, upto, number = np.zeros(len(order), dtype=np.int64), float(CLASS_MIN), 0
+    for k, count in enumerate(counts[order].tolist()):
+        if count >= upto:
+            number, upto = number + 1, count + CLASS_ERRORS * np.sqrt(count)
+        classes[k] = number
+    by_class = sorted(zip(classes.tolist(), order.tolist(), strict=True), key=lambda c: (c[0], chance[c[1]]))
+    found = [cell for _, cell in by_class]
+    found.insert(found.index(other) + 1, never)
+    return np.array(found, dtype=np.int64)
 
 
 def is_tested(feature: Feature) -> bool:
@@ -118,6 +156,7 @@ class Levels:
         self._skewness = np.array([m.skewness for m in made])
         # The exact test of rare mass: texts and flags always, numbers only where nothing else can be tested.
         may = (~cells.numeric | self._single)[:, cells.owner]
+        may[:, list(cells.joined)] = False
         self._rare = may & (cells.share < np.array([[_threshold(i)] for i in range(len(begins))]))
         self._position = np.arange(cells.take.size)
 
@@ -160,11 +199,11 @@ def _pool(cells: Cells, threshold: float) -> Bools:
     """(cells,): where a pooled cell begins. Greedy along each feature's order; a light rest joins the one before."""
     begins = np.zeros(cells.take.size, dtype=bool)
     ends: Sequence[int] = [*cells.starts[1:].tolist(), cells.take.size]
-    share = cells.share.tolist()
+    share, joined = cells.share.tolist(), set(cells.joined)
     for start, end in zip(cells.starts.tolist(), ends, strict=True):
         mass, last = threshold, start
         for i in range(start, end):
-            if mass >= threshold:
+            if mass >= threshold and i not in joined:
                 begins[i], mass, last = True, 0.0, i
             mass += share[i]
         if mass < threshold and last > start:

@@ -11,6 +11,7 @@ from agent.records import Bools, Floats
 
 _EXCESS_MIN = 0.2  # of φ - 1 over φ: below it a slope is of noise
 _OF_A_SHIFT = np.array([[0.7], [0.0]])  # curves of scale and skew as a normal's shift has them: u² / √2
+_THIRD_ORDER = 0.5  # what a cube of the location's mean may do to them, which no reference tells
 _DOUBT = 0.5  # standard deviation of what is assumed of these, before any feature has spoken
 
 
@@ -61,11 +62,13 @@ class Bend:
         phi: the location's, (features,); variance: (..., 2, features), what is not known of slope and curve.
         """
         location, moved = z[..., :1, :], np.clip(1.0 - 1.0 / phi, 0.0, 1.0)
-        square = (np.square(location) - phi) * moved**2 / np.sqrt(np.maximum(effective, 1.0))[..., None, :]
+        rows = np.maximum(effective, 1.0)[..., None, :]
+        square = (np.square(location) - phi) * moved**2 / np.sqrt(rows)
         along = moved * location
         found = z.copy()
         found[..., 1:, :] -= self.slope * along + self.curve * square
-        return found, self.slope_error * np.square(along) + self.curve_error * np.square(square)
+        unknown = np.square(_THIRD_ORDER * along**3 / rows)
+        return found, self.slope_error * np.square(along) + self.curve_error * np.square(square) + unknown
 
 
 def _shared(own: Floats, error: Floats, tells: Bools, expected: Floats, alike: Bools) -> tuple[Floats, Floats]:

@@ -31,7 +31,7 @@ CATEGORY_SHARE = 0.1  # of a text, the category of about this share is the one t
 
 def drift_sights(drift: Drift, reference: Reference, rows: float) -> list[Sight]:
     """Of every tested feature, for windows of so many rows. Takes some 100 ms for 200 features."""
-    cells = Cells.of(reference.layout, reference.share)
+    cells = Cells.of(reference.layout, reference.share, reference.pooled)
     if not cells.features or not len(reference.rows):
         return []
     own = [reference.layout.features[i] for i in cells.features]

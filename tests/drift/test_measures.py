@@ -40,7 +40,7 @@ def test_divergence_is_scipys(current: np.ndarray, reference: np.ndarray) -> Non
 
 def of_feature(feature: Feature, reference: np.ndarray) -> tuple[Cells, Axis]:
     profile = make_reference([feature], [reference[None, :]])
-    cells = Cells.of(profile.layout, profile.share)
+    cells = Cells.of(profile.layout, profile.share, profile.pooled)
     return cells, Axis.of(profile.layout, cells)
 
 
@@ -108,7 +108,7 @@ def test_pooled_cells_expect_five(weights: np.ndarray, rows: int, text: bool) ->
     categories = tuple(f"c{i}" for i in range(20))
     feature = Feature("x", Source.FEATURE, kind, edges=tuple(float(i) for i in range(21)), categories=categories)
     profile = make_reference([feature], [np.round(weights * 1e6)[None, :]])
-    cells = Cells.of(profile.layout, profile.share)
+    cells = Cells.of(profile.layout, profile.share, profile.pooled)
     levels = Levels(cells)
     pooled = levels.at(levels.level(np.array([float(rows)])))
     share = np.add.reduceat(cells.share, pooled.starts)
@@ -121,7 +121,7 @@ def test_scores_and_residual_add_up_to_the_divergence() -> None:
     """Without drift the three z and the residual's mean square are 1 a degree of freedom."""
     world = World(features=20, n=1000, reference_rows=50_000, seed=4, texts=[zipf(15), zipf(40, 1.5)])
     reference = world.reference
-    cells = Cells.of(reference.layout, reference.share)
+    cells = Cells.of(reference.layout, reference.share, reference.pooled)
     levels, then = Levels(cells), reference.pooled[cells.take].astype(np.float64)
     now = np.array(world.windows(400))[:, cells.take].astype(np.float64)
     n, n_reference = cells.sums(now), cells.sums(then)
@@ -135,7 +135,7 @@ def test_scores_and_residual_add_up_to_the_divergence() -> None:
 def test_location_sees_a_shift_scale_a_widening() -> None:
     """Each direction answers to its own kind of change, by its own sign."""
     world = World(features=5, n=20_000, reference_rows=1_000_000, seed=5)
-    cells = Cells.of(world.reference.layout, world.reference.share)
+    cells = Cells.of(world.reference.layout, world.reference.share, world.reference.pooled)
     levels, then = Levels(cells), world.reference.pooled[cells.take].astype(np.float64)
 
     def z(shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -162,7 +162,7 @@ def test_skewed_counts_keep_their_tail() -> None:
 def test_effect_of_a_shift_is_its_square(shift: float) -> None:
     """Population PSI of d standard deviations is d², to a few per cent; the correction takes noise away."""
     world = World(features=15, n=10_000, reference_rows=500_000, seed=6)
-    cells = Cells.of(world.reference.layout, world.reference.share)
+    cells = Cells.of(world.reference.layout, world.reference.share, world.reference.pooled)
     now, then = world.window(shift=shift)[cells.take].astype(float), world.reference.pooled[cells.take].astype(float)
     n, n_reference = cells.sums(now), cells.sums(then)
     bins = np.full(15, BINS + 2)
