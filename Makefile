@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do $$p -c '
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench examples docs wire kill build clean
+.PHONY: demo test check bench calibration examples docs wire kill build clean
 
 demo: .venv/demo                        ## six months of real flights, three faults, found live
 	$(BIN)/python -m examples.flights $(ARGS)
@@ -19,6 +19,9 @@ kill: .venv/dev                         ## two hundred kills at random moments; 
 
 bench: .venv/dev .venv/bench            ## the budgets, beside the limit and a peer: docs/benchmarks.md
 	$(BIN)/python -m bench $(ARGS)
+
+calibration: .venv/dev                  ## the dial kept, changes found, peers beside: docs/calibration.md
+	$(BIN)/python -m calibration $(ARGS)
 
 examples: .venv/dev                     ## senders in Node, Go and Python against a live agent
 	PATH="$(CURDIR)/$(BIN):$$PATH" ./examples/run.sh

@@ -1,0 +1,142 @@
+"""`make calibration`: simulate, judge, write docs/calibration.md. Exits with 1 when a cell fails."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration import picture, report
+from calibration.cache import ROOT, Results, code_hash, folder
+from calibration.cells import Cell
+from calibration.changes import changes
+from calibration.cost import cost
+from calibration.duel import CELL, duel
+from calibration.nulls import nulls
+from calibration.outcome import found_of, null_of
+from calibration.peers import Peers, install
+from calibration.schedule import Task, simulate
+from calibration.versus import Versus, versus
+
+MINUTES = 50.0
+# Parts of the time. A duel is one reference before all rules; most of its time is the peers'.
+OF_NULLS, OF_CHANGES, OF_DUELS = 0.66, 0.14, 0.2
+DUEL_SECONDS = 100.0
+SHORT_NULLS, SHORT_CHANGES = 8, 5  # references of each cell in the short form
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the page and the picture, or (short, or part of it) prints the page."""
+    chosen = _parser().parse_args(arguments)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process for each core
+    began = time.monotonic()
+
+    def say(words: str) -> None:
+        print(f"{(time.monotonic() - began) / 60:5.1f} min  {words}", file=sys.stderr, flush=True)
+
+    results = Results(folder(), code_hash())
+    seconds = chosen.minutes * 60.0 * chosen.cores
+    of_nulls, of_changes = (_chosen(cells, chosen.only, chosen.short) for cells in (nulls(), changes()))
+    say(f"{len(of_nulls)} cells in which nothing happens")
+    tasks = _simulate(of_nulls, results, chosen, seconds * OF_NULLS, say)
+    say(f"{len(of_changes)} changes")
+    moved = _simulate(of_changes, results, chosen, seconds * OF_CHANGES, say)
+    whole = not (chosen.only or chosen.short)
+    met = None
+    if whole and not chosen.no_peers:
+        met = duels(results, max(2, round(seconds * OF_DUELS / DUEL_SECONDS)), chosen.cores, say)
+    quiet, found = [null_of(task) for task in tasks], [found_of(task) for task in moved if task.runs]
+    page = report.render(_setting(chosen, [*tasks, *moved]), quiet, found, met, cost() if whole else None)
+    failed = any(null.failed for null in quiet) or any(each.failed for each in found)
+    _write(page, picture.draw(quiet, met), chosen.out or (ROOT / "docs" / "calibration.md" if whole else None))
+    say(report.verdict(quiet, found))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of all cores together: scales the model-days")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--short", action="store_true", help="some cells, a few minutes: what CI runs")
+    parser.add_argument("--only", default="", help="only cells whose names this expression finds")
+    parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
+    parser.add_argument("--out", type=Path, help="where the page goes, the picture beside it")
+    return parser
+
+
+def _chosen(cells: Sequence[Cell], only: str, short: bool) -> list[Cell]:
+    return [cell for cell in cells if re.search(only, cell.name) and (cell.short or not short)]
+
+
+def _simulate(
+    cells: Sequence[Cell], results: Results, chosen: argparse.Namespace, seconds: float, say: Callable[[str], None]
+) -> list[Task]:
+    if not cells:
+        return []
+    if chosen.short:
+        count = SHORT_NULLS if cells[0].change is None else SHORT_CHANGES
+        return simulate(cells, results, 0.0, chosen.cores, say, count)
+    return simulate(cells, results, seconds, chosen.cores, say)
+
+
+def duels(results: Results, count: int, cores: int, say: Callable[[str], None]) -> Versus:
+    """So many references, on as many processes as there are cores."""
+    python = install()
+    keys = [f"duel-{CELL.key}-{'with' if python else 'without'}-{seed}" for seed in range(count)]
+    found = {seed: figures for seed, key in enumerate(keys) if (figures := results.figures(key)) is not None}
+    say(f"{count} references beside the peers, {len(found)} of them known")
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        missing = [seed for seed in range(count) if seed not in found]
+        for seed, figures in zip(missing, pool.map(_duel, missing, [python] * len(missing)), strict=True):
+            results.keep(keys[seed], figures)
+            found[seed] = figures
+            say(f"reference {seed} done")
+    return versus([found[seed] for seed in range(count)])
+
+
+def _duel(seed: int, python: Path | None) -> dict[str, Any]:
+    if python is None:
+        return duel(seed, None)
+    with Peers(python) as peers:
+        return duel(seed, peers)
+
+
+def _write(page: str, drawing: str, target: Path | None) -> None:
+    if target is None:
+        print(page)
+        return
+    target.write_text(page)
+    target.with_suffix(".svg").write_text(drawing)
+    print(f"written: {target}", file=sys.stderr)
+
+
+def _setting(chosen: argparse.Namespace, tasks: Sequence[Task]) -> report.Setting:
+    return report.Setting(
+        machine=f"{chosen.cores} cores, Python {platform.python_version()}, numpy {np.__version__}",
+        commit=_git("rev-parse", "--short", "HEAD"),
+        code=code_hash(),
+        minutes=chosen.minutes,
+        runs=sum(len(task.runs) for task in tasks),
+        reused=sum(task.reused for task in tasks),
+        seconds=sum(run.cpu_seconds for task in tasks for run in task.runs),
+    )
+
+
+def _git(*arguments: str) -> str:
+    found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
