@@ -393,7 +393,8 @@ class Series:
 
     def forget(self, source: Source, name: str, segment: str = "") -> None:
         """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it
-        again. With a segment: there alone, else everywhere. A segment key's own name: all of its values' windows."""
+        again. With a segment: there and in the whole, else everywhere. A segment key's own name: all its values' windows.
+        """
         if self.reference is None:
             return
         layout = self.reference.layout
@@ -402,8 +403,7 @@ class Series:
         for at in layout.members(source, name):
             self.revision += 1
             for closed in self.recent:
-                if not segment:
-                    closed.counts[layout.slice(at)] = 0
+                closed.counts[layout.slice(at)] = 0  # of which the segment was a part
                 for own, counts in closed.segments.items():
                     if segment in ("", own):
                         counts[layout.slice(at)] = 0

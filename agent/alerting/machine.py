@@ -13,7 +13,7 @@ from enum import Enum
 
 from agent.alerting.book import Alert, AlertBook, Change, Subject, Watched, WindowContext
 from agent.alerting.explain import Explained, explain
-from agent.alerting.parts import explain_parts
+from agent.alerting.parts import explain_parts, explain_whole
 from agent.alerting.rules import BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, RULES, SEGMENT_STATE, Rule, rule_of
 from agent.alerting.wording import FIRING, RESOLVED, UPDATED, beside, event, ranked, subject_of
 from agent.records import AlertState, Finding, ModelKey, Source, Verdict
@@ -108,9 +108,9 @@ def _explain(book: AlertBook, findings: Sequence[Finding], model: ModelKey) -> E
     live = book.of(model)
     broken = live[BROKEN_PIPELINE].watched if BROKEN_PIPELINE in live else frozenset()
     drifting = frozenset(w for name in (DATA_DRIFT, PREDICTION_DRIFT) if name in live for w in live[name].watched)
-    told = explain([f for f in findings if not f.segment], broken, drifting, frozenset(live))
+    told = explain(explain_whole(findings, broken | drifting), broken, drifting, frozenset(live))
     whole = broken | drifting | {(f.source, f.subject) for f in told.findings if f.alarms}
-    return Explained((*told.findings, *explain_parts([f for f in findings if f.segment], whole)), told.consequences)
+    return Explained((*told.findings, *explain_parts(findings, whole)), told.consequences)
 
 
 def _begin(rule: Rule, bad: Sequence[Finding], consequences: Sequence[Finding], close: _Close) -> Alert | None:

@@ -12,12 +12,14 @@ from agent.quality.measure import Of
 from agent.records import Closed, Finding, Ints, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.reference.profile import Reference
+from agent.segments.elsewhere import Rest
 from agent.segments.findings import SAID, Told
 from agent.segments.mix import Mix
 from agent.segments.prepare import Group, judged_values, prepare
 from agent.segments.rates import ROWS_MIN, kinds
 
 STATE = "segments"  # the check that says of a segment whether it could be judged
+_ALARMS_A_SLICE = 8
 
 
 def segment_tests(reference: Reference) -> int:
@@ -40,6 +42,8 @@ class Segments:
         self._protected = frozenset(reference.protected)
         self._known = {v.name: int(v.rows.sum()) for v in reference.by_segment.values}
         self._ready = {name for group in self._prepared.groups for name in group.names}
+        counts = {n: c for g in self._prepared.groups for n, c in zip(g.names, g.counts, strict=True)}
+        self._rest = Rest(reference.layout, reference.pooled, counts, self._prepared.kinds)
         keys = _keys(reference)
         self._mix = Mix(reference, keys, _mix_dial(ledger, len(keys))) if keys and self._ready else None
 
@@ -52,8 +56,13 @@ class Segments:
         if not recent or not any(closed.segments for closed in recent[-RUN_WINDOWS[-1] :]):
             return
         yield self._strangers(recent)
+        alarms: list[Finding] = []
         for group in self._prepared.groups:
-            yield from self._judge(group, recent)
+            for found in self._judge(group, recent):
+                alarms += [f for f in found if f.alarms]
+                yield [f for f in found if not f.alarms]
+        for i in range(0, len(alarms), _ALARMS_A_SLICE):  # all are known: which segments are the rest of one
+            yield self._rest.told(alarms, recent, slice(i, i + _ALARMS_A_SLICE))
         if self._mix is not None:
             yield from self._mix.judge(recent)
 

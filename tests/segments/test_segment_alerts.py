@@ -1,0 +1,131 @@
+"""From windows to alerts: one segment that changed alone is told by name, what the whole shows is told once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from agent.alerting.book import AlertBook, Change, WindowContext
+from agent.alerting.machine import advance, explained
+from agent.evaluate import Judge
+from agent.ledger import Dial
+from agent.records import Closed, Finding, ModelKey, Source, Verdict
+from agent.windows import Series
+from tests.segments.segment_worlds import Regions
+
+HOUR = 3600 * 10**9
+KEY = ModelKey("fares", "1")
+
+
+@dataclass
+class Watched:
+    """A model's windows, judge and alerts, as the pipeline drives them."""
+
+    world: Regions
+    book: AlertBook = field(default_factory=AlertBook)
+    said: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.world.reference, Dial(0.05), 3600.0)
+        self.series = Series(KEY, HOUR, self.world.reference, None, ("region",))
+        self.recent: deque[Closed] = self.series.recent
+        self.index = 1000
+
+    def close(self, closed: Closed) -> list[Finding]:
+        """One window's close; the findings as they are shown."""
+        self.index += 1
+        closed.index = self.index
+        self.recent.append(closed)
+        findings = [f for part in self.judge.judge(list(self.recent)) for f in part]
+        shown = explained(self.book, findings, KEY)
+        start = self.index * HOUR
+        context = WindowContext(KEY, self.index, start, start + HOUR, closed.rows)
+        self.book, changes = advance(self.book, findings, context)
+        for change in changes:
+            self._apply(change)
+        return list(shown)
+
+    def _apply(self, change: Change) -> None:
+        for source, name in change.forget:
+            self.series.forget(source, name)
+        for segment, source, name in change.forget_in:
+            self.series.forget(source, name, segment)
+        if change.event is not None:
+            self.said.append((self.index, change.event.name.rpartition(".")[2], change.event.body))
+
+    def run(
+        self, windows: int, shift: Mapping[int, float] | None = None, lost: Mapping[int, str] | None = None
+    ) -> None:
+        for _ in range(windows):
+            self.close(self.world.window(shift=shift, lost=lost))
+
+
+@pytest.fixture
+def watched() -> Watched:
+    found = Watched(Regions([150] * 10, features=3, texts=1, seed=21))
+    found.run(16)
+    assert found.said == []
+    return found
+
+
+def test_a_broken_feed_of_one_region_is_an_alert_that_names_it(watched: Watched) -> None:
+    """Story 8: fires with the first bad window, ends after two good ones, and its past does not fire it again."""
+    watched.run(1, lost={4: "number1"})
+    (first,) = watched.said
+    assert first[1] == "firing"
+    assert "fares version 1: change in a part of the traffic" in first[2]
+    assert "number1 of region=r4: null in all 150 rows" in first[2]
+    watched.run(3, lost={4: "number1"})
+    assert len(watched.said) == 1
+    watched.run(24)
+    assert [what for _, what, _ in watched.said] == ["firing", "resolved"]
+    assert watched.said[1][0] == watched.said[0][0] + 5
+
+
+def test_a_drift_of_one_region_ends_with_the_drift(watched: Watched) -> None:
+    """A shift of one standard deviation for ten windows: one alert, which ends, and nothing after it."""
+    watched.run(10, shift={2: 1.0})
+    watched.run(24)
+    assert [what for _, what, _ in watched.said] == ["firing", "resolved"]
+    assert "number0 of region=r2: large drift" in watched.said[0][2]
+
+
+def test_what_the_whole_shows_is_told_once(watched: Watched) -> None:
+    """All regions shift together: data drift, no alert of a segment, the segments' findings muted; none follows."""
+    shift = dict.fromkeys(range(10), 0.6)
+    shown = watched.close(watched.world.window(shift=shift))
+    muted = [f for f in shown if f.segment and f.verdict is Verdict.MUTED]
+    assert muted
+    assert {f.subject for f in muted} == {"number0"}
+    watched.run(6, shift=shift)
+    watched.run(24)
+    assert [what for _, what, _ in watched.said] == ["firing", "resolved"]
+    assert "fares version 1: data drift since" in watched.said[0][2]
+
+
+def test_a_changed_mix_is_data_drift_and_does_not_fire_again(watched: Watched) -> None:
+    """A region that grew threefold for five windows."""
+    for _ in range(5):
+        watched.close(watched.world.window(rows={3: 450}))
+    watched.run(24)
+    assert [what for _, what, _ in watched.said] == ["firing", "resolved"]
+    assert "region: the mix of region changed: r3 10 % →" in watched.said[0][2]
+
+
+def test_forgetting_reaches_the_segments(watched: Watched) -> None:
+    """In one segment and the whole, in all with the whole, and a key's values; other features stay."""
+    layout = watched.world.reference.layout
+    cells, other = (layout.slice(layout.index[Source.FEATURE, name]) for name in ("number0", "number1"))
+    newest = watched.series.recent[-1]
+    watched.series.forget(Source.FEATURE, "number0", "region=r1")
+    assert not newest.segments["region=r1"][cells].any()
+    assert newest.segments["region=r2"][cells].any()
+    assert not newest.counts[cells].any()
+    watched.series.forget(Source.FEATURE, "number0")
+    assert not any(own[cells].any() for own in (newest.counts, *newest.segments.values()))
+    assert newest.segments["region=r1"][other].any()
+    watched.series.forget(Source.ROW, "region")
+    assert not newest.segments
