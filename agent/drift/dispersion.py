@@ -132,7 +132,9 @@ class _Raw:
         live = np.where(phi > 1.0, 1.0 + (phi - 1.0) * mend, phi)
         rest_df = np.min(np.where(df > 0, df, np.inf), axis=0)
         rest_df = np.where(np.isfinite(rest_df), rest_df, 0.0)
-        rest_df = rest_df * directions(rest, found.pooled.df.astype(np.float64))
+        # A feature that moved little by chance has not shown in how many directions it would move: others have.
+        usual = np.median(rest[rest_df > 0]) if (rest_df > 0).any() else 1.0
+        rest_df = rest_df * directions(np.maximum(rest, usual), found.pooled.df.astype(np.float64))
         mend_rest = mend.max(axis=0)
         rest = np.where(rest > 1.0, 1.0 + (rest - 1.0) * mend_rest, rest)
         expected = np.where(whole, growth(rho, size, blocks), growth(rho, size, 1e9))

@@ -14,6 +14,7 @@ from agent.drift.effect import FLOOR, corrected_psi, psi_terms
 from agent.drift.matching import Beside, matching_of
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
 from agent.drift.seasons import is_timed
+from agent.drift.tail_weight import beyond
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
@@ -169,7 +170,8 @@ def _p_values(
     z, doubt = spread.bend.straighten(found.z, spread.phi[0], effective)
     t = z / np.sqrt(spread.phi[:3] + np.vstack((np.zeros_like(n), doubt)))
     rest = spread.tested[3] & (pooled.df > 0)
-    df, phi = pooled.df[rest].astype(np.float64), spread.phi[3, rest]
+    df = pooled.df[rest].astype(np.float64)
+    phi = (1.0 + (spread.phi[3] - 1.0) * beyond(found.z[0], spread.phi[0]))[rest]
     rare = spread.rare_tested & (found.rare > 0)
     mass, before = found.rare[rare] / spread.rare[rare], found.rare_reference[rare] / spread.rare[rare]
     credit = foretold[rare] / spread.rare[rare]

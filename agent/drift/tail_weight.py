@@ -71,6 +71,16 @@ class Bend:
         return found, self.slope_error * np.square(along) + self.curve_error * np.square(square) + unknown
 
 
+def beyond(z: Floats, phi: Floats) -> Floats:
+    """(features,): how many times more the rest of a horizon may vary than φ says, since its location is so far out.
+
+    What a shift does to the shape goes with its square at least, and φ knows the usual square only. z, phi: the
+    location's; 1 where windows do not move by themselves.
+    """
+    moved = np.clip(1.0 - 1.0 / phi, 0.0, 1.0)
+    return np.maximum(moved**2 * np.square(z) / phi, 1.0)
+
+
 def _shared(own: Floats, error: Floats, tells: Bools, expected: Floats, alike: Bools) -> tuple[Floats, Floats]:
     """Estimates (2, features) and their error variances, drawn toward what features that are `alike` have in common.
 
