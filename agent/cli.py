@@ -23,6 +23,9 @@ UNREACHABLE = 1
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 fine, 1 nothing there, 2 wrong configuration or input."""
+    # Before numpy is imported: its matrix products would take a thread for each of the host's cores, and burn them
+    # waiting for one another, beside a model that needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:

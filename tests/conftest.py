@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the agent runs; before anything imports numpy
 
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")

@@ -14,6 +14,7 @@ from agent.errors import UnusableReferenceError
 CSV_ENDS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 PARQUET_ENDS = (".parquet", ".pq")
 BATCH_VALUES = 250_000  # rows × columns of a batch
+VECTOR_ROWS = 2_048  # of a batch that holds vectors, whose length is not known beforehand: 6 MB of 768 entries
 CSV_BLOCK_BYTES = 4 << 20
 
 Progress = Callable[[str, float], None]  # what is being done, share of it that is done (0-1)
@@ -37,6 +38,8 @@ class Table:
         Only a batch (and Parquet's pages under it) is in memory. `progress` is called with the share that was read.
         """
         rows = max(1024, min(65_536, BATCH_VALUES // max(1, len(columns))))
+        if any(hasattr(self.schema.field(column).type, "value_field") for column in columns):
+            rows = min(rows, VECTOR_ROWS)
         for number, path in enumerate(self.paths):
             with _translated(path):
                 for batch, share in _csv_batches(path, columns) if self.csv else _parquet_batches(path, columns, rows):
