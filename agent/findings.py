@@ -19,7 +19,8 @@ from agent.drift.effect import severity
 from agent.records import BinChange, Finding, Kind, Source, Verdict
 
 DRIFT_SHOWN = 50
-OTHERS_SHOWN = 100  # of each further kind; alarms come first
+OTHERS_SHOWN = 250  # of each further kind; alarms come first
+KINDS = ("drift", "quality", "traffic", "service", "segments")
 LATENCY_CHECKS = frozenset({"latency", "latency_objective"})
 # Of the traffic as a whole, not of one value.
 TRAFFIC_CHECKS = frozenset({"volume", "duplicates", "segment_mix", "no_data", "not_durable"})
@@ -38,24 +39,20 @@ class Showing:
     inside: bool
 
     def groups(self, findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
-        """By kind: drift (ranked), quality, traffic, service, and whether each segment was judged.
-
-        Alarms first, and of the others no more than fit.
-        """
-        return {
-            "drift": self.ranked(f for f in findings if f.check == "drift"),
-            "quality": self._others(f for f in findings if kind_of(f) == "quality"),
-            "traffic": self._others(f for f in findings if kind_of(f) == "traffic"),
-            "service": self._others(f for f in findings if kind_of(f) == "service"),
-            "segments": self._others(f for f in findings if kind_of(f) == "segments"),
-        }
+        """By kind: drift (ranked), quality, traffic, service; segments: all that is of one part of the traffic, and
+        whether it was judged. Alarms first; of the others what fits."""
+        by_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+        for f in findings:
+            by_kind[kind_of(f)].append(f)
+        ranked = {"drift": self.ranked(by_kind.pop("drift"))}
+        return ranked | {kind: self._others(found) for kind, found in by_kind.items()}
 
     def ranked(self, findings: Iterable[Finding]) -> list[dict[str, Any]]:
         """Alarms first, largest effect first, each with its rank and its share of all inputs' alarming effect."""
         ordered = sorted(
             findings, key=lambda f: (not f.alarms, f.source is Source.FEATURE and not f.alarms, -_or_least(f.effect))
         )
-        counted = [f for f in ordered if f.alarms and f.source is Source.FEATURE and not f.segment]
+        counted = [f for f in ordered if f.alarms and f.source is Source.FEATURE]
         whole = sum(max(_or_least(f.effect), 0.0) for f in counted)
         found = []
         for rank, f in enumerate(ordered[:DRIFT_SHOWN], start=1):
@@ -111,6 +108,8 @@ class Showing:
         def name(change: BinChange) -> str:
             if feature is None:
                 return ""
+            if feature.kind is Kind.VECTOR:  # the bins are a part's: lengths, and places along a line
+                return change.label if self.inside else ""
             if feature.public or feature.kind is Kind.FLAG or change.bin >= feature.bins:
                 return change.label
             if feature.kind is Kind.TEXT:
@@ -120,18 +119,21 @@ class Showing:
         return name
 
     def _others(self, findings: Iterable[Finding]) -> list[dict[str, Any]]:
-        order = sorted(findings, key=lambda f: (not f.alarms, f.verdict is Verdict.WITHIN_NOISE))
+        def place(f: Finding) -> tuple[bool, bool, bool]:
+            return not f.alarms, f.check != SEGMENT_STATE, f.verdict is Verdict.WITHIN_NOISE
+
+        order = sorted(findings, key=place)
         return [self.line(f) for f in order[:OTHERS_SHOWN]]
 
 
 def kind_of(finding: Finding) -> str:
-    """Where it is listed: drift, quality, traffic, service or segments."""
+    """Where it is listed, of KINDS."""
+    if finding.segment or finding.check == SEGMENT_STATE:
+        return "segments"
     if finding.check == "drift":
         return "drift"
     if finding.check in LATENCY_CHECKS:
         return "service"
-    if finding.check == SEGMENT_STATE:
-        return "segments"
     return "traffic" if finding.check in TRAFFIC_CHECKS else "quality"
 
 

@@ -27,6 +27,7 @@ from agent.wire import recorder_pb2 as wire
 OUTCOMES = ("kept", "refused", "late")
 STATES = ("watching", "learning", "no_reference", "reference_too_short", "no_data", "not_durable")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+INPUTS = frozenset({Source.FEATURE, Source.ROW})  # counted per bin after the outputs, in their own order
 
 
 class Reporting:
@@ -100,17 +101,26 @@ class Reporting:
             yield from self._bin_points(series, own | reference)
         for finding in watch.findings:
             yield from _finding_points(finding, own)
+        yield from self._outlook_points(watch, own)
         for (source, name), values in series.quantiles.items():
             for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
                 yield Point(
                     telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share}
                 )
 
+    def _outlook_points(self, watch: Watch, own: Mapping[str, Any]) -> Iterator[Point]:
+        """What would be seen, and what a fixed rule costs."""
+        told = self._outlooks.of(watch) or {}
+        if told.get("smallest_shift") is not None:
+            yield Point(telemetry.SMALLEST_SHIFT, told["smallest_shift"], own)
+        if told.get("fixed_rule"):
+            yield Point(telemetry.FIXED_RULE_COST, told["fixed_rule"]["false_alarms_per_day"], own)
+
     def _bin_points(self, series: Series, own: Mapping[str, Any]) -> Iterator[Point]:
         """Counters per bin, empty bins as zeros: a counter's first point has no predecessor."""
         assert series.reference is not None  # noqa: S101 - the caller has looked
         layout = series.reference.layout
-        order = sorted(range(len(layout.features)), key=lambda i: (layout.features[i].source is Source.FEATURE, i))
+        order = sorted(range(len(layout.features)), key=lambda i: (layout.features[i].source in INPUTS, i))
         for i in order[: self._settings.bin_features]:
             feature, start = layout.features[i], int(layout.starts[i])
             if feature.ignored:
@@ -323,6 +333,8 @@ def _finding_points(finding: Finding, own: Mapping[str, Any]) -> Iterator[Point]
         for name, value in finding.distances.items():
             if not name.startswith("newest_"):
                 yield Point(telemetry.DRIFT_DISTANCE, value, about | {"sidelight.distance": name})
+    elif finding.check == "volume" and "ratio" in finding.distances:
+        yield Point(telemetry.VOLUME, finding.distances["ratio"], own)
     elif finding.check in SHARE_CHECKS and not math.isnan(finding.current):
         share = finding.distances.get("newest_share", finding.current)
         yield Point(telemetry.QUALITY, share, about | {"sidelight.check": finding.check})

@@ -161,6 +161,25 @@ QUALITY = _define(
     "sidelight.segment",
     "sidelight.check",
 )
+VOLUME = _define(
+    "sidelight.volume.ratio",
+    Shape.GAUGE,
+    "1",
+    "Records a second of the newest window over what the service's own past leads one to expect.",
+)
+SMALLEST_SHIFT = _define(
+    "sidelight.drift.smallest_shift",
+    Shape.GAUGE,
+    "1",
+    "The median input's smallest shift of the mean that is found within a day, in standard deviations, in four of five "
+    "cases; no point where none is.",
+)
+FIXED_RULE_COST = _define(
+    "sidelight.drift.fixed_rule.false_alarms",
+    Shape.GAUGE,
+    "{alarm}/d",
+    "With SIDELIGHT_DRIFT_RULE: how often a day, over all features, noise alone passes it at this traffic.",
+)
 STATE = _define(
     "sidelight.model.state",
     Shape.GAUGE,

@@ -46,6 +46,7 @@ def describe(reference: Reference, ledger: Ledger, drift: Drift | None, rows: fl
         ],
         "sights": [_line(sight, ledger.window_seconds) for sight in sights],
         "headline": headline(sights, ledger.window_seconds),
+        "smallest_shift": smallest_shift(sights, ledger.window_seconds),
     }  # fmt: skip
 
 
@@ -61,6 +62,12 @@ def cost_of(cost: Cost | None) -> dict[str, Any] | None:
     }
 
 
+def smallest_shift(sights: Sequence[Sight], window_seconds: float) -> float | None:
+    """The median input's, within a day, in σ; None: none would be seen."""
+    found = _within_a_day(_inputs(sights), window_seconds)
+    return sorted(found)[len(found) // 2] if found else None
+
+
 def headline(sights: Sequence[Sight], window_seconds: float) -> str:
     """The power in a sentence: the median input's smallest shift within a day, and how many inputs are not seen.
 
@@ -68,17 +75,25 @@ def headline(sights: Sequence[Sight], window_seconds: float) -> str:
     >>> headline([Sight("drift", "age", Source.FEATURE, "σ", seen=(Seen(1, 0.3), Seen(4, 0.14)))], 3600.0)
     'smallest shift seen within a day: 0.14 σ (median of 1 input)'
     """
-    within = max(1.0, DAY_SECONDS / window_seconds)
-    inputs = [s for s in sights if s.check == "drift" and s.source is Source.FEATURE and s.unit == "σ"]
+    inputs = _inputs(sights)
     if not inputs:
         return ""
-    found = [seen.smallest for s in inputs if (seen := s.within(within)) is not None]
+    found, middle = _within_a_day(inputs, window_seconds), smallest_shift(sights, window_seconds)
     blind = len(inputs) - len(found)
-    if not found:
-        return f"no shift would be seen within a day, of any of {_count(len(inputs))}: {inputs[0].reason}"
-    middle = sorted(found)[len(found) // 2]
-    more = f"; {blind} not seen at all" if blind else ""
+    if middle is None:
+        reason = next((f": {s.reason}" for s in inputs if s.reason), "")
+        return f"no shift would be seen within a day, of any of {_count(len(inputs))}{reason}"
+    more = f"; {blind} not seen within a day" if blind else ""
     return f"smallest shift seen within a day: {middle:.2g} σ (median of {_count(len(found))}{more})"
+
+
+def _inputs(sights: Sequence[Sight]) -> list[Sight]:
+    return [s for s in sights if s.check == "drift" and s.source is Source.FEATURE and s.unit == "σ"]
+
+
+def _within_a_day(sights: Sequence[Sight], window_seconds: float) -> list[float]:
+    windows = max(1.0, DAY_SECONDS / window_seconds)
+    return [seen.smallest for s in sights if (seen := s.within(windows)) is not None]
 
 
 def _count(inputs: int) -> str:

@@ -89,6 +89,10 @@ const faults = (title, list) => { const found = (list || []).filter(q => q.verdi
     [q.feature === q.check ? "–" : named(q) || "–", String(q.check).replaceAll("_", " "), el("span", "",
       q.said || `${share(q.current)}, expected ${share(q.expected)}`, el("span", "soft", q.since ? ", " + since(q) : ""))]))] : ""; };
 
+const segments = list => { const states = list.filter(s => s.check === "segments"), blind = states.filter(s => BLIND.has(s.verdict));
+  return states.length ? el("details", "", el("summary", "", `${states.length - blind.length} of ${states.length} segments judged`),
+    blind.map(s => el("div", "small soft", `${s.segment}: ${s.verdict}${s.reason ? ", " + s.reason : ""}`))) : ""; };
+
 function drift(list) {
   const level = d => d.verdict === "alarm" ? 0 : BLIND.has(d.verdict) ? 2 : 1;
   const sorted = [...list].sort((a, b) => level(a) - level(b) || (b.effect ?? -1) - (a.effect ?? -1));
@@ -125,7 +129,7 @@ function model(m) {
     seen.headline ? el("p", "soft small", seen.headline[0].toUpperCase() + seen.headline.slice(1) + ". All of it: sidelight ledger.") : "",
     rule ? el("p", "note warn", el("span", "small", `Drift alarms by the fixed threshold ${rule.rule}, which noise alone passes about ${rule.false_alarms_per_day.toPrecision(2)} times a day at ${whole(rule.rows)} rows a window.`)) : "",
     (m.drift || []).length ? drift(m.drift) : "",
-    faults("Data quality", m.quality), faults("Traffic", m.traffic), faults("Service", m.service),
+    faults("Data quality", m.quality), faults("Traffic", m.traffic), faults("Service", m.service), faults("Segments", m.segments), segments(m.segments || []),
     (m.refusals || []).length ? [el("h3", "", "Refused"), table([["Reason", ""], ["Field", ""], ["Why", ""], ["Records", "n"]],
       m.refusals.map(x => [String(x.reason).replaceAll("_", " "), x.field, x.detail, whole(x.count)]))] : "",
     m.reference ? el("p", "soft small", `Compared with ${whole(m.reference.rows)} rows (${m.reference.origin}), reference ${m.reference.hash}`) : ""); }

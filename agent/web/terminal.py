@@ -78,10 +78,11 @@ def _model(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
         yield f"  reference  {rows} rows, {origin}, {reference.get('hash', '?')}"
     yield from _outlook(model.get("ledger") or {}, paint)
     yield from _drift(model.get("drift", ()), paint)
-    for kind in ("quality", "traffic", "service"):
+    for kind in ("quality", "traffic", "service", "segments"):
         for finding in model.get(kind, ()):
             if finding["verdict"] == "alarm":
                 yield f"  {paint(f'{kind:<10}', 'bad')} {_fault(finding)}"
+    yield from _segments(model.get("segments", ()), paint)
     for refusal in model.get("refusals", ()):
         why = f"{refusal['field']}: {refusal['detail']}" if refusal.get("field") else str(refusal.get("detail", ""))
         yield f"  {paint('refused', 'warn')}    {whole(refusal['count'])} × {refusal['reason']}  {why}"
@@ -134,6 +135,19 @@ def _drift(checks: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[str]:
             yield f"{name}  {check['verdict']}" + (f": {why}" if why else "")
     if len(shown) > _SHOWN_MAX:
         yield f"    and {len(shown) - _SHOWN_MAX} more"
+
+
+def _segments(findings: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[str]:
+    """How many parts of the traffic are judged, and why others are not."""
+    states = [finding for finding in findings if finding["check"] == "segments"]
+    blind = [finding for finding in states if finding["verdict"] in _BLIND]
+    if states:
+        counts = f"{len(states) - len(blind)} of {len(states)} judged"
+        yield f"  segments   {paint(counts, 'warn') if blind else counts}"
+    for finding in blind[:_SHOWN_MAX]:
+        yield f"    {finding['segment']}  {finding['verdict']}: {finding.get('reason', '')}"
+    if len(blind) > _SHOWN_MAX:
+        yield f"    and {len(blind) - _SHOWN_MAX} more"
 
 
 def _aside(check: Mapping[str, Any]) -> str:

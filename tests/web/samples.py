@@ -146,9 +146,12 @@ def kinds() -> list[Finding]:
         found("type_mismatch", "distance", "not a number in any of 4000 rows"),
         found("new_feature", "windspeed", "in 4000 rows; the reference has no such feature"),
         found("missing", "dest", "missing in 9 % of 800 rows (reference 0 %)", segment="origin=JFK"),
-        found("volume", "traffic", "2.1 times the usual traffic, by hour of the week of 30 days; one window shows 1.4 times or "
+        found("volume", "volume", "2.1 times the usual traffic, by hour of the week of 30 days; one window shows 1.4 times or "
               "more, a doubling is seen within 1 window", Source.ROW),
-        found("duplicates", "", "48 % of rows came before under another id"),
+        found("duplicates", "duplicates", "48 % of rows came before under another id"),
+        Finding("segments", "", Source.ROW, Verdict.WITHIN_NOISE, n=4_000, n_reference=110_000, segment="origin=JFK"),
+        Finding("segments", "", Source.ROW, Verdict.NOT_ENOUGH_ROWS, n=1, n_reference=12, segment="origin=SWF",
+                reason="9 rows in 16 windows"),
         found("latency", "latency", "p95 3.1 times the usual", Source.LATENCY),
     ]  # fmt: skip
 
@@ -158,7 +161,7 @@ def alarming() -> dict[str, Any]:
     status = busy()
     status["models"] = [status["models"][0] | Showing(LAYOUT, 3_600_000_000_000, inside=True).groups(kinds()) | {
         "ledger": {
-            "headline": "smallest shift seen within a day: 0.14 σ (median of 17 inputs; 2 not seen at all)",
+            "headline": "smallest shift seen within a day: 0.14 σ (median of 17 inputs; 2 not seen within a day)",
             "rows_per_window": 4_000.0,
             "fixed_rule": {"rule": "psi>0.2", "rows": 98, "features": 19, "false_alarms_per_day": 16.4},
         }

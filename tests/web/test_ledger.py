@@ -63,7 +63,7 @@ def test_the_headline_counts_the_blind() -> None:
     """The median of those that see; those that do not are counted, and if none does it says why."""
     sees = Sight("drift", "a", Source.FEATURE, "σ", seen=(Seen(4, 0.14),))
     blind = Sight("drift", "b", Source.FEATURE, "σ", reason="too few rows")
-    assert headline([sees, blind], 3600.0).endswith("0.14 σ (median of 1 input; 1 not seen at all)")
+    assert headline([sees, blind], 3600.0).endswith("0.14 σ (median of 1 input; 1 not seen within a day)")
     assert "no shift would be seen" in headline([blind], 3600.0)
     assert headline([], 3600.0) == ""
 
