@@ -17,7 +17,7 @@ from agent.drift.autocorrelation import correlation, growth, hidden, independent
 from agent.drift.matching import Matching
 from agent.drift.moderation import DF_MAX, Borrowing
 from agent.drift.pooling import Levels
-from agent.drift.raw import Deviates, deviates, residual
+from agent.drift.raw import BlockSums, Deviates, deviates, residual
 from agent.drift.tail_weight import Bend, excess_kurtosis
 from agent.records import Bools, Floats
 
@@ -54,7 +54,8 @@ class Dispersion:
         self._scale = blocks_a_window
         ladder = sorted({*(_steps(h, blocks_a_window) for h in horizons), *(2**k for k in range(16))})
         self.steps = np.array([s for s in ladder if s == 1 or blocks // s >= GROUPS_MIN])
-        found = [deviates(matching, levels, int(s)) for s in self.steps]
+        sums = BlockSums(matching, levels)
+        found = [deviates(matching, sums, int(s)) for s in self.steps]
         first = found[0]
         self.rows = np.array([f.rows for f in found])
         self.groups = np.array([f.count for f in found])

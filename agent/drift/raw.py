@@ -10,8 +10,8 @@ import numpy as np
 from agent.drift.comparison import compare
 from agent.drift.leave_out import Groups, Rows
 from agent.drift.matching import Matching, Part
-from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
-from agent.drift.scores import score_sums, two_sample
+from agent.drift.pooling import ROWS_MIN, Levels, Pooled
+from agent.drift.scores import two_sample
 from agent.records import Bools, Floats, Ints
 
 _GROUPS_USED = 96  # for the residual, which needs every cell: more only cost time, evenly spaced ones are taken
@@ -42,7 +42,7 @@ class Deviates:
         return 1.0 / (1.0 / np.maximum(self.n, 1.0) + 1.0 / np.maximum(self.rest, 1.0))
 
 
-def deviates(matching: Matching, levels: Levels, size: int) -> Deviates:
+def deviates(matching: Matching, sums_at: BlockSums, size: int) -> Deviates:
     """Groups of `size` consecutive blocks, of every feature by its own season."""
     cells, blocks = matching.cells, matching.blocks
     n = cells.sums(blocks)
@@ -59,8 +59,7 @@ def deviates(matching: Matching, levels: Levels, size: int) -> Deviates:
     enough = (total >= ROWS_MIN) & (rest >= ROWS_MIN)
     seen = enough.sum(axis=0).astype(np.float64)
     mean_rows = np.where(enough, total, 0.0).sum(axis=0) / np.maximum(seen, 1.0)
-    pooled = levels.at(levels.level(mean_rows))
-    sums = block_sums(cells, pooled, blocks)
+    pooled, sums = sums_at.rows(mean_rows)
     z = np.zeros((count, 3, n.shape[1]))
     rare = np.ones(n.shape[1])
     for part, groups, rows in made:
@@ -76,17 +75,33 @@ def deviates(matching: Matching, levels: Levels, size: int) -> Deviates:
     return Deviates(z, total, rest, enough, seen, mean_rows, pooled, rare, tuple(made))
 
 
-def block_sums(cells: Cells, pooled: Pooled, blocks: Floats) -> Floats:
-    """(blocks, 4, features): every block's sums of the three scores and its rare mass."""
-    at_once = max(_CELLS_AT_ONCE // max(blocks.shape[1], 1), 1)
-    found = np.zeros((len(blocks), 4, len(cells.features)))
-    rare = np.flatnonzero(cells.sums(pooled.rare.astype(np.float64)))
-    for start in range(0, len(blocks), at_once):
-        some = blocks[start : start + at_once]
-        found[start : start + at_once, :3] = score_sums(cells, pooled.scores, some)
-        if rare.size:
-            found[start : start + at_once, 3] = cells.sums(some * pooled.rare)
-    return found
+class BlockSums:
+    """Every block's sums of the three scores and its rare mass, anew only for features that are pooled anew."""
+
+    def __init__(self, matching: Matching, levels: Levels) -> None:
+        self._cells, self._blocks, self._levels = matching.cells, matching.blocks, levels
+        self._level = np.full(len(self._cells.features), -1)
+        self._sums = np.zeros((len(self._blocks), 4, len(self._cells.features)))
+
+    def rows(self, rows: Floats) -> tuple[Pooled, Floats]:
+        """rows: (features,), how many groups have; sums: (blocks, 4, features), good until the next call."""
+        level = self._levels.level(rows)
+        pooled = self._levels.at(level)
+        changed = np.flatnonzero(level != self._level)
+        at = np.flatnonzero(np.isin(self._cells.owner, changed))
+        starts = np.searchsorted(self._cells.owner[at], changed)
+        vectors = (*pooled.scores.vectors[:, at], pooled.rare[at])
+        at_once = max(_CELLS_AT_ONCE // max(at.size, 1), 1)
+        for start in range(0, len(self._blocks) if at.size else 0, at_once):
+            some = self._blocks[start : start + at_once]
+            some = some if at.size == some.shape[1] else some[:, at]
+            for k, vector in enumerate(vectors):
+                if vector.any():
+                    self._sums[start : start + at_once, k, changed] = np.add.reduceat(some * vector, starts, axis=1)
+                else:
+                    self._sums[start : start + at_once, k, changed] = 0.0
+        self._level = level
+        return pooled, self._sums
 
 
 def _variance(part: Part, groups: Groups, rows: Rows) -> Floats:
@@ -136,9 +151,14 @@ def _cells_of(blocks: Floats, part: Part, groups: Groups, rows: Rows, chosen: In
     current = np.zeros((chosen.size, part.cells.size))
     reference = np.zeros_like(current)
     first = groups.used.start
+    everything = part.cells.size == blocks.shape[1]
     for row, group in enumerate(chosen):
         start = first + int(group) * groups.size
-        current[row] = blocks[start : start + groups.size, part.cells].sum(axis=0)
+        own = blocks[start : start + groups.size]
+        current[row] = (own if everything else own[:, part.cells]).sum(axis=0)
+        if part.season.known.size == 1:
+            reference[row] = part.counts[0] - current[row]
+            continue
         for pair in _pairs(groups, int(group)):
             out = blocks[first + groups.members(pair)][:, part.cells].sum(axis=0)
             factor = rows.weight[pair] / rows.rest[pair] * rows.effective[group]
