@@ -184,7 +184,7 @@ def test_two_hundred_features_come_in_small_slices(rng: np.random.Generator) -> 
     blocks = np.ones((30, layout.cells), np.int32)
     ref = Reference("m", "1", layout, blocks, np.zeros(30, np.int64), np.full(30, 28, np.int64))
     slices = list(Quality(ref, Fixed()).judge([Closed(0, np.ones(layout.cells, np.int32))]))
-    assert max(map(len, slices)) <= 4
+    assert max(map(len, slices)) <= 2
     assert sum(map(len, slices)) == 200 * 5
 
 
