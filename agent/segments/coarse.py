@@ -1,7 +1,7 @@
 """Few cells a feature, pooled by the segment's own shares: segments have few rows, and speak of large effects only.
 
 A subject is one feature in one segment. All subjects that are judged together lie one after another in flat arrays, so
-ten segments cost what their cells cost. One way to pool is enough: every cell holds a sixteenth of the segment's
+ten segments cost what their cells cost. One way to pool is enough: every cell holds an eighth of the segment's
 reference, and from ROWS_MIN rows on a test of it keeps its tail.
 """
 
@@ -17,8 +17,8 @@ from agent.drift.pooling import Cells as Order
 from agent.drift.scores import orthonormal
 from agent.records import Bools, Floats, Ints, Kind, Source
 
-SHARE_MIN = 1 / 16  # of a pooled cell in the segment's reference
-ROWS_MIN = 80  # five expected in each such cell
+SHARE_MIN = 1 / 8  # of a pooled cell in the segment's reference
+ROWS_MIN = 40  # five expected in each such cell
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class Regions:
         if self.shares:
             self._shares[:] = self.shares
         numbers = [
-            Feature(f"number{j}", Source.FEATURE, Kind.NUMBER, edges=tuple(self._edges.tolist())) for j in range(self.features)
+            Feature(f"number{j}", Source.FEATURE, Kind.NUMBER, edges=tuple(self._edges.tolist()))
+            for j in range(self.features)
         ]
         categories = tuple(f"c{i}" for i in range(5))
         texts = [Feature(f"text{j}", Source.FEATURE, Kind.TEXT, categories=categories) for j in range(self.texts)]
