@@ -40,9 +40,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What so many rows over one horizon would be judged by: `agent/power.py` reckons from it what can be seen.
+    """What so many rows over one horizon would be judged by: `agent/power` reckons from it what can be seen.
 
-    rows, n_reference, alpha, phi: (features,); phi: over all directions, as the effect's floor takes it.
+    rows, n_reference, alpha, phi: (features,); phi: over all directions, as the effect's floor takes it. weights: (6,
+    features), of the p-values that are combined.
     """
 
     cells: Cells
@@ -52,6 +53,7 @@ class Outlook:
     n_reference: Floats
     alpha: Floats
     phi: Floats
+    weights: Floats
 
 
 class Drift:
@@ -120,7 +122,8 @@ class Drift:
             return None
         pooled, spread = self._levels.at(self._levels.level(rows)), self._dispersion.at(horizon, rows)
         phi = _mean_phi(pooled, spread)
-        return Outlook(self._cells, pooled, spread, rows, self._matching.rows(horizon), self._alpha, phi)
+        n_reference = self._matching.rows(horizon)
+        return Outlook(self._cells, pooled, spread, rows, n_reference, self._alpha, phi, self._weights)
 
     def _weigh(self, horizon: int, beside: Beside) -> Judged:
         n, n_reference = beside.n, beside.n_reference

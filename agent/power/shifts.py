@@ -142,7 +142,7 @@ def _passes(outlook: Outlook, shares: Floats, moved: _Moved) -> Bools:
     z = np.abs(mean) / np.sqrt(noise)
     t = np.maximum(z / np.sqrt(spread.phi[:3]) - LOWER_FIFTH * spread_of_z, 0.0)
     there = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
-    p = np.full((5, n.size), np.nan)
+    p = np.full((6, n.size), np.nan)  # as the judge has them: three scores, the rest, rare mass, the largest cell
     p[:3][there] = beta_share(*t_as_beta(t[there], spread.df[:3][there]))
     now = np.add.reduceat(shares, pooled.starts)
     then = np.add.reduceat(cells.share, pooled.starts)
@@ -151,8 +151,9 @@ def _passes(outlook: Outlook, shares: Floats, moved: _Moved) -> Bools:
     rest = spread.tested[3] & (pooled.df > 0)
     p[3, rest] = _residual(beyond[rest], pooled.df[rest].astype(np.float64), spread.phi[3, rest], spread.df[3, rest])
     texts = (moved.category >= 0) & spread.tested[0] & (pooled.bins > 2)
-    p[4, texts] = _category(shares, moved, outlook, noise)[texts]
-    significant = cauchy_combination(p) < outlook.alpha
+    p[4, spread.rare_tested & (moved.category >= 0)] = 0.5  # says nothing of such a change, and costs its weight
+    p[5, texts] = _category(shares, moved, outlook, noise)[texts]
+    significant = cauchy_combination(p, weights=outlook.weights) < outlook.alpha
     return significant & (outlook.rows >= ROWS_MIN) & (_effect(now, then, outlook, noise) >= FLOOR)
 
 
