@@ -31,7 +31,7 @@ def moved() -> Iterator[Cell]:
 
 
 def categories() -> Iterator[Cell]:
-    """A category's share rises, the others shrink in proportion. To 12 % is a PSI of 0.004, under the effect's floor."""
+    """A category's share rises, the others shrink in proportion. 12 % is a PSI of 0.004, under the effect's floor."""
     world = World((Numeric(M - 1), Category(1, shares=SHARES)))
     for share, windows in ((0.15, 1.0), (0.12, 0.0)):
         yield _cell(f"category 10 → {share:.0%}".replace("%", " %"), world, (1_000, 50_000), Change("share", share),
