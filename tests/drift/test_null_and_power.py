@@ -1,7 +1,7 @@
 """What the rule promises: silence on data that does not drift, and speed on data that does.
 
 Seeded. Episodes are counted against the dial, with a bound that a true rate at the dial would break once in a thousand
-times; the delays are those of docs/decisions/0010-shared-overdispersion.md.
+times; the delays are those of docs/decisions/0010-shared-overdispersion.md and 0011.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ DELAYS = [
     (1000, 50_000, {"shift": 0.1}, 5),
     (1000, 50_000, {"shift": 0.25}, 1),
     (1000, 50_000, {"shift": 0.5}, 1),
-    (1000, 50_000, {"scale": 1.1}, 3),
+    (1000, 50_000, {"scale": 1.1}, 2),
     (1000, 50_000, {"scale": 1.25}, 1),
-    (100, 50_000, {"shift": 0.25}, 6),
+    (100, 50_000, {"shift": 0.25}, 5),
+    (100, 5_000, {"shift": 0.25}, 7),
     (1000, 5_000, {"shift": 0.5}, 1),
 ]
 
