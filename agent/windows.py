@@ -29,6 +29,7 @@ LATENCY_BUCKETS = 128  # up to 4,096 s
 LATENCY_EDGES = 2.0 ** ((np.arange(LATENCY_BUCKETS - 1) + LATENCY_OFFSET + 1) / (1 << LATENCY_SCALE))
 LATENCY_MAX_SECONDS = 1e9  # no prediction takes thirty years: such a value, or infinity, would stay in the sum for ever
 UNKNOWN_MAX = 64  # features a window names that the reference does not have; more are counted, not named
+SEGMENTS_KEPT = 16  # closed windows that keep their segments: as many as these are judged over
 SEGMENT_VALUES = 50  # values of one segment key that are counted apart
 PROJECTED_ROWS = 10_000  # rows of a window that vectors and whole rows are projected for: 0.1 σ is seen in one window
 SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
@@ -338,6 +339,10 @@ class Series:
         if len(self.recent) == HORIZON:
             self.budget.give(len(self.recent[0].segments) * cells)
         self.recent.append(closed)
+        if len(self.recent) > SEGMENTS_KEPT:
+            older = self.recent[-SEGMENTS_KEPT - 1].segments
+            self.budget.give(len(older) * cells)
+            older.clear()
         self.last_rows = window.rows
         self._finished, self.sketches = self.sketches, {}
         if self.learner is not None:
@@ -393,7 +398,7 @@ class Series:
 
     def forget(self, source: Source, name: str, segment: str = "") -> None:
         """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it
-        again. With a segment: there and in the whole, else everywhere. A segment key's own name: all its values' windows.
+        again. With a segment: there and in the whole, else everywhere. A segment key's name: its values' windows.
         """
         if self.reference is None:
             return

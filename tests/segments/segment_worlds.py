@@ -24,7 +24,8 @@ class Regions:
     """Normal features in equal bins of the whole, and texts of five categories; each region with means of its own.
 
     rows: of each region's window. effect, common: standard deviation of a window's own shift of the mean, each
-    region's and all regions' together. missing: share of nulls everywhere.
+    region's and all regions' together; memory: the former's autocorrelation. season: amplitude of a day of 24 windows,
+    each region at an hour of its own. missing: share of nulls everywhere.
     """
 
     rows: Sequence[int]
@@ -34,6 +35,8 @@ class Regions:
     seed: int = 1
     effect: float = 0.0
     common: float = 0.0
+    season: float = 0.0
+    memory: float = 0.0
     missing: float = 0.01
     key: str = "region"
     shares: tuple[float, ...] = ()  # of every text everywhere; else each region has its own
@@ -45,6 +48,8 @@ class Regions:
         self._edges = norm.ppf(np.linspace(0.0005, 0.9995, BINS + 1))
         self._means = self.random.normal(scale=0.3, size=(len(self.rows), self.features))
         self._shares = self.random.dirichlet(np.full(5, 3.0), size=(len(self.rows), max(self.texts, 1)))
+        self._state = self.random.normal(size=(len(self.rows), self.features))
+        self._hour = 0
         if self.shares:
             self._shares[:] = self.shares
         numbers = [
@@ -110,10 +115,14 @@ class Regions:
     ) -> dict[str, Floats]:
         shift, rows = shift or {}, rows or {}
         common = self.random.normal(scale=self.common, size=self.features) if self.common else 0.0
+        fresh = self.random.normal(size=self._state.shape)
+        self._state = self.memory * self._state + np.sqrt(1.0 - self.memory**2) * fresh
+        self._hour += 1
         found = {}
         for s, name in enumerate(self.names):
             n = rows.get(s, self.rows[s])
-            means = self._means[s] + common + self.effect * self.random.normal(size=self.features)
+            means = self._means[s] + common + self.effect * self._state[s]
+            means += self.season * np.sin(2.0 * np.pi * (self._hour / 24.0 + s / 7.0))
             means[:1] += shift.get(s, 0.0)
             bounds = ndtr(self._edges[None, :] - means[:, None])
             shares = np.diff(np.hstack((np.zeros((self.features, 1)), bounds, np.ones((self.features, 1)))), axis=1)

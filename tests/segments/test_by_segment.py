@@ -20,7 +20,7 @@ from agent.reference.build import build
 from agent.reference.by_segment import RUN_WINDOWS, RUNS_MAX, BySegment, SegmentCounts, choose_runs, most_frequent, pack
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
-from agent.windows import SEGMENT_VALUES, Budget, Series
+from agent.windows import SEGMENT_VALUES, SEGMENTS_KEPT, Budget, Series
 from agent.wire import reference_pb2 as pb
 from tests.segments.segment_worlds import Regions
 
@@ -174,3 +174,19 @@ def test_the_references_values_keep_their_places_in_a_window() -> None:
     assert len(held) == SEGMENT_VALUES
     assert {"region=r0", "region=r1"} <= held.keys()
     assert series.counters["segments_refused"] == 12
+
+
+def test_windows_too_old_to_be_judged_give_their_segments_back() -> None:
+    """As many closed windows keep them as the longest horizon has; the budget says so, cell by cell."""
+    assert SEGMENTS_KEPT == RUN_WINDOWS[-1]
+    world = Regions([100, 100], features=1, texts=0, blocks=20)
+    budget = Budget(1 << 20)
+    series = Series(ModelKey("m", "1"), HOUR, world.reference, None, ("region",), budget=budget)
+    codes, columns = Texts(["r0", "r1"], np.arange(2, dtype=np.int32)), Columns({"number0": Numbers(np.zeros(2))})
+    for index in range(30):
+        arrived = index * HOUR
+        batch = Batch(ModelKey("m", "1"), 2, arrived, columns, Columns(), segments={"region": codes})
+        series.add(batch, event_time=False)
+        series.close(index)
+    assert [len(closed.segments) for closed in series.recent] == [0] * 8 + [2] * 16
+    assert (1 << 20) - budget.cells == 16 * 2 * world.reference.layout.cells
