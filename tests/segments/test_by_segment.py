@@ -68,7 +68,7 @@ def test_counts_are_those_of_the_same_rows_as_traffic(tmp_path: Path) -> None:
     fares = Columns({"fare": Numbers(data.column("fare").to_numpy().copy())})
     batch = Batch(ModelKey("m", "1"), len(times), 0, fares, Columns(), times, segments={"region": texts})
     series.add(batch, event_time=True)
-    windows = [series.close(index).segments for index in range(40)]
+    windows = [dict(series.close(index).segments) for index in range(40)]
     segments, cells = reference.by_segment, reference.layout.cells
     assert segments.keys == ("region",)
     assert [value.value for value in segments.values] == ["r0", *sorted((v.value for v in segments.values[1:]),
