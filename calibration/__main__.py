@@ -124,7 +124,7 @@ def _write(page: str, drawing: str, target: Path | None) -> None:
 def _setting(chosen: argparse.Namespace, tasks: Sequence[Task]) -> report.Setting:
     return report.Setting(
         machine=f"{chosen.cores} cores, Python {platform.python_version()}, numpy {np.__version__}",
-        commit=_git("rev-parse", "--short", "HEAD"),
+        commit=_commit(),
         code=code_hash(),
         minutes=chosen.minutes,
         runs=sum(len(task.runs) for task in tasks),
@@ -133,9 +133,16 @@ def _setting(chosen: argparse.Namespace, tasks: Sequence[Task]) -> report.Settin
     )
 
 
+def _commit() -> str:
+    """Of the code that ran, and whether it differs from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "agent", "calibration")
+    found = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{found} with changes" if changed else found
+
+
 def _git(*arguments: str) -> str:
     found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.records import Batch
 from calibration.cells import FIRST, Cell
-from calibration.drive import Sidecar, reference_of
+from calibration.drive import Sidecar, begun
 from calibration.worlds import DAY, WINDOW_NS, Category, Numeric, Stream, World
 
 NUMBERS, TEXTS = 16, 4
@@ -36,7 +36,7 @@ def cost() -> Cost:
     cell = Cell("cost", WORLD, BATCH_ROWS, 50 * BATCH_ROWS)
     stream = Stream(WORLD, (0,))
     windows = [(FIRST + k, stream.window(FIRST + k, BATCH_ROWS)) for k in range(cell.blocks)]
-    reference = reference_of(cell, windows)
+    reference = begun(cell, windows).reference
     features = NUMBERS + TEXTS
     tracemalloc.start()
     sidecar = Sidecar(reference)
@@ -49,7 +49,7 @@ def cost() -> Cost:
     batch = stream.window(start + DAY, BATCH_ROWS)
     values = features * BATCH_ROWS
     return Cost(
-        _seconds(lambda: sidecar.series.add(_at(batch, start + DAY), False)) / values * 1e9,
+        _seconds(lambda: sidecar.watch.series.add(_at(batch, start + DAY), False)) / values * 1e9,
         _seconds(lambda: _bare(batch)) / values * 1e9,
         _judging(sidecar, batch, start + DAY),
         features,
@@ -83,7 +83,7 @@ def _judging(sidecar: Sidecar, batch: Batch, start: int) -> float:
     spent = 0.0
     for k in range(DAY):
         index = start + 1 + k
-        sidecar.series.add(_at(batch, index), False)
+        sidecar.watch.series.add(_at(batch, index), False)
         began = time.process_time()
         sidecar.close(index)
         spent += time.process_time() - began

@@ -11,16 +11,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from agent.alerting.book import AlertBook, WindowContext
 from agent.alerting.machine import advance, explained
 from agent.alerting.wording import FIRING
+from agent.config import Settings
 from agent.evaluate import Judge
 from agent.ledger import Dial
-from agent.records import AlertState, Batch
+from agent.records import AlertState, Batch, Finding
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
+from agent.watching import Watch
 from agent.windows import Series
 from calibration.cells import FIRST, Cell, Windows
 from calibration.parquet import build_reference
@@ -76,39 +79,64 @@ class MeasureFailedError(Exception):
 
 
 class Sidecar:
-    """A series, its judge and its alerts."""
+    """A series and all that watches it. Without a reference it learns one, from so many windows."""
 
-    def __init__(self, reference: Reference, dial: Dial = DIAL, judge: Judge | None = None) -> None:
-        self.series = Series(MODEL, WINDOW_NS, reference, None, reference.segments)
-        self.judge = judge or Judge(reference, dial, WINDOW_SECONDS)
+    def __init__(self, reference: Reference | None, learn_windows: int = 0, judge: Judge | None = None) -> None:
+        learner = None
+        if reference is None:
+            learner = Learner(blank(MODEL.name, MODEL.version, WINDOW_SECONDS), learn_windows=learn_windows)
+        segments = () if reference is None else reference.segments
+        self.watch = Watch(Series(MODEL, WINDOW_NS, reference, learner, segments), judge)
+        if judge is None and reference is not None:
+            self.watch.judge = Judge(reference, DIAL, WINDOW_SECONDS)
         self.book = AlertBook()
         self.alerts: Counter[str] = Counter()
         self.checks: Counter[str] = Counter()
-        self.failures = _Failures()
+        self._failures = _Failures()
+
+    @property
+    def reference(self) -> Reference:
+        """What is judged by; there is one."""
+        found = self.watch.series.reference
+        if found is None:
+            raise AssertionError("no reference was learned")
+        return found
 
     def hour(self, batch: Batch | None, index: int) -> None:
         """One window: counted, closed, judged."""
-        if batch is None:
-            return
-        self.series.add(batch, False)
+        if batch is not None:
+            self.watch.series.add(batch, False)
         self.close(index)
 
     def close(self, index: int) -> None:
         """Everything up to the end of this window is closed, and alerts take their step."""
-        for due in list(self.series.due((index + 1) * WINDOW_NS)):
-            self._judge(due)
+        series = self.watch.series
+        for due in list(series.due((index + 1) * WINDOW_NS)):
+            self._close(due)
+        learner = series.learner
+        if learner is not None and learner.ready is not None:
+            series.adopt(learner.ready, learner.ready.origin)
+            self.watch.judge = Judge(learner.ready, DIAL, WINDOW_SECONDS)
 
-    def _judge(self, index: int) -> None:
-        closed = self.series.close(index)
-        findings = [finding for part in self.judge.judge(list(self.series.recent)) for finding in part]
-        self.failures.look()
+    def _close(self, index: int) -> None:
+        series = self.watch.series
+        closed = series.close(index)
+        findings: list[Finding] = []
+        if self.watch.judge is not None:
+            findings = [finding for part in self.watch.judge.judge(list(series.recent)) for finding in part]
+            self._failures.look()
+        findings += self.watch.judge_latency(_settings(), index)
+        self._advance(findings, index, closed.rows)
+
+    def _advance(self, findings: Sequence[Finding], index: int, rows: int) -> None:
         self.checks.update(f.check for f in explained(self.book, findings, MODEL) if f.alarms)
-        self.book, changes = advance(self.book, findings, self._context(index, closed.rows))
+        context = WindowContext(MODEL, index, index * WINDOW_NS, (index + 1) * WINDOW_NS, rows)
+        self.book, changes = advance(self.book, findings, context)
         for change in changes:
             if change.event is not None and change.event.name == FIRING:
                 self.alerts[change.alert] += 1
             for source, subject in change.forget:
-                self.series.forget(source, subject)
+                self.watch.series.forget(source, subject)
 
     def until_named(self, subject: str, windows: Iterable[tuple[int, Batch | None]]) -> int:
         """Windows until an alert names this value, at least 1; 0: none of them did."""
@@ -125,25 +153,35 @@ class Sidecar:
             for alert in self.book.alerts
         )
 
-    def _context(self, index: int, rows: int) -> WindowContext:
-        return WindowContext(MODEL, index, index * WINDOW_NS, (index + 1) * WINDOW_NS, rows)
-
 
 def run(cell: Cell, seed: int) -> Run:
     """One reference and what came after it. The same cell and seed give the same run, but for the time it took."""
     began = time.process_time()
     stream = cell.stream(seed)
-    windows = [(FIRST + k, stream.window(FIRST + k, cell.n, None)) for k in range(cell.blocks)]
-    sidecar = Sidecar(reference_of(cell, windows))
     start = FIRST + cell.blocks
+    sidecar = begun(cell, [(index, stream.window(index, cell.n, None)) for index in range(FIRST, start)])
     after = _watch(sidecar, stream, cell, start)
     alerts, checks = dict(sidecar.alerts), dict(sidecar.checks)
     found = 0
     if cell.change is not None:
         changed = ((index, stream.window(index, cell.n, cell.change)) for index in range(after, after + WITHIN))
         found = sidecar.until_named(cell.subject, changed)
-    features = len(sidecar.judge.reference.layout.features)
+    features = len(sidecar.reference.layout.features)
     return Run(seed, after - start, features, alerts, checks, found, time.process_time() - began)
+
+
+def begun(cell: Cell, windows: Sequence[tuple[int, Batch | None]]) -> Sidecar:
+    """With a reference, come by as a user comes by it: learned from these windows, or built from a file of them."""
+    rows = [(index, batch) for index, batch in windows if batch is not None]
+    if cell.made == "file":
+        with tempfile.TemporaryDirectory() as folder:
+            return Sidecar(build_reference(rows, Path(folder)))
+    sidecar = Sidecar(None, len(rows))
+    for index, batch in windows:
+        sidecar.hour(batch, index)
+    sidecar.alerts.clear()  # its days are counted from here
+    sidecar.checks.clear()
+    return sidecar
 
 
 def _watch(sidecar: Sidecar, stream: Windows, cell: Cell, start: int) -> int:
@@ -156,16 +194,7 @@ def _watch(sidecar: Sidecar, stream: Windows, cell: Cell, start: int) -> int:
     return start + cell.live_windows
 
 
-def reference_of(cell: Cell, windows: Sequence[tuple[int, Batch | None]]) -> Reference:
-    """Made as a user makes it: learned from traffic, or built from a file."""
-    rows = [(index, batch) for index, batch in windows if batch is not None]
-    if cell.made == "file":
-        with tempfile.TemporaryDirectory() as folder:
-            return build_reference(rows, Path(folder))
-    learner = Learner(blank(MODEL.name, MODEL.version, WINDOW_SECONDS), learn_windows=len(rows))
-    for index, batch in rows:
-        learner.add(batch, index)
-        learner.close(index)
-    if learner.ready is None:
-        raise AssertionError(f"{cell.name}: no reference after {len(rows)} windows")
-    return learner.ready
+@cache
+def _settings() -> Settings:
+    """The defaults, whatever the environment says."""
+    return Settings(**{name: field.get_default() for name, field in Settings.model_fields.items()})

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.records import Batch
 from calibration.cells import FIRST, Cell
-from calibration.drive import Sidecar, reference_of
+from calibration.drive import Sidecar, begun
 from calibration.peers import Peers
 from calibration.worlds import DAY, Category, Change, Numeric, Stream, World
 
@@ -56,14 +56,14 @@ def duel(seed: int, peers: Peers | None) -> dict[str, Any]:
 
 def _ours(first: Sequence[Batch], null: Sequence[Batch], changed: Sequence[Sequence[Batch]]) -> dict[str, Any]:
     start = FIRST + len(first)
-    reference = reference_of(CELL, list(enumerate(first, FIRST)))
-    quiet = Sidecar(reference)
+    quiet = begun(CELL, list(enumerate(first, FIRST)))
+    reference, judge = quiet.reference, quiet.watch.judge
     for index, batch in enumerate(null, start):
         quiet.hour(batch, index)
     after = start + len(null)
     delays = []
     for (_, change), windows in zip(CHANGES, changed, strict=True):
-        sidecar = Sidecar(reference, judge=quiet.judge)
+        sidecar = Sidecar(reference, judge=judge)
         for index, batch in enumerate(null[-DAY:], after - DAY):
             sidecar.hour(batch, index)
         name = "text_000" if change.kind == "share" else "number_000"

@@ -53,9 +53,9 @@ def seasonal() -> Iterator[Cell]:
     yield Cell("daily sine 0.3 σ, reference of 50 hours", daily, 1_000, 50_000)
     for n, weeks in ((100, 3), (1_000, 2)):
         yield Cell("daily sine and weekends, 0.3 σ", weekly, n, n * 168 * weeks, days=7.0)
-    busy = World((Numeric(20),), swing=0.7, bursts=0.2)
-    yield Cell("traffic with a daily swing of 70 % and bursts", busy, 300, 300 * 168 * 2, days=7.0)
-    yield Cell("traffic with a daily swing of 70 % and bursts", busy, 300, 300 * 48, days=4.0)
+    busy = World((Numeric(5),), swing=0.7, bursts=0.2, latency=True)
+    for weeks, days in ((2, 28.0), (0, 28.0)):
+        yield Cell("traffic: daily swing of 70 %, bursts of 20 %", busy, 300, 300 * (weeks * 168 or 48), days=days)
 
 
 def shapes() -> Iterator[Cell]:
@@ -85,7 +85,7 @@ def whole() -> Iterator[Cell]:
     mixed = World((
         Numeric(4, effect=0.03), Numeric(3, "skewed", shape="lognormal"), Numeric(3, "whole", shape="discrete"),
         Numeric(2, "gaps", missing=0.05), Category(4, categories=30), Category(1, "id", categories=5_000),
-    ))  # fmt: skip
+    ), latency=True)  # fmt: skip
     yield Cell("a mixed model of 17 features", mixed, 1_000, 50_000, short=True)
     yield Cell("a mixed model of 17 features", mixed, 100, 5_000)
 

@@ -35,7 +35,8 @@ chance (quasi-Poisson). A cell is **broken** where its rate minus two standard e
 FOUND_WORDS = """## Something happens
 
 After a day of quiet. Found: an alert fired that names the value that changed, within {within} windows. The median
-counts what was not found as later. Promised: the design's figure for the same n and N.
+counts what was not found as later. Promised: the design's figure for the same n and N; a promise is broken by a median
+of more than twice as many windows (and more than one window later), or where under 80 % are found.
 """
 DUEL_WORDS = """## Beside the peers, on the same arrays
 
@@ -168,7 +169,8 @@ def found_table(found: Sequence[Found]) -> str:
     rows = []
     for each in found:
         cell = each.cell
-        said = "**not as promised**" if each.failed else "as promised" if cell.expected else ""
+        said = "" if not cell.expected else "as promised" if each.median <= cell.expected else "later"
+        said = "**not as promised**" if each.failed else said
         rows.append((
             cell.name, f"{cell.n:,}", f"{cell.reference_rows:,}", str(cell.features), str(len(each.delays)),
             f"{each.share:.0%}", _windows(each.median), f"{cell.expected:g}" if cell.expected else "", said,

@@ -78,13 +78,14 @@ Group = Numeric | Category | Embedding
 class World:
     """rows of a window are Poisson; swing: amplitude of their daily sine; bursts: their coefficient of variation
     beyond that; even: as many rows in every window; segments: values of a segment key that has nothing to do with the
-    features."""
+    features; latency: a lognormal one."""
 
     groups: tuple[Group, ...]
     swing: float = 0.0
     bursts: float = 0.0
     even: bool = False
     segments: int = 0
+    latency: bool = False
 
 
 @dataclass(slots=True)
@@ -119,7 +120,9 @@ class Stream:
                 drawn.vectors[group.name] = Vectors(values)
         segments = {"region": self._segment(count)} if self._world.segments else {}
         features = Columns(drawn.numbers, drawn.texts, {}, drawn.vectors)
-        return Batch(MODEL, count, index * WINDOW_NS + WINDOW_NS // 2, features, Columns(), segments=segments)
+        latency = self.random.lognormal(-4.0, 0.3, count) if self._world.latency else None
+        arrived = index * WINDOW_NS + WINDOW_NS // 2
+        return Batch(MODEL, count, arrived, features, Columns(), latency=latency, segments=segments)
 
     def _rows(self, index: int, rows: int) -> int:
         if self._world.even:

@@ -16,7 +16,7 @@ from calibration.__main__ import main
 from calibration.cache import Results, code_hash
 from calibration.cells import Cell, normal
 from calibration.changes import changes
-from calibration.drive import MeasureFailedError, Run, Sidecar, run
+from calibration.drive import MeasureFailedError, Run, begun, run
 from calibration.duel import CHANGES, duel
 from calibration.outcome import found_of, null_of
 from calibration.picture import draw
@@ -175,8 +175,6 @@ def test_an_hour_without_rows_closes_nothing() -> None:
     """Nights of real data."""
     cell = SMALL
     stream = cell.stream(1)
-    from calibration.drive import reference_of
-
-    sidecar = Sidecar(reference_of(cell, [(k, stream.window(k, 50)) for k in range(10)]))
+    sidecar = begun(cell, [(k, stream.window(k, 50)) for k in range(10)])
     sidecar.hour(None, 10)
-    assert not sidecar.series.recent
+    assert not sidecar.watch.series.recent
