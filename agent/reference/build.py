@@ -29,7 +29,7 @@ from agent.records import (
     Vectors,
     select,
 )
-from agent.reference.by_segment import SegmentCounter, most_frequent
+from agent.reference.by_segment import BySegment, SegmentCounter, most_frequent
 from agent.reference.convert import Column, column, times_ns
 from agent.reference.directions import with_projections
 from agent.reference.features import make_feature, said_of, with_classes
@@ -101,6 +101,8 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
     counter = _segment_counter(plan, label, layout, windows)
     blocks, rows = _count(request, _stream(request, table, plan, "counts", progress, plan.by_segment), layout, windows,
                           counter, fit)  # fmt: skip
+    by_segment = counter.finish()
+    notes += _segment_notes(by_segment)
     reference = Reference(
         model=request.model,
         version=request.version,
@@ -118,7 +120,7 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
         made_by=made_by(),
         made_at_ns=(clock or SystemClock()).now_ns(),
         origin=", ".join(path.name for path in table.paths[:3]) + (", …" if len(table.paths) > 3 else ""),
-        by_segment=counter.finish(),
+        by_segment=by_segment,
     )
     schema = Schema(
         features={w.name: said_of(f, w.said) for w, f in zip(plan.watches, features, strict=True)},
@@ -325,6 +327,19 @@ def _text_notes(survey: Survey) -> list[str]:
 
 def _mismatch_notes(survey: Survey) -> list[str]:
     return [f"{name!r}: {count} values are not of its type" for (_, name), count in survey.mismatches.items() if count]
+
+
+def _segment_notes(by_segment: BySegment) -> list[str]:
+    notes = []
+    for key in by_segment.keys:
+        values = [value for value in by_segment.values if value.key == key]
+        few = sum(not value.packed for value in values)
+        if few:
+            said = f"segment {key!r}: {few} of {len(values)} values have too few rows, or there was no room:"
+            notes.append(f"{said} only their part of the traffic is watched")
+        elif not values:
+            notes.append(f"segment {key!r}: no row has a value of it")
+    return notes
 
 
 def _window_ns(seconds: float) -> int:

@@ -41,6 +41,7 @@ class Segments:
         self._alpha = [ledger.alpha("segments", i) for i in range(len(reference.layout.features))]
         self._protected = frozenset(reference.protected)
         self._known = {v.name: int(v.rows.sum()) for v in reference.by_segment.values}
+        self._packed = {v.name for v in reference.by_segment.values if v.packed}
         self._ready = {name for group in self._prepared.groups for name in group.names}
         counts = {n: c for g in self._prepared.groups for n, c in zip(g.names, g.counts, strict=True)}
         self._rest = Rest(reference.layout, reference.pooled, counts, self._prepared.kinds)
@@ -113,6 +114,8 @@ class Segments:
             verdict, reason = Verdict.NO_REFERENCE, "the reference has no counts of it"
             if n_reference:
                 verdict, reason = Verdict.REFERENCE_TOO_SHORT, f"the reference has {n_reference} rows of it"
+                if name in self._packed:
+                    reason = "there is no room to judge so many segments of so many features"
             found.append(_state(name, verdict, 0, n_reference, recent[-1].index, reason))
         return found
 

@@ -20,6 +20,8 @@ from agent.segments.rates import Fault, Rates, bases, kinds
 from agent.segments.spread import Known, Runs, learn
 
 CELLS_AT_ONCE = 6_000  # of a group, about: what one slice of 2 ms judges
+# Of all judged segments of one reference: 15 MB to judge with. Windows have room for about as many, by default.
+JUDGED_CELLS_MAX = 250_000
 WHOLE_RUNS = 96  # of each length; more only cost time
 log = logging.getLogger("sidelight.segments")
 
@@ -55,9 +57,13 @@ class Prepared:
 
 
 def judged_values(reference: Reference) -> list[SegmentCounts]:
-    """Those with counts of their own, of keys that may be named."""
+    """Those with counts of their own, of keys that may be named; where there is no room for all, the most frequent."""
+    if not len(reference.blocks):
+        return []
     kept = [v for v in reference.by_segment.values if v.packed and v.key not in reference.protected]
-    return kept if len(reference.blocks) else []
+    room = max(1, JUDGED_CELLS_MAX // max(reference.layout.cells, 1))
+    frequent = {v.name for v in sorted(kept, key=lambda v: -int(v.rows.sum()))[:room]}
+    return [v for v in kept if v.name in frequent]
 
 
 def prepare(reference: Reference) -> Prepared:

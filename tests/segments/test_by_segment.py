@@ -178,7 +178,7 @@ def test_the_references_values_keep_their_places_in_a_window() -> None:
 
 def test_windows_too_old_to_be_judged_give_their_segments_back() -> None:
     """As many closed windows keep them as the longest horizon has; the budget says so, cell by cell."""
-    assert SEGMENTS_KEPT == RUN_WINDOWS[-1]
+    assert RUN_WINDOWS[-1] == SEGMENTS_KEPT
     world = Regions([100, 100], features=1, texts=0, blocks=20)
     budget = Budget(1 << 20)
     series = Series(ModelKey("m", "1"), HOUR, world.reference, None, ("region",), budget=budget)

@@ -11,6 +11,7 @@ from scipy.stats import hypergeom
 from agent.ledger import RATES
 from agent.records import Closed, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
+from agent.segments import prepare as prepare_module
 from agent.segments import segment_tests
 from agent.segments.prepare import prepare
 from tests.segments.segment_worlds import Regions, alarms, judged
@@ -171,6 +172,19 @@ def test_protected_keys_are_never_judged() -> None:
     world.reference = replace(world.reference, protected=("region",))
     assert segment_tests(world.reference) == 0
     assert judged(world.segments(), stream(world, 2)) == []
+
+
+def test_memory_is_bounded_whatever_the_reference_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for two of four segments: the most frequent are judged, the others say that there was none."""
+    world = Regions([60, 300, 70, 200], features=1, texts=0)
+    cells = world.reference.layout.cells
+    monkeypatch.setattr(prepare_module, "JUDGED_CELLS_MAX", 2 * cells + 1)
+    ready = prepare(world.reference).groups
+    assert [name for group in ready for name in group.names] == ["region=r1", "region=r3"]
+    assert sum(group.counts.size for group in ready) <= 2 * cells + 1
+    said = {f.segment: f.reason for f in judged(world.segments(), stream(world, 2)) if f.check == "segments"}
+    assert said["region=r0"] == said["region=r2"] == "there is no room to judge so many segments of so many features"
+    assert said["region=r1"] == ""
 
 
 def test_broken_counts_cost_their_segment_alone() -> None:
