@@ -26,12 +26,12 @@ from agent.tails import gamma_tail
 TRIALS, TRIALS_MIN = 400, 60
 COUNTED_MIN = 10  # passes of that many trials are counted; fewer, and a fitted tail says more than the count
 OWN_WINDOWS_MAX = 96  # of the reference, evenly spaced
-STEP = math.log(1.05)  # a rate is worked out for rows within 2.5 % of the window's
+STEP = math.log(1.1)  # a rate is worked out for rows within 5 % of the window's
 RATES_MAX = 20_000
-_CELLS_AT_ONCE = 20_000  # about a millisecond's work
+GROUPS_MIN = 3
+_CELLS_AT_ONCE = 3_000  # about a millisecond's work
 _CELLS_MAX = 2_000_000  # over all trials of one feature
-# These are roots of sums of squares, or behave so: their squares are nearly a scaled chi-square, as psi is.
-_ROOTS = frozenset({"jensen_shannon", "ks", "wasserstein", "l_infinity"})
+_DIFFERENCES = frozenset({"ks", "wasserstein", "l_infinity"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Nulls:
         self._axis = Axis.of(reference.layout, self._cells) if self._cells.features else None
         self._blocks = reference.blocks[:, self._cells.take]
         self._total = self._blocks.sum(axis=0, dtype=np.int64)
+        self._rows = np.asarray(self._cells.sums(self._blocks.astype(np.float64)) if self._cells.features else ())
         self._ends = [*self._cells.starts[1:].tolist(), self._cells.take.size]
         self._seed = reference.hash
         self._rates: dict[tuple[int, int], Rate] = {}
@@ -78,14 +79,15 @@ class Nulls:
         if len(self._rates) >= RATES_MAX:
             self._rates.clear()
         n = round(math.exp(level * STEP))
-        sampled: list[dict[str, Floats]] = []
+        sampled, own = [], []
         for found in self._sampled(feature, level, n):
             sampled.append(found)
             yield
-        own = self._own(feature, n)
+        for found in self._own(feature, n):
+            own.append(found)
+            yield
         self._rates[feature, level] = Rate(
-            self._share({name: np.concatenate([s[name] for s in sampled]) for name in sampled[0]}, fitted=True),
-            self._share(own, fitted=False) if own else float("nan"),
+            self._share(_joined(sampled), fitted=True), self._share(_joined(own), fitted=False) if own else math.nan
         )
 
     def rate(self, feature: int, rows: int) -> Rate:
@@ -103,19 +105,23 @@ class Nulls:
             current = random.multinomial(n, shares, size=times)
             yield self._distances(feature, current, random.multinomial(rows, shares, size=times))
 
-    def _own(self, feature: int, n: int) -> dict[str, Floats]:
+    def _own(self, feature: int, n: int) -> Iterator[dict[str, Floats]]:
         """Of the reference's windows, so many put together that they have about n rows, each against the rest."""
-        blocks = self._blocks[:, self._cells.starts[feature] : self._ends[feature]].astype(np.int64)
-        rows = blocks.sum(axis=1)
+        own = slice(int(self._cells.starts[feature]), self._ends[feature])
+        rows, total = self._rows[:, feature], self._total[own]
         size = max(1, round(n / max(float(np.median(rows)), 1.0)))
-        groups = len(blocks) // size
-        if groups < 3:
-            return {}
-        whole = blocks[len(blocks) - groups * size :].reshape(groups, size, -1).sum(axis=1)
-        chosen = whole[np.unique(np.linspace(0, groups - 1, min(groups, OWN_WINDOWS_MAX)).astype(np.int64))]
-        chosen = chosen[chosen.sum(axis=1) >= min(n / 2.0, ROWS_MIN)]
-        rest = blocks.sum(axis=0) - chosen
-        return self._distances(feature, chosen, rest) if len(chosen) else {}
+        groups = len(rows) // size
+        if groups < GROUPS_MIN:
+            return
+        left = len(rows) - groups * size  # the oldest are left over
+        chosen = np.unique(np.linspace(0, groups - 1, min(groups, OWN_WINDOWS_MAX)).astype(np.int64))
+        at_once = max(1, _CELLS_AT_ONCE // total.size)
+        for start in range(0, chosen.size, at_once):
+            begins = (left + chosen[start : start + at_once] * size).tolist()
+            counts = np.array([self._blocks[i : i + size, own].sum(axis=0, dtype=np.int64) for i in begins])
+            counts = counts[counts.sum(axis=1) >= min(n / 2.0, ROWS_MIN)]
+            if len(counts):
+                yield self._distances(feature, counts, total - counts)
 
     def _distances(self, feature: int, current: np.ndarray, reference: np.ndarray) -> dict[str, Floats]:
         """Each named distance as (trials,); both (trials, cells of the feature)."""
@@ -132,8 +138,9 @@ class Nulls:
             numeric=np.full(times, self._cells.numeric[feature]),
         )
         axis = Axis(np.tile(self._axis.width[own], times), np.full(times, self._axis.deviation[feature]))
-        found = distances(cells, axis, current.ravel().astype(np.float64), reference.ravel().astype(np.float64))
-        return {each.distance: found[each.distance] for each in self.rule}
+        names = [each.distance for each in self.rule]
+        flat = current.ravel().astype(np.float64), reference.ravel().astype(np.float64)
+        return distances(cells, axis, *flat, names)
 
     def _share(self, values: dict[str, Floats], fitted: bool) -> float:
         """Of the trials that pass any threshold; where they are too few to count, the sum of the fitted tails."""
@@ -196,6 +203,10 @@ class FixedDrift:
         return replace(finding, verdict=verdict, alpha=float("nan"), distances=said, reason=rule)
 
 
+def _joined(parts: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _level(rows: int) -> int:
     return round(math.log(max(rows, 1)) / STEP)
 
@@ -221,11 +232,19 @@ def _often(daily: float) -> str:
 
 
 def _fitted_tail(threshold: Threshold, values: Floats) -> float:
-    """P(distance > limit) by a scaled chi-square with the trials' mean and variance (Satterthwaite 1946)."""
+    """P(distance > limit), beyond what the trials reach.
+
+    Sums of squares: a scaled chi-square with the trials' mean and variance (Satterthwaite 1946). Largest and total
+    differences: their squares' excess over the ninth decile is exponential, as Kolmogorov's limit is (Pickands 1975).
+    """
     if not np.isfinite(values).all():
         return 0.0  # no such distance for this kind of feature
-    root = threshold.distance in _ROOTS
+    root = threshold.distance not in ("psi", "chi_square")
     found, limit = (np.square(values), threshold.limit**2) if root else (values, threshold.limit)
+    if threshold.distance in _DIFFERENCES:
+        decile = float(np.quantile(found, 0.9))
+        excess = float(found[found > decile].mean()) - decile if found.max() > decile else 0.0
+        return 0.1 * math.exp(-max(limit - decile, 0.0) / excess) if excess > 0 else 0.0
     mean, variance = float(found.mean()), float(found.var(ddof=1))
     if mean <= 0.0 or variance <= 0.0:
         return 0.0

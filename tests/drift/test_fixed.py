@@ -73,14 +73,14 @@ def test_many_categories_pass_by_noise_alone() -> None:
 def test_the_fitted_tail_agrees_with_many_more_trials(
     distance: str, limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few per mille of windows pass: 400 trials and a fit are within a factor of three of counting 20,000."""
-    made = reference(TEN, 50_000, seed=3)
-    rule = (Threshold(distance, limit),)
-    fitted = rate(Nulls(made, rule), 400 if distance != "chi_square" else 1_000)
+    """Few per mille of windows pass: over seven references, 400 trials and a fit are by the median within a factor of
+    two of counting 20,000."""
+    n, rule = 400 if distance != "chi_square" else 1_000, (Threshold(distance, limit),)
+    fitted = float(np.median([rate(Nulls(reference(TEN, 50_000, seed), rule), n) for seed in range(30, 37)]))
     monkeypatch.setattr("agent.drift.fixed.TRIALS", 20_000)
-    counted = rate(Nulls(made, rule), 400 if distance != "chi_square" else 1_000)
+    counted = rate(Nulls(reference(TEN, 50_000, seed=30), rule), n)
     assert 0.0005 < counted < 0.01
-    assert counted / 3 < fitted < counted * 3
+    assert counted / 2 < fitted < counted * 2
 
 
 def findings(measure: FixedDrift, *windows: np.ndarray) -> list[Finding]:
@@ -155,5 +155,5 @@ def test_the_work_comes_in_slices_and_only_once() -> None:
     made = reference(zipf(2_000), 50_000, seed=9)
     nulls = Nulls(made, PSI)
     assert sum(1 for _ in nulls.prepare(0, 1_000)) > 10
-    assert sum(1 for _ in nulls.prepare(0, 1_010)) == 0
+    assert sum(1 for _ in nulls.prepare(0, 980)) == 0
     assert rate(Nulls(made, PSI), 1_000) == nulls.rate(0, 1_000).sampled
