@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from calibration.cache import ROOT, Results, code_hash, folder
 from calibration.cells import Cell
 from calibration.changes import changes
 from calibration.cost import cost
-from calibration.duel import CELL, duel
+from calibration.duel import EFFECTS, cell_of, duel
 from calibration.nulls import nulls
 from calibration.outcome import found_of, null_of
 from calibration.peers import Peers, install
@@ -53,9 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(f"{len(of_changes)} changes")
     moved = _simulate(of_changes, results, chosen, seconds * OF_CHANGES, say)
     whole = not (chosen.only or chosen.short)
-    met = None
+    met: dict[float, Versus] = {}
     if whole and not chosen.no_peers:
-        met = duels(results, max(2, round(seconds * OF_DUELS / DUEL_SECONDS)), chosen.cores, say)
+        count = max(2, round(seconds * OF_DUELS / DUEL_SECONDS / len(EFFECTS)))
+        met = {effect: duels(effect, results, count, chosen.cores, say) for effect in EFFECTS}
     quiet, found = [null_of(task) for task in tasks], [found_of(task) for task in moved if task.runs]
     page = report.render(_setting(chosen, [*tasks, *moved]), quiet, found, met, cost() if whole else None)
     failed = any(null.failed for null in quiet) or any(each.failed for each in found)
@@ -90,26 +92,26 @@ def _simulate(
     return simulate(cells, results, seconds, chosen.cores, say)
 
 
-def duels(results: Results, count: int, cores: int, say: Callable[[str], None]) -> Versus:
+def duels(effect: float, results: Results, count: int, cores: int, say: Callable[[str], None]) -> Versus:
     """So many references, on as many processes as there are cores."""
     python = install()
-    keys = [f"duel-{CELL.key}-{'with' if python else 'without'}-{seed}" for seed in range(count)]
+    keys = [f"duel-{cell_of(effect).key}-{'with' if python else 'without'}-{seed}" for seed in range(count)]
     found = {seed: figures for seed, key in enumerate(keys) if (figures := results.figures(key)) is not None}
-    say(f"{count} references beside the peers, {len(found)} of them known")
+    say(f"{count} references beside the peers, window effect {effect:g} σ, {len(found)} of them known")
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
         missing = [seed for seed in range(count) if seed not in found]
-        for seed, figures in zip(missing, pool.map(_duel, missing, [python] * len(missing)), strict=True):
+        for seed, figures in zip(missing, pool.map(partial(_duel, effect, python), missing), strict=True):
             results.keep(keys[seed], figures)
             found[seed] = figures
             say(f"reference {seed} done")
     return versus([found[seed] for seed in range(count)])
 
 
-def _duel(seed: int, python: Path | None) -> dict[str, Any]:
+def _duel(effect: float, python: Path | None, seed: int) -> dict[str, Any]:
     if python is None:
-        return duel(seed, None)
+        return duel(effect, seed, None)
     with Peers(python) as peers:
-        return duel(seed, peers)
+        return duel(effect, seed, peers)
 
 
 def _write(page: str, drawing: str, target: Path | None) -> None:

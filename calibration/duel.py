@@ -20,7 +20,8 @@ NULL_WINDOWS = 4 * DAY
 WITHIN = 24
 SHARES = (0.1, 0.35, 0.25, 0.15, 0.1, 0.05)
 NUMBERS = 9
-WORLD = World((Numeric(NUMBERS), Category(1, shares=SHARES)), even=True)
+# Where windows differ by more than chance, as real ones do, the peers' thresholds have to rise above that.
+EFFECTS = (0.0, 0.1)
 FEATURES = NUMBERS + 1
 SHIFTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5)
 CHANGES: tuple[tuple[str, Change], ...] = (
@@ -31,18 +32,25 @@ CHANGES: tuple[tuple[str, Change], ...] = (
     ("category 10 → 12 %", Change("share", 0.12)),
     ("category 10 → 15 %", Change("share", 0.15)),
 )
-CELL = Cell("the same arrays", WORLD, N_WINDOW, N_REFERENCE)
 
 
-def duel(seed: int, peers: Peers | None) -> dict[str, Any]:
+def cell_of(effect: float) -> Cell:
+    """effect: σ of every window's own shift."""
+    world = World((Numeric(NUMBERS, effect=effect), Category(1, shares=SHARES)), even=True)
+    return Cell("the same arrays", world, N_WINDOW, N_REFERENCE)
+
+
+def duel(effect: float, seed: int, peers: Peers | None) -> dict[str, Any]:
     """One reference: "ours" (episodes, alarms, delays) and "peers" by rule (scores and flags of null and changed)."""
-    stream = Stream(WORLD, (int(CELL.key[:8], 16), seed))
-    first = [stream.window(FIRST + k, N_WINDOW) for k in range(CELL.blocks)]
-    start = FIRST + CELL.blocks
+    cell = cell_of(effect)
+    assert isinstance(cell.world, World)
+    stream = Stream(cell.world, (int(cell.key[:8], 16), seed))
+    first = [stream.window(FIRST + k, N_WINDOW) for k in range(cell.blocks)]
+    start = FIRST + cell.blocks
     null = [stream.window(start + k, N_WINDOW) for k in range(NULL_WINDOWS)]
     after = start + NULL_WINDOWS
     changed = [[stream.window(after + k, N_WINDOW, change) for k in range(WITHIN)] for _, change in CHANGES]
-    found: dict[str, Any] = {"ours": _ours(first, null, changed)}
+    found: dict[str, Any] = {"ours": _ours(cell, first, null, changed)}
     if peers is not None:
         with tempfile.TemporaryDirectory() as folder:
             arrays, scores = Path(folder) / "arrays.npz", Path(folder) / "scores.npz"
@@ -54,9 +62,11 @@ def duel(seed: int, peers: Peers | None) -> dict[str, Any]:
     return found
 
 
-def _ours(first: Sequence[Batch], null: Sequence[Batch], changed: Sequence[Sequence[Batch]]) -> dict[str, Any]:
+def _ours(
+    cell: Cell, first: Sequence[Batch], null: Sequence[Batch], changed: Sequence[Sequence[Batch]]
+) -> dict[str, Any]:
     start = FIRST + len(first)
-    quiet = begun(CELL, list(enumerate(first, FIRST)))
+    quiet = begun(cell, list(enumerate(first, FIRST)))
     reference, judge = quiet.reference, quiet.watch.judge
     for index, batch in enumerate(null, start):
         quiet.hour(batch, index)

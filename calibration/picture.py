@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -14,11 +14,12 @@ from calibration.versus import Line, Versus
 
 WIDTH = 1280
 ROW, TOP, BOTTOM = 15, 92, 58
-LABEL, LEFT_END = 350, 760  # where the left plot's axis begins and ends
+LABEL, LEFT_END = 400, 770  # where the left plot's axis begins and ends
 RIGHT, RIGHT_END = 850, 1240
 LOW, HIGH = 0.002, 20.0  # episodes a day on the axis; what is lower lies on its edge
 INK, FAINT, GRID, OURS, BAD, DIAL_LINE = "#1f2328", "#6e7781", "#e4e7eb", "#0b6bcb", "#cf222e", "#8250df"
 COLOURS = ("#bf8700", "#a0522d", "#1a7f37", "#bc4c9b", "#57606a", "#0598bc")
+RIGHT_HEIGHT = 545
 NOT_FOUND = 32.0  # where "not found" is drawn on the axis of delays
 
 
@@ -44,16 +45,18 @@ class Canvas:
         )
 
 
-def draw(nulls: Sequence[Null], duel: Versus | None) -> str:
-    """The picture as SVG."""
+def draw(nulls: Sequence[Null], met: Mapping[float, Versus]) -> str:
+    """The picture as SVG. met: by window effect, the least first."""
     shown = [null for null in nulls if null.rate is not None]
-    height = max(TOP + ROW * len(shown) + BOTTOM, 760)
+    height = max(TOP + ROW * len(shown) + BOTTOM, TOP + RIGHT_HEIGHT * len(met))
     canvas = Canvas([])
     _left(canvas, shown)
-    if duel is not None:
-        _right(canvas, duel)
+    for number, (effect, duel) in enumerate(met.items()):
+        top = TOP + RIGHT_HEIGHT * number
+        what = f"windows differ by {effect:g} σ" if effect else "independent rows"
+        _right(canvas, duel, what, top)
         if duel.defaults:
-            _bars(canvas, duel)
+            _bars(canvas, duel, top + 300)
     style = "font-family:system-ui,-apple-system,'Segoe UI',sans-serif;font-size:11.5px;fill:" + INK
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -85,7 +88,7 @@ def _cell_row(canvas: Canvas, null: Null, y: float) -> None:
     cell = null.cell
     size = f"n {_short(cell.n)}, N {_short(cell.reference_rows)}, m {cell.features or null.features}"
     canvas.text(LABEL - 10, y + 4, size, f'text-anchor="end" fill="{FAINT}" font-size="10"')
-    canvas.text(20, y + 4, cell.name if len(cell.name) <= 37 else cell.name[:36] + "…")
+    canvas.text(20, y + 4, cell.name if len(cell.name) <= 44 else cell.name[:43] + "…")
     canvas.line(_rate_x(low), y, _rate_x(high), y, colour, 'stroke-width="2" stroke-opacity="0.45"')
     canvas.dot(_rate_x(null.rate.rate), y, 3.2, colour)
     if null.limit and cell.limit != 1.0:
@@ -97,10 +100,11 @@ def _rate_x(rate: float) -> float:
     return LABEL + (LEFT_END - LABEL) * min(part, 1.0)
 
 
-def _right(canvas: Canvas, duel: Versus) -> None:
-    top, end = TOP, TOP + 330
-    _heading(canvas, RIGHT - 40, "How soon a shift of the mean is found",
-             "median windows of 1,000 rows; thresholds of the peers set to our false alarms")  # fmt: skip
+def _right(canvas: Canvas, duel: Versus, what: str, top: float) -> None:
+    end = top + 230
+    canvas.text(RIGHT - 40, top - 56, f"How soon a shift is found: {what}", 'font-size="15.5" font-weight="600"')
+    canvas.text(RIGHT - 40, top - 36, "median windows of 1,000 rows; the peers' thresholds moved to the dial",
+                f'fill="{FAINT}"')  # fmt: skip
     ticks = {1.0: "1", 2.0: "2", 4.0: "4", 8.0: "8", 16.0: "16", 24.0: "24", NOT_FOUND: "not found"}
     for delay, words in ticks.items():
         y = _delay_y(delay, top, end)
@@ -109,7 +113,7 @@ def _right(canvas: Canvas, duel: Versus) -> None:
     shifts = [(k, change.amount) for k, (_, change) in enumerate(CHANGES) if change.kind == "shift"]
     for _, amount in shifts:
         canvas.text(_shift_x(amount), end + 18, f"{amount:g}", f'text-anchor="middle" fill="{FAINT}"')
-    canvas.text((RIGHT + RIGHT_END) / 2, end + 36, "shift, σ", f'text-anchor="middle" fill="{FAINT}"')
+    canvas.text((RIGHT + RIGHT_END) / 2, end + 34, "shift, σ", f'text-anchor="middle" fill="{FAINT}"')
     lines = [*zip(duel.tuned, COLOURS, strict=False), (duel.ours, OURS)]
     for number, (line, colour) in enumerate(lines):
         # A little apart, so that none hides another.
@@ -136,22 +140,20 @@ def _shift_x(amount: float) -> float:
     return RIGHT + 12 + (RIGHT_END - RIGHT - 24) * math.log(amount / 0.05) / math.log(10.0)
 
 
-def _bars(canvas: Canvas, duel: Versus) -> None:
+def _bars(canvas: Canvas, duel: Versus, top: float) -> None:
     """False alarms of the rules as they come."""
-    top = TOP + 420
-    canvas.text(RIGHT - 40, top, "The rules as they come: false alarms a day", 'font-size="15" font-weight="600"')
-    canvas.text(RIGHT - 40, top + 18, f"feature-windows that alarm, of {24 * FEATURES}",
-                f'fill="{FAINT}"')  # fmt: skip
+    words = f"At their defaults: false alarms a day, of {24 * FEATURES} feature-windows"
+    canvas.text(RIGHT - 40, top, words, 'font-size="13" font-weight="600"')
     most = max(1.0, *(line.alarms for line in duel.defaults))
     rows = [(duel.ours, OURS), *zip(duel.defaults, COLOURS, strict=False)]
     for number, (line, colour) in enumerate(rows):
-        y = top + 36 + 24 * number
+        y = top + 14 + 19 * number
         width = (RIGHT_END - RIGHT - 110) * line.alarms / most
-        canvas.text(RIGHT + 50, y + 12, line.rule, 'text-anchor="end"')
+        canvas.text(RIGHT + 50, y + 11, line.rule, 'text-anchor="end"')
         canvas.parts.append(
-            f'<rect x="{RIGHT + 58}" y="{y}" width="{max(width, 1.5):.1f}" height="16" rx="2" fill="{colour}"/>'
+            f'<rect x="{RIGHT + 58}" y="{y}" width="{max(width, 1.5):.1f}" height="14" rx="2" fill="{colour}"/>'
         )
-        canvas.text(RIGHT + 64 + max(width, 1.5), y + 12, f"{line.alarms:.2g}", f'fill="{FAINT}"')
+        canvas.text(RIGHT + 64 + max(width, 1.5), y + 11, f"{line.alarms:.2g}", f'fill="{FAINT}"')
 
 
 def _heading(canvas: Canvas, x: float, words: str, below: str) -> None:
@@ -160,4 +162,4 @@ def _heading(canvas: Canvas, x: float, words: str, below: str) -> None:
 
 
 def _short(rows: int) -> str:
-    return f"{rows / 1000:g}k" if rows >= 1_000 else str(rows)
+    return f"{rows / 1000:.4g}k" if rows >= 1_000 else str(rows)

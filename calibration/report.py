@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.ledger import Dial
@@ -40,22 +40,22 @@ of more than twice as many windows (and more than one window later), or where un
 """
 DUEL_WORDS = """## Beside the peers, on the same arrays
 
-{references} references of {reference_rows:,} rows; windows of {n:,}; {numbers} numbers and a text of six categories.
-The peers' own packages judge each window ({versions}); TrustyAI's service has no package, so its documented rule is
-used (KS at 0.05; Jensen-Shannon at 0.1). Evidently is its own choice of test for references of over 1,000 rows (normed
-Wasserstein, Jensen-Shannon), and PSI. They judge one window at a time and each feature by itself, alibi-detect with
-Bonferroni over the features.
+References of {reference_rows:,} rows; windows of {n:,}; {numbers} numbers and a text of six categories. The peers' own
+packages judge each window ({versions}); TrustyAI's
+service has no package, so its documented rule is used (KS at 0.05; Jensen-Shannon at 0.1). Evidently is its own choice
+of test for references of over 1,000 rows (normed Wasserstein, Jensen-Shannon), and PSI. They judge one window at a time
+and each feature by itself, alibi-detect with Bonferroni over the features.
 
-### As they come: false alarms
-
-On {days:.0f} days in which nothing changed. Alarms: feature-windows a day, of {all_windows}. Episodes: a day, one ends
-with two windows without an alarm.
+First as they come, while nothing changed: alarms are feature-windows a day, of {all_windows}; an episode ends with two
+windows without an alarm. Then with as few false alarms as the dial allows: every peer's threshold is moved until only
+{rare:.1e} of the feature-windows in which nothing changed alarm (where that is less than one of them, their highest
+score is the threshold). Said are the median delay in windows, the share found within {within}, and in brackets the
+median at the peers' defaults.
 """
-TUNED_WORDS = """### With as few false alarms as ours: how soon
+DUEL_TABLES = """### {what}
 
-Every peer's threshold is moved until the dial holds on the {scores:,} feature-windows above in which nothing changed
-({rare:.1e} of them may alarm; the text's has {windows:,}, and its highest score for a threshold). Median delay in
-windows and share found within {within}, and in brackets the median at the peers' defaults.
+{references} references, {days:.0f} days in which nothing changed; thresholds from {scores:,} feature-windows of numbers
+and {windows:,} of the text.
 """
 AGAIN = """## Again
 
@@ -90,7 +90,7 @@ class Setting:
         return said + "".join(f"\n{note}" for note in self.notes) + "\n"
 
 
-def render(setting: Setting, nulls: Sequence[Null], found: Sequence[Found], duel: Versus | None,
+def render(setting: Setting, nulls: Sequence[Null], found: Sequence[Found], met: Mapping[float, Versus],
            cost: Cost | None) -> str:  # fmt: skip
     """The whole page."""
     parts = [HEAD, setting.text(), verdict(nulls, found)]
@@ -98,8 +98,8 @@ def render(setting: Setting, nulls: Sequence[Null], found: Sequence[Found], duel
         parts += [NULL_WORDS, null_table(nulls), _which(nulls)]
     if found:
         parts += [FOUND_WORDS.format(within=WITHIN), found_table(found)]
-    if duel is not None:
-        parts.append(_duel(duel))
+    if met:
+        parts += [_duels_words(next(iter(met.values()))), *(_duel(effect, duel) for effect, duel in met.items())]
     if cost is not None:
         parts.append(_cost(cost))
     return "\n".join([*(part for part in parts if part), AGAIN])
@@ -178,26 +178,34 @@ def found_table(found: Sequence[Found]) -> str:
     return _table(head, rows)
 
 
-def _duel(duel: Versus) -> str:
-    days, versions = duel.null_windows / 24, ", ".join(f"{name} {v}" for name, v in sorted(duel.versions.items()))
+def _duels_words(duel: Versus) -> str:
     if not duel.defaults:
         return "## Beside the peers\n\nTheir packages could not be installed where this ran.\n"
-    words = DUEL_WORDS.format(
-        references=duel.references, reference_rows=N_REFERENCE, n=N_WINDOW, numbers=FEATURES - 1, versions=versions,
-        days=days, all_windows=24 * FEATURES,
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(duel.versions.items()))
+    return DUEL_WORDS.format(
+        reference_rows=N_REFERENCE, n=N_WINDOW, numbers=FEATURES - 1, versions=versions, all_windows=24 * FEATURES,
+        within=WITHIN, rare=Dial().false_alarms_per_day / (24 * FEATURES),
+    )  # fmt: skip
+
+
+def _duel(effect: float, duel: Versus) -> str:
+    if not duel.defaults:
+        return ""
+    what = f"windows that differ: each shifts every number by 0 ± {effect:g} σ" if effect else "independent rows"
+    words = DUEL_TABLES.format(
+        what=what, references=duel.references, days=duel.null_windows / 24, scores=duel.null_scores,
+        windows=duel.null_windows,
     )  # fmt: skip
     rows = [(line.rule, number(line.alarms), f"{line.alarmed:.1%}" if line.alarmed == line.alarmed else "",
              number(line.episodes)) for line in (duel.ours, *duel.defaults)]  # fmt: skip
     first = _table(("rule", "alarms a day", "windows with an alarm", "episodes a day"), rows)
-    tuned = TUNED_WORDS.format(scores=duel.null_scores, windows=duel.null_windows, within=WITHIN,
-                               rare=Dial().false_alarms_per_day / (24 * FEATURES))  # fmt: skip
     defaults = {line.rule: line for line in duel.defaults}
     head = ("change", duel.ours.rule, *(line.rule for line in duel.tuned))
     second = [
         (name, _delay(duel.ours, k, None), *(_delay(line, k, defaults[line.rule]) for line in duel.tuned))
         for k, (name, _) in enumerate(CHANGES)
     ]
-    return "\n".join((words, first, tuned, _table(head, second)))
+    return "\n".join((words, first, _table(head, second)))
 
 
 def _delay(line: Line, k: int, default: Line | None) -> str:

@@ -138,11 +138,11 @@ def test_the_page_and_the_picture_hold_everything() -> None:
     assert met.tuned[0].alarms == 0.0
     quiet = null_of(Task(SMALL, 1.0, 3, [run(SMALL, 1)], 0))
     found = found_of(Task(MOVED, 1.0, 3, [run(MOVED, 1)], 0))
-    page = render(Setting("a machine", "abc", "def", 1.0, 2, 0, 3.0), [quiet], [found], met, None)
+    page = render(Setting("a machine", "abc", "def", 1.0, 2, 0, 3.0), [quiet], [found], {0.0: met, 0.1: met}, None)
     assert "## Something happens" in page
     assert "| one | 24 | 100.0% | 0.25 |" in page
     assert "1 of 1 cells keep their limit" in page
-    drawn = draw([quiet], met)
+    drawn = draw([quiet], {0.0: met, 0.1: met})
     ElementTree.fromstring(drawn)
     assert "the dial" in drawn
 
@@ -159,7 +159,7 @@ def test_ours_meets_the_same_arrays_without_the_peers(monkeypatch: pytest.Monkey
     """Where their packages cannot be had."""
     monkeypatch.setattr("calibration.duel.NULL_WINDOWS", 24)
     monkeypatch.setattr("calibration.duel.CHANGES", (("shift 1 σ", Change("shift", 1.0)),))
-    found = duel(1, None)
+    found = duel(0.0, 1, None)
     assert found["ours"]["delays"][0] in (1, 2)
     assert "peers" not in found
 
