@@ -88,7 +88,8 @@ class Demands:
         """The worst breach of one window by check and feature. bases: what shares are shares of, (features,) each."""
         found: dict[tuple[str, int], Breach] = {}
         for i, demand, cells in self._all:
-            faulty, n = int(counts[cells].sum()), int(bases[demand.of][i])
+            n = int(bases[demand.of][i])
+            faulty = min(int(counts[cells].sum()), n)
             if not faulty or not n or (demand.limit and n < ROWS_MIN) or faulty <= demand.limit * n:
                 continue
             breach, key = Breach(demand, faulty, n), (demand.check, i)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from agent.records import Floats, Ints
-from agent.tails import beta_tail, normal_deviate, student_tail
+from agent.tails import beta_tail, gamma_tail, normal_deviate, student_tail
 
 _WHOLE_MAX = 1e5  # beyond, a Beta is a normal
+_SKEWNESS_MIN = 0.01
 _FAR = 37.0  # deviates: no double is smaller than that tail
 
 
@@ -53,8 +53,8 @@ def rate_tail(faulty: int, n: int, faulty_reference: int, n_reference: int, phi:
     """One-sided p of two rates, their variance φ times that of independent rows, φ known with so much freedom.
 
     Rates that wander are skewed, small ones much. So z, with the pooled rate's variance, is made normal as a variable
-    of its third moment is (Pearson's type III, by Wilson and Hilferty's (1931) cube root), or as a Beta of its variance
-    is, whose tail ends at 1; the one farther out goes against Student t. Both rates 0 or 1: 1.
+    of its third moment is (Pearson's type III), or as a Beta of its variance is, whose tail ends at 1; the one farther
+    out goes against Student t. Both rates 0 or 1: 1.
     """
     pooled = (faulty + faulty_reference) / (n + n_reference)
     chance = pooled * (1.0 - pooled) / n
@@ -80,8 +80,8 @@ def _of_beta(share: float, mean: float, variance: float) -> float:
 
 
 def _normal(z: float, skewness: float) -> float:
-    """A normal deviate as far out as z is in a distribution of this skewness ≥ 0 (Pearson's type III)."""
-    if skewness < 1e-6:
+    """A normal deviate as far out as z is in a distribution of this skewness ≥ 0 (Pearson's type III, a gamma)."""
+    if skewness < _SKEWNESS_MIN or z <= 0.0:
         return z
-    root = math.cbrt(max(1.0 + skewness * z / 2.0, 0.0))
-    return 6.0 / skewness * (root - 1.0) + skewness / 6.0
+    shape = 4.0 / skewness**2
+    return normal_deviate(gamma_tail(shape + z * shape**0.5, shape))

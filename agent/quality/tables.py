@@ -46,7 +46,8 @@ class Table:
         cells, starts = _flat(layout, features, measure.cells)
         seen, seen_starts = _flat(layout, features, measure.known or measure.cells)
         chosen = np.array(features, dtype=np.int64)
-        faulty, rows = _count(reference.blocks, seen, seen_starts), bases[measure.of][:, chosen]
+        rows = bases[measure.of][:, chosen]
+        faulty = np.minimum(_count(reference.blocks, seen, seen_starts), rows)
         then, everything = faulty.sum(axis=0), rows.sum(axis=0)
         credit = [measure.credit(layout.features[i], reference.pooled[layout.slice(i)]) for i in features]
         credited = np.minimum(np.maximum(then, np.array(credit, dtype=np.int64)), everything)
