@@ -18,6 +18,7 @@ _STATES = {
 }
 _BLIND = {"no reference", "learning", "reference too short", "no data", "not enough rows"}
 _LABEL = re.compile(r"  [a-z]+ {2,}(?=\S)")  # `  records    `
+_FIRM = "\N{NO-BREAK SPACE}"  # between a number and its per cent
 _CODE = re.compile(r"\x1b\[\d+m")
 _SHOWN_MAX = 8  # features and senders listed; the rest is a count, /status has them all
 _WIDTH_MIN = 40
@@ -292,10 +293,11 @@ def _wrap(text: str, width: int) -> list[str]:
     """
     label = _LABEL.match(_CODE.sub("", text))
     indent = " " * (label.end() if label else len(text) - len(text.lstrip(" ")) + 2)
-    return textwrap.wrap(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
-        drop_whitespace=True, replace_whitespace=False, tabsize=1,
-    ) or [text]  # fmt: skip
+    found = textwrap.wrap(
+        text.replace(" %", f"{_FIRM}%"), width, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False, drop_whitespace=True, replace_whitespace=False, tabsize=1,
+    )  # fmt: skip
+    return [line.replace(_FIRM, " ") for line in found] or [text]
 
 
 def cleaned(value: Any) -> Any:
