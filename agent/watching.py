@@ -166,7 +166,7 @@ class Watching:
         learner = None
         if reference is None:
             head = blank(key.name, key.version, seconds, made_by=f"sidelight-agent {VERSION}")
-            learner = Learner(head, self._settings.learn_rows, self._settings.learn_windows)
+            learner = Learner(head, self._settings.learn_rows, self._settings.learn_windows, self._settings.segments)
         series = Series(key, int(seconds * 1e9), reference, learner, self._settings.segments, budget=self._budget)
         series.reference_note = note
         return series

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.bins import EVERY_ROW, Layout, Taken
-from agent.records import Batch, Ints, select
+from agent.records import Batch, Cells, Ints, select
+from agent.reference import learn_segments
 from agent.reference.directions import with_projections
 from agent.reference.profile import Reference
 from agent.reference.traffic import features_of, stripped, vector_entries, width
@@ -40,6 +41,7 @@ class Window:
     rows: int = 0
     counts: Ints | None = None
     closed: bool = False
+    segments: dict[str, Cells] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class State:
     tainted: set[int] = field(default_factory=set)
     paused: bool = False
     skipped_rows: int = 0
+    segment_keys: tuple[str, ...] = ()
+    segment_names: list[str] = field(default_factory=list)  # values that are counted apart
 
 
 class Learner:
@@ -65,9 +69,12 @@ class Learner:
     after the bins are fixed: 8 bytes a cell and window. Fixing a full buffer costs about 0.3 s, once.
     """
 
-    def __init__(self, head: Reference, learn_rows: int = LEARN_ROWS, learn_windows: int = LEARN_WINDOWS) -> None:
-        """`head` from `blank`: model, version and window length."""
-        self.state = State(head, learn_rows, learn_windows)
+    def __init__(
+        self, head: Reference, learn_rows: int = LEARN_ROWS, learn_windows: int = LEARN_WINDOWS,
+        segments: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        """`head` from `blank`: model, version and window length. segments: keys whose values are counted apart."""
+        self.state = State(head, learn_rows, learn_windows, segment_keys=segments)
         self._ready: Reference | None = None
 
     @classmethod
@@ -116,11 +123,20 @@ class Learner:
         own.rows += batch.rows
         state.head = _with_keys(state.head, batch)
         if state.fixed:
-            counts = state.head.layout.place(batch, taken).count(state.head.layout.cells)
+            layout = state.head.layout
+            placed = layout.place(batch, taken)
+            counts = placed.count(layout.cells)
             own.counts = counts if own.counts is None else own.counts + counts
+            learn_segments.count(
+                own.segments, state.segment_names, self._segment_keys, batch, placed.cells, layout, state.learn_windows
+            )
             return
         state.buffer.append((window, stripped(batch)))
         self._fix_if_enough()
+
+    @property
+    def _segment_keys(self) -> tuple[str, ...]:
+        return tuple(key for key in self.state.segment_keys if key not in self.state.head.protected)
 
     def close(self, window: int) -> None:
         """No more rows of this window will come (should some, they are still counted)."""
@@ -204,7 +220,11 @@ class Learner:
             starts_ns=np.array(done, dtype=np.int64) * window_ns,
             rows=np.array([state.windows[index].rows for index in done], dtype=np.int64),
             made_at_ns=max(0, (done[-1] + 1) * window_ns),
-        )
+            by_segment=learn_segments.finish(
+                [state.windows[index].segments for index in done], state.segment_names, state.segment_keys,
+                state.head.layout,
+            ),
+        )  # fmt: skip
 
 
 def blank(model: str, version: str, window_seconds: float, made_by: str = "", task: int = 0,

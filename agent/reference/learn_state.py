@@ -33,6 +33,8 @@ def encode(learner: Learner) -> bytes:
         tainted=sorted(state.tainted),
         paused=state.paused,
         skipped_rows=state.skipped_rows,
+        segment_keys=state.segment_keys,
+        segment_names=state.segment_names,
     )
     return seal(BlobKind.LEARNER, message.SerializeToString(deterministic=True))
 
@@ -57,6 +59,8 @@ def decode(blob: bytes) -> Learner:
             tainted=set(message.tainted),
             paused=message.paused,
             skipped_rows=message.skipped_rows,
+            segment_keys=tuple(message.segment_keys),
+            segment_names=list(message.segment_names),
         )
     )
 
@@ -72,14 +76,18 @@ def _head(message: pb.LearnerState) -> Reference:
 
 def _window(index: int, window: Window) -> pb.LearnedWindow:
     counts = b"" if window.counts is None else np.ascontiguousarray(window.counts, dtype="<i8").tobytes()
-    return pb.LearnedWindow(window=index, rows=window.rows, counts=counts, closed=window.closed)
+    segments = {name: own.astype("<i4").tobytes() for name, own in window.segments.items()}
+    return pb.LearnedWindow(window=index, rows=window.rows, counts=counts, closed=window.closed, segments=segments)
 
 
 def _window_of(message: pb.LearnedWindow, head: Reference) -> Window:
     counts = np.frombuffer(message.counts, dtype="<i8").astype(np.int64) if message.counts else None
     if counts is not None and len(counts) != head.layout.cells:
         raise CorruptError(f"{NAME}: {len(counts)} cells, expected {head.layout.cells}")
-    return Window(int(message.rows), counts, message.closed)
+    segments = {name: np.frombuffer(own, dtype="<i4").astype(np.int32) for name, own in message.segments.items()}
+    if any(len(own) != head.layout.cells for own in segments.values()):
+        raise CorruptError(f"{NAME}: a segment's counts are not {head.layout.cells} cells")
+    return Window(int(message.rows), counts, message.closed, segments)
 
 
 def _buffered(window: int, batch: Batch) -> pb.BufferedBatch:

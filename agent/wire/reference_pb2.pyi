@@ -242,7 +242,7 @@ class Origin(_message.Message):
     def __init__(self, made_by: _Optional[str] = ..., made_at_unix_nano: _Optional[int] = ..., source: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
 
 class LearnerState(_message.Message):
-    __slots__ = ("head", "fixed", "learn_rows", "learn_windows", "buffer", "windows", "tainted", "paused", "skipped_rows", "made_by")
+    __slots__ = ("head", "fixed", "learn_rows", "learn_windows", "buffer", "windows", "tainted", "paused", "skipped_rows", "made_by", "segment_keys", "segment_names")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     FIXED_FIELD_NUMBER: _ClassVar[int]
     LEARN_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -253,6 +253,8 @@ class LearnerState(_message.Message):
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_ROWS_FIELD_NUMBER: _ClassVar[int]
     MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_KEYS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_NAMES_FIELD_NUMBER: _ClassVar[int]
     head: Layout
     fixed: bool
     learn_rows: int
@@ -263,7 +265,9 @@ class LearnerState(_message.Message):
     paused: bool
     skipped_rows: int
     made_by: str
-    def __init__(self, head: _Optional[_Union[Layout, _Mapping]] = ..., fixed: bool = ..., learn_rows: _Optional[int] = ..., learn_windows: _Optional[int] = ..., buffer: _Optional[_Iterable[_Union[BufferedBatch, _Mapping]]] = ..., windows: _Optional[_Iterable[_Union[LearnedWindow, _Mapping]]] = ..., tainted: _Optional[_Iterable[int]] = ..., paused: bool = ..., skipped_rows: _Optional[int] = ..., made_by: _Optional[str] = ...) -> None: ...
+    segment_keys: _containers.RepeatedScalarFieldContainer[str]
+    segment_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, head: _Optional[_Union[Layout, _Mapping]] = ..., fixed: bool = ..., learn_rows: _Optional[int] = ..., learn_windows: _Optional[int] = ..., buffer: _Optional[_Iterable[_Union[BufferedBatch, _Mapping]]] = ..., windows: _Optional[_Iterable[_Union[LearnedWindow, _Mapping]]] = ..., tainted: _Optional[_Iterable[int]] = ..., paused: bool = ..., skipped_rows: _Optional[int] = ..., made_by: _Optional[str] = ..., segment_keys: _Optional[_Iterable[str]] = ..., segment_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BufferedBatch(_message.Message):
     __slots__ = ("window", "rows", "columns")
@@ -294,13 +298,22 @@ class BufferedColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., output: bool = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., values: _Optional[bytes] = ..., state: _Optional[bytes] = ..., dictionary: _Optional[_Iterable[str]] = ..., size: _Optional[int] = ...) -> None: ...
 
 class LearnedWindow(_message.Message):
-    __slots__ = ("window", "rows", "counts", "closed")
+    __slots__ = ("window", "rows", "counts", "closed", "segments")
+    class SegmentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     CLOSED_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     window: int
     rows: int
     counts: bytes
     closed: bool
-    def __init__(self, window: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., closed: bool = ...) -> None: ...
+    segments: _containers.ScalarMap[str, bytes]
+    def __init__(self, window: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., closed: bool = ..., segments: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
