@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.web.terminal import cleaned, span, whole
+from agent.web.figures import span, whole
+from agent.web.terminal import cleaned
 
 NAMED_MAX = 6  # features named in one line; the rest is a count
 Line = Mapping[str, Any]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from agent.web.figures import bar, known, number, rate, share, span, took, whole
 
 _CODES = {"good": "32", "warn": "33", "bad": "31", "soft": "2", "bold": "1"}
 _STATES = {
@@ -123,12 +124,12 @@ def _drift(checks: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[str]:
     blind = [check for check in checks if check["verdict"] in _BLIND]
     counts = f"{len(drifted)} of {len(checks)} drifted" + (f", {len(blind)} not judged" if blind else "")
     yield f"  drift      {paint(counts, 'bad' if drifted else 'warn' if blind else 'good')}"
-    shown = sorted(drifted, key=lambda check: -_number(check.get("effect"))) + blind
+    shown = sorted(drifted, key=lambda check: -number(check.get("effect"))) + blind
     names = min(max((len(named(check)) for check in shown[:_SHOWN_MAX]), default=0), _NAME_MAX)
     for check in shown[:_SHOWN_MAX]:
         name = f"    {named(check):<{names}}"
         if check["verdict"] == "alarm":
-            effect = _number(check.get("effect"))
+            effect = number(check.get("effect"))
             yield f"{name}  {paint(bar(effect), 'bad')} {effect:.3f}{_aside(check)}"
             yield from (f"      {line}" for line in _details(check))
         else:
@@ -154,7 +155,7 @@ def _segments(findings: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[
 def _aside(check: Mapping[str, Any]) -> str:
     """Since when, and how much of all drift it is."""
     parts = [f"since {_moment(check['since'])}"] if check.get("since") else []
-    if _known(check.get("share_of_effect")):
+    if known(check.get("share_of_effect")):
         parts.append(f"{check['share_of_effect'] * 100:.0f} % of drift")
     return "  " + ", ".join(parts) if parts else ""
 
@@ -162,9 +163,9 @@ def _aside(check: Mapping[str, Any]) -> str:
 def _details(check: Mapping[str, Any]) -> Iterator[str]:
     if check.get("said"):
         yield str(check["said"])
-    if _known(check.get("p")) and _known(check.get("alpha")) and _known(check.get("n_reference")):
+    if known(check.get("p")) and known(check.get("alpha")) and known(check.get("n_reference")):
         yield (
-            f"against {whole(check.get('n_reference'))} rows, φ {_number(check.get('phi')):.2g}, "
+            f"against {whole(check.get('n_reference'))} rows, φ {number(check.get('phi')):.2g}, "
             f"p {check['p']:.1g} where {check['alpha']:.1g} is allowed"
         )
 
@@ -233,57 +234,6 @@ def _hint(status: Mapping[str, Any]) -> Iterator[str]:
         yield str(status["hint"])
     elif not status.get("models"):
         yield "No record has arrived yet."
-
-
-def bar(effect: float, cells: int = 16) -> str:
-    """Drift as a bar, on a square-root scale that is full at 0.5.
-
-    >>> bar(0.125, 8)
-    '████░░░░'
-    """
-    filled = min(cells, max(1, round(cells * math.sqrt(max(0.0, effect) / 0.5))))
-    return "█" * filled + "░" * (cells - filled)
-
-
-def whole(value: Any) -> str:
-    """1234 -> `1,234`; `–` for what is no number."""
-    return f"{value:,.0f}" if _known(value) else "–"
-
-
-def rate(value: Any) -> str:
-    return "–" if not _known(value) else f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
-
-
-def share(value: Any) -> str:
-    """A ratio 0-1 in per cent."""
-    return f"{100 * value:.3g} %" if _known(value) else "–"
-
-
-def took(seconds: Any) -> str:
-    """0.0042 -> `4.2 ms`."""
-    if not _known(seconds):
-        return "–"
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} µs"
-
-
-def span(seconds: Any) -> str:
-    """84180 -> `23 h`."""
-    if not _known(seconds):
-        return "–"
-    for limit, unit, word in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {word}"
-    return f"{seconds / 86_400:.0f} days"
-
-
-def _known(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _number(value: Any) -> float:
-    return float(value) if _known(value) else 0.0
 
 
 def _wrap(text: str, width: int) -> list[str]:

@@ -10,10 +10,10 @@ import pytest
 from agent import config, findings
 from agent.drift import fixed
 from agent.power import report, shifts
-from agent.web import ledger, terminal
+from agent.web import figures, ledger, terminal
 
 
-@pytest.mark.parametrize("module", [config, findings, fixed, report, shifts, ledger, terminal])
+@pytest.mark.parametrize("module", [config, findings, fixed, report, shifts, figures, ledger, terminal])
 def test_examples_are_right(module: ModuleType) -> None:
     """Every doctest of the module."""
     assert doctest.testmod(module, extraglobs={"np": __import__("numpy")}).failed == 0

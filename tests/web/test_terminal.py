@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.web.terminal import bar, render_status, share, span, took, whole
+from agent.web.figures import bar, share, span, took, whole
+from agent.web.terminal import render_status
 from tests.web.samples import NAN, alarming, busy, empty
 
 GOLDENS = Path(__file__).parent / "goldens"
