@@ -13,6 +13,7 @@ from agent.bins import EVERY_ROW, Layout, Taken
 from agent.records import Batch, Cells, Ints, select
 from agent.reference import learn_segments
 from agent.reference.directions import with_projections
+from agent.reference.learn_segments import Named
 from agent.reference.profile import Reference
 from agent.reference.traffic import features_of, stripped, vector_entries, width
 
@@ -57,8 +58,7 @@ class State:
     tainted: set[int] = field(default_factory=set)
     paused: bool = False
     skipped_rows: int = 0
-    segment_keys: tuple[str, ...] = ()
-    segment_names: list[str] = field(default_factory=list)  # values that are counted apart
+    segments: Named = field(default_factory=Named)
 
 
 class Learner:
@@ -74,7 +74,7 @@ class Learner:
         segments: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         """`head` from `blank`: model, version and window length. segments: keys whose values are counted apart."""
-        self.state = State(head, learn_rows, learn_windows, segment_keys=segments)
+        self.state = State(head, learn_rows, learn_windows, segments=Named(segments))
         self._ready: Reference | None = None
 
     @classmethod
@@ -127,16 +127,10 @@ class Learner:
             placed = layout.place(batch, taken)
             counts = placed.count(layout.cells)
             own.counts = counts if own.counts is None else own.counts + counts
-            learn_segments.count(
-                own.segments, state.segment_names, self._segment_keys, batch, placed.cells, layout, state.learn_windows
-            )
+            learn_segments.count(own.segments, state.segments, batch, placed.cells, layout, state.learn_windows)
             return
         state.buffer.append((window, stripped(batch)))
         self._fix_if_enough()
-
-    @property
-    def _segment_keys(self) -> tuple[str, ...]:
-        return tuple(key for key in self.state.segment_keys if key not in self.state.head.protected)
 
     def close(self, window: int) -> None:
         """No more rows of this window will come (should some, they are still counted)."""
@@ -221,7 +215,7 @@ class Learner:
             rows=np.array([state.windows[index].rows for index in done], dtype=np.int64),
             made_at_ns=max(0, (done[-1] + 1) * window_ns),
             by_segment=learn_segments.finish(
-                [state.windows[index].segments for index in done], state.segment_names, state.segment_keys,
+                [state.windows[index].segments for index in done], state.segments, state.head.protected,
                 state.head.layout,
             ),
         )  # fmt: skip

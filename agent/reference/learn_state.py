@@ -12,6 +12,7 @@ from agent.errors import CorruptError
 from agent.records import Batch, Columns, Flags, Kind, ModelKey, Numbers, Texts, Vectors
 from agent.reference.file import layout_message, layout_of
 from agent.reference.learn import Learner, State, Window, blank
+from agent.reference.learn_segments import Named
 from agent.reference.profile import Reference
 from agent.sketches.blob import BlobKind, seal, unseal
 from agent.wire import reference_pb2 as pb
@@ -33,8 +34,8 @@ def encode(learner: Learner) -> bytes:
         tainted=sorted(state.tainted),
         paused=state.paused,
         skipped_rows=state.skipped_rows,
-        segment_keys=state.segment_keys,
-        segment_names=state.segment_names,
+        segment_keys=state.segments.keys,
+        segment_names=state.segments.values,
     )
     return seal(BlobKind.LEARNER, message.SerializeToString(deterministic=True))
 
@@ -59,8 +60,7 @@ def decode(blob: bytes) -> Learner:
             tainted=set(message.tainted),
             paused=message.paused,
             skipped_rows=message.skipped_rows,
-            segment_keys=tuple(message.segment_keys),
-            segment_names=list(message.segment_names),
+            segments=Named(tuple(message.segment_keys), list(message.segment_names)),
         )
     )
 

@@ -77,6 +77,6 @@ def test_what_a_learner_holds_of_segments_is_bounded() -> None:
         own = batch(window)
         ids = Texts([f"{window}-{i}" for i in range(own.rows)], np.arange(own.rows, dtype=np.int32))
         learner.add(Batch(KEY, own.rows, 0, own.features, own.outputs, segments={"id": ids}), window)
-    names = learner.state.segment_names
+    names = learner.state.segments.values
     assert len(names) == 50
     assert len(names) * 30 * learner.state.head.layout.cells <= learn_segments.CELLS_MAX
