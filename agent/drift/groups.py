@@ -77,6 +77,8 @@ class Grouped:
             if echo := sorted(echoes[chosen.subject]):
                 said.insert(0, f"{_listed(echo[:NAMED])} drifted by itself")
                 chosen = replace(chosen, verdict=Verdict.MUTED)
+        if not chosen.subject.endswith(f"[{CLUSTER}]"):  # bins and ranks along a line tell a reader nothing
+            chosen = replace(chosen, changes=(), current=float("nan"), expected=float("nan"))
         return replace(chosen, subject=group, reason="; ".join(said))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from agent.alerting.wording import drift_words
 from agent.bins import Feature, Layout
 from agent.drift.groups import Grouped
 from agent.ledger import Dial, Ledger
@@ -89,6 +90,8 @@ def test_a_broken_correlation_is_found_though_no_feature_shows_it() -> None:
     assert [name for name, finding in found.items() if finding.alarms] == ["row"]
     assert found["row"].source is Source.ROW
     assert found["row"].reason.startswith("the relation between f00 and f01 has changed")
+    words = drift_words(found["row"], lambda change: change.label)
+    assert "rows): the relation between f00 and f01 has changed, and along" in words
     half = [numbers(correlated(random, 0.4)) for _ in range(2)]
     assert delay(reference, half, "row") in (1, 2)
 
