@@ -14,7 +14,7 @@ from agent.records import Bools, Floats
 DF_MAX = 400.0  # a t of more is a normal, and costs more
 EVEN = 1e-3
 FEATURES_MIN = 3  # fewer say nothing of each other
-_OUTLIER = 0.05  # a feature that stands out more than this keeps its own estimate
+_OUTLIER = 0.02  # a feature that stands out more than this keeps its own estimate
 
 
 class Borrowing:
@@ -60,7 +60,8 @@ class Borrowing:
         known = np.zeros_like(half) if first else trigamma(np.maximum(cap, 1.0) / 2.0)
         middle = _centre(logs, there, trigamma(half))
         spread = self._spread((logs - middle)[enough], half[enough], known[enough], int((count >= FEATURES_MIN).sum()))
-        if first:
+        if first and self._evidence > np.sqrt(self._weight):
+            # Features differ, by more than chance: that says nothing of how alike they go on.
             self._evidence, self._weight = 0.0, 0.0
         centre = np.exp(middle)
         lent = np.minimum(2.0 * _trigamma_inverse(spread + known), cap)
