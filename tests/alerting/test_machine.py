@@ -312,4 +312,4 @@ def test_events_of_several_closes_at_one_offset_have_keys_of_their_own() -> None
 
 def test_findings_no_rule_knows_alarm_nobody() -> None:
     """A check without a row in the table is shown, not delivered."""
-    assert Story().close(replace(drift("fare"), check="volume")) == []
+    assert Story().close(replace(drift("fare"), check="vibes")) == []
