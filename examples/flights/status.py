@@ -18,7 +18,8 @@ import pandas as pd
 POLL_SECONDS = 0.5
 WORDS = {
     "type_mismatch": "wrong type", "missing": "missing", "not_finite": "not a number", "out_of_range": "out of range",
-    "new_category": "unknown categories",
+    "new_category": "unknown categories", "absent": "absent", "fractional": "fractions", "constant": "stuck",
+    "new_feature": "new feature",
 }  # fmt: skip
 FIRING, UPDATED, RESOLVED = (f"sidelight.alert.{state}" for state in ("firing", "updated", "resolved"))
 

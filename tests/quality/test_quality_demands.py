@@ -142,11 +142,11 @@ def test_a_score_beyond_its_range_is_found_among_a_million() -> None:
     layout = Layout((score,))
     reference = replace(world(score), layout=layout)
     values = np.full(1_000_000, 1.0)
-    placed = np.searchsorted(score._split, values, side="right")
+    placed = np.searchsorted(score.split, values, side="right")
     cells = np.bincount(placed, minlength=layout.cells).astype(np.int32)
     assert "out_of_range" not in judged(reference, cells)
     values[0] = 1.0000001
-    cells = np.bincount(np.searchsorted(score._split, values, side="right"), minlength=layout.cells).astype(np.int32)
+    cells = np.bincount(np.searchsorted(score.split, values, side="right"), minlength=layout.cells).astype(np.int32)
     found = judged(reference, cells)["out_of_range"]
     assert found.alarms
     assert found.reason == "1 of 1000000 values outside the possible range: the schema's rule allows none"
