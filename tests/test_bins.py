@@ -157,7 +157,7 @@ def test_the_grid_equals_the_search(edges: tuple[float, ...], more: list[float])
     ]
     values = np.array([*near, *more])
     batch = Batch(KEY, len(values), 0, Columns({"x": Numbers(values)}), Columns())
-    expected = np.searchsorted(feature._split, values, side="right") + layout.starts[1]
+    expected = np.searchsorted(feature.split, values, side="right") + layout.starts[1]
     assert layout.place(batch).cells[1].tolist() == expected.tolist()
 
 
@@ -177,7 +177,7 @@ def test_a_latency_counts_alike_by_grid_and_by_search() -> None:
         layout = Layout((Feature("pad", Source.FEATURE, Kind.FLAG), feature))
         start = int(layout.starts[1])
         absent = start + feature.bins + 1
-        expected = np.searchsorted(feature._split, latency, side="right") + start
+        expected = np.searchsorted(feature.split, latency, side="right") + start
         expected[~np.isfinite(latency)] = absent
         placed = layout.place(Batch(KEY, 7, 0, Columns(), Columns(), latency=latency))
         assert placed.cells[1].tolist() == expected.tolist()
