@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from agent.coverage import Coverage
 from agent.errors import CorruptError, UnavailableError
+from agent.fingerprints import Sample
 from agent.records import Cells, Closed, Ints, ModelKey, Role, Source
 from agent.reference import file as reference_file
 from agent.reference import learn_state
@@ -25,6 +26,7 @@ from agent.reference.learn import ORIGIN as LEARNED
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
+from agent.volume.traffic import Traffic
 from agent.windows import LATENCY_BUCKETS, RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
 
@@ -82,7 +84,7 @@ class Plan:
     def write(self, db: sqlite3.Connection) -> None:
         """In the caller's transaction. What is to be deleted is read off the store itself: nothing is left behind."""
         for name in self.gone:
-            for key in (f"series/{name}", f"reference/{name}", *keys(db, f"closed/{name}/")):
+            for key in (f"series/{name}", f"reference/{name}", f"traffic/{name}", *keys(db, f"closed/{name}/")):
                 delete(db, key)
         for name, kept in self.kept.items():
             for key in keys(db, f"closed/{name}/"):
@@ -99,12 +101,13 @@ class Checkpoint:
         self._revisions: dict[str, int] = {}
         self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
         self._references: dict[str, int] = {}
+        self._traffic: dict[str, int] = {}  # revisions
         self._gone: set[str] = set()
 
     def gone(self, name: str) -> None:
         """A series was forgotten: its blobs are deleted."""
         self._gone.add(name)
-        for known in (self._revisions, self._closed, self._references):
+        for known in (self._revisions, self._closed, self._references, self._traffic):
             known.pop(name, None)
 
     def failed(self) -> None:
@@ -112,6 +115,7 @@ class Checkpoint:
         self._revisions.clear()
         self._references.clear()
         self._closed.clear()
+        self._traffic.clear()
 
     def written(self, plan: Plan) -> None:
         """The plan is in the store."""
@@ -135,6 +139,13 @@ class Checkpoint:
             (closed_key(name, c.index), dump_closed(c)) for c in one.recent if before.get(c.index) != now[c.index]
         ]
         self._closed[name] = now
+
+    def collect_traffic(self, key: ModelKey, traffic: Traffic, plan: Plan) -> None:
+        """Adds what is known of a series' traffic, where it changed."""
+        name = series_id(key)
+        if self._traffic.get(name, 0) != traffic.revision:
+            self._traffic[name] = traffic.revision
+            plan.puts.append((f"traffic/{name}", traffic.to_bytes()))
 
     def forgotten(self, plan: Plan) -> None:
         """Adds the series that are gone."""
@@ -187,6 +198,9 @@ def _restore(
         log.warning("counts_dropped model=%r version=%r: other reference or window length", key.name, key.version)
         return one
     one.total, one.bins_since_ns = _ints(message.total, one.total.size), message.bins_since_unix_nano
+    for sample in message.samples:
+        both = one.samples[sample.kind]
+        both.before, both.now = both.now, _sample(sample)
     one.closed_below, one.last_rows = message.closed_below, message.last_rows
     for window in message.open:
         one.open[window.index] = _window(window, None if reference is None else reference.layout.cells)
@@ -247,6 +261,7 @@ def dump(one: Series) -> bytes:
             for (reason, name), note in one.refusals.items()
         ],
         total=one.total.astype("<i8").tobytes(),
+        samples=[_dump_sample(kind, s) for kind, both in one.samples.items() for s in (both.before, both.now) if s],
         gaps=[state.Gap(from_unix_nano=start, to_unix_nano=end) for start, end in one.coverage.gaps],
         kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.sketches.items()},
     ).SerializeToString()
@@ -277,6 +292,7 @@ def dump_closed(closed: Closed) -> bytes:
         covered_seconds=closed.covered_seconds,
         unknown=closed.unknown,
         backlog=closed.backlog,
+        repeats={kind: state.Repeats(rows=rows, again=again) for kind, (rows, again) in closed.repeats.items()},
     ).SerializeToString(deterministic=True)
 
 
@@ -306,7 +322,25 @@ def _closed(message: state.Window, cells: int) -> Closed:
         message.covered_seconds,
         message.backlog,
         dict(sorted(message.unknown.items())),
+        {kind: (int(found.rows), int(found.again)) for kind, found in sorted(message.repeats.items())},
     )
+
+
+def _dump_sample(kind: str, sample: Sample) -> state.Sample:
+    return state.Sample(
+        kind=kind,
+        index=sample.index,
+        highest=sample.limit - 1,
+        fingerprints=np.fromiter(sample.kept.keys(), dtype="<u8", count=len(sample.kept)).tobytes(),
+        rows=np.fromiter(sample.kept.values(), dtype="<i8", count=len(sample.kept)).tobytes(),
+    )
+
+
+def _sample(message: state.Sample) -> Sample:
+    keys, rows = np.frombuffer(message.fingerprints, dtype="<u8"), np.frombuffer(message.rows, dtype="<i8")
+    if len(keys) != len(rows):
+        raise CorruptError(f"{len(keys)} fingerprints, {len(rows)} counts")
+    return Sample(message.index, message.highest + 1, dict(zip(keys.tolist(), rows.tolist(), strict=True)))
 
 
 def _ints(data: bytes, size: int) -> Ints:

@@ -59,7 +59,8 @@ class Fingerprinter:
             values = np.array([features.numbers[name].values for name in full])  # a third of np.stack's time
             values += 0.0  # -0.0 is 0.0
             # Numbers a person wrote have their low bits empty, and a product carries only upward: those bits go on top.
-            total += self._odd(tuple(full))[:, 0] @ values.view(np.uint64).byteswap(inplace=True)
+            bits: Hashes = values.view(np.uint64).byteswap(inplace=True)
+            total += np.matmul(self._odd(tuple(full))[:, 0], bits)
         for name, column in features.numbers.items():
             if column.state is not None:
                 self._add(name, (column.values + 0.0).view(np.uint64).byteswap(inplace=True), column, total)
@@ -89,7 +90,7 @@ class Fingerprinter:
         known = self._tables.get((name, id(dictionary)))
         if known is not None and known[0] is dictionary:
             return known[1]
-        found = ids_of(dictionary) * self._odd((name,))[0]
+        found: Hashes = ids_of(dictionary) * self._odd((name,))[0]
         if isinstance(dictionary, tuple) and len(dictionary) <= TABLE_TEXTS_MAX:
             if len(self._tables) >= TABLES_MAX:
                 self._tables.clear()
@@ -116,6 +117,11 @@ def mixed(values: Hashes) -> Hashes:
     found ^= found >> _HALF
     found *= _MIX
     return np.asarray(found ^ (found >> _HALF))
+
+
+def select_ids(hashes: Hashes) -> Hashes:
+    """Those that are ids."""
+    return hashes if hashes.all() else hashes[hashes != 0]
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ from agent.ingest.rows import Gathering
 from agent.performance.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
 from agent.state import Store, delete, get, keys
+from agent.volume.traffic import Traffic
 from agent.watching import Watch, Watching
 from agent.windows import Series
 from agent.wire import lifecycle_pb2
@@ -47,7 +48,6 @@ from agent.wire import recorder_pb2 as wire
 T = TypeVar("T")
 POLL_SECONDS = 0.05  # how long a lone record may wait to be counted
 SLICE_SECONDS = 0.002  # how long the loop is held at once
-STEADY_WINDOWS = 12  # windows in a row with records, before a silent one is news
 EVENTS_KEPT = 200  # newest events shown in the status
 OUTBOX_MAX = 1_000  # rows that wait for a checkpoint; spans beyond are dropped, alerts beyond twice as many
 REPORTED_MAX = 1 << 40  # of what a sender says it lost at once: more is a lie
@@ -86,7 +86,6 @@ class Pipeline:
         self.alerts = AlertBook()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.outbox: list[SpoolRow] = []
-        self._began_ns = clock.now_ns()
         self.applied = 0  # offset counted so far
         self.poisoned = 0  # frames that could not be counted
         self.corrupt = 0  # stored blobs that had to be set aside
@@ -183,6 +182,7 @@ class Pipeline:
         watch = self.watches.get(item.model) or await self.watches.begin(item.model, item.arrived_ns)
         if watch.retired:
             watch.retired = False
+            watch.series.lost(watch.series.last_seen_ns, item.arrived_ns)  # nobody looked how much came
             await self.watches.prepare(watch)
         if not self._event_time:
             await self._close_due(watch, item.arrived_ns, item)
@@ -306,6 +306,7 @@ class Pipeline:
         for _ in series.summarise():
             await asyncio.sleep(0)
         findings.extend(watch.judge_latency(self._settings, index))
+        findings.extend(watch.judge_traffic(self._settings, closed, self.watches.others(watch)))
         broken = not (self.durable and item.durable)
         findings.append(state_finding("not_durable", broken, UNWRITABLE, index))
         findings.append(state_finding("no_data", False, "", index))
@@ -369,19 +370,11 @@ class Pipeline:
         return said
 
     def _notice_silence(self, watch: Watch, item: Accepted) -> None:
-        """A window without a record, after a day's half of windows that all had some: the model fell silent.
-
-        Where traffic has gaps of its own, silence says nothing yet; a window the agent did not watch from its start
-        neither.
-        """
-        series = watch.series
-        index = item.arrived_ns // series.window_ns - 1
-        indices = [closed.index for closed in series.recent][-STEADY_WINDOWS:]
-        steady = len(indices) == STEADY_WINDOWS and indices[-1] - indices[0] == STEADY_WINDOWS - 1
-        if not steady or index <= indices[-1] or index * series.window_ns < self._began_ns:
-            return
-        finding = state_finding("no_data", True, f"no record in {index - indices[-1]} windows", index)
-        self._advance(watch, [finding], index, 0, item)
+        """Windows without a record: were some to be expected? The past says so; nights and weekends are quiet."""
+        for finding in watch.judge_silence(self._settings, item.arrived_ns):
+            if finding.alarms:
+                index = finding.first_window + finding.horizon - 1
+                self._advance(watch, [state_finding("no_data", True, finding.reason, index)], index, 0, item)
 
     def _say(self, changes: Sequence[Change], series: Series, prefix: str) -> None:
         events = []
@@ -424,6 +417,7 @@ class Pipeline:
         plan = checkpoint.Plan()
         for watch in self.watches:
             self._checkpoint.collect(watch.series, plan)
+            self._checkpoint.collect_traffic(watch.key, watch.traffic, plan)
             await asyncio.sleep(0)
         self._checkpoint.forgotten(plan)
         dirty = [client for client in self._clients if client.dirty]
@@ -491,6 +485,10 @@ class Pipeline:
         for one in series:
             watch = Watch(one)
             self.watches.add(watch)
+            stored = self._or_none("traffic", partial(get, db, f"traffic/{checkpoint.series_id(one.key)}"))
+            if stored is not None:
+                read = partial(Traffic.from_bytes, one.window_ns, stored)
+                watch.traffic = self._or_none("traffic", read) or watch.traffic
             saved = meta.baselines.get(checkpoint.series_id(one.key))
             if saved:
                 watch.baseline = self._or_none("baseline", partial(_baseline, saved))

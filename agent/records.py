@@ -138,6 +138,7 @@ class Batch:
     measures: Mapping[str, Numbers] = field(default_factory=dict)
     weights: Floats | None = None
     traces: Sequence[Trace] = ()
+    ids: npt.NDArray[np.uint64] | None = None  # hashes of the prediction ids, 0 where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ def select(batch: Batch, kept: Ints) -> Batch:
         protected=each(batch.protected),
         measures=each(batch.measures),
         weights=part(batch.weights),
+        ids=part(batch.ids),
         traces=tuple(t for t in batch.traces if t.row in chosen),
     )
 
@@ -203,7 +205,8 @@ class Closed:
     index: start / window_seconds; counts: int32 (layout.cells,), only a resolved alert empties some of them; latency:
     int32 buckets; segments: "key=value" -> int32 (layout.cells,). covered_seconds: how long of it the agent watched, 0
     where that is not known; backlog: rows of times in which it did not, sent later. unknown: features of the traffic
-    that the reference does not have -> rows with them, at most 64 names.
+    that the reference does not have -> rows with them, at most 64 names. repeats: of a sample, "ids" and "rows" ->
+    (rows, those whose id or features came before in this window or the last).
     """
 
     index: int
@@ -215,6 +218,7 @@ class Closed:
     covered_seconds: float = 0.0
     backlog: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)
+    repeats: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Verdict(StrEnum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.bins import Layout
 from agent.config import Settings
@@ -14,11 +14,12 @@ from agent.evaluate import Judge
 from agent.ledger import Dial, Ledger
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
-from agent.records import Finding, ModelKey
+from agent.records import Closed, Finding, ModelKey
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.version import VERSION
+from agent.volume.traffic import Alphas, Traffic
 from agent.windows import Budget, Series
 
 DEFAULT_WINDOW_SECONDS = 3600.0
@@ -32,7 +33,7 @@ log = logging.getLogger("sidelight.watching")
 class Watch:
     """One series and what watches it.
 
-    findings: of the newest closed window; tried_ns: when a reference was last sought.
+    findings: of the newest closed window; tried_ns: when a reference was last sought; traffic: its past and how much.
     """
 
     series: Series
@@ -41,6 +42,10 @@ class Watch:
     findings: tuple[Finding, ...] = ()
     retired: bool = False
     tried_ns: int = 0
+    traffic: Traffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.traffic = Traffic.of(self.series.window_ns)
 
     @property
     def key(self) -> ModelKey:
@@ -51,11 +56,44 @@ class Watch:
         recent = [closed.latency for closed in self.series.recent]
         if self.baseline is None and not recent[-1].any():
             return []  # a sender that never gave a latency
-        baseline, alpha = self.baseline or LatencyBaseline(), _latency_alpha(settings, self.series.window_ns)
+        alpha = _alpha(settings, self.series.window_ns, "latency")
+        if settings.latency_objective_seconds:
+            alpha /= 2  # an objective is a second test of the same window
+        baseline = self.baseline or LatencyBaseline()
         finding = latency.judge(recent, baseline, alpha, index)
         objective = latency.judge_objective(recent, settings.latency_objective_seconds, alpha, index)
         self.baseline = baseline if finding.alarms else baseline.learn(recent[-1])
         return [finding] if objective is None else [finding, objective]
+
+    def judge_traffic(self, settings: Settings, closed: Closed, others: Sequence[Watch]) -> list[Finding]:
+        """How much came, and whether it came before; empty windows since the last one are learned from first."""
+        alphas, series, event_time = _alphas(settings, self.series.window_ns), self.series, settings.time == "event"
+        if event_time and self.traffic.volume.past.last < 0:
+            closed = replace(closed, covered_seconds=0.0)  # history may begin in the midst of a window
+        whole = (lambda _: series.window_ns / 1e9) if event_time else series.covered_seconds
+        for _ in self.traffic.silent(closed.index, whole, alphas):
+            pass  # by event time silence is over before it is seen; by arrival a tick has said it
+        return self.traffic.close(closed, alphas, self._beside(closed, others))
+
+    def judge_silence(self, settings: Settings, now_ns: int) -> list[Finding]:
+        """What to say of windows that are over and had no record, by arrival time. Nothing of a version that rests."""
+        series = self.series
+        if self.retired or not series.recent:
+            return []
+        alphas = _alphas(settings, series.window_ns)
+        return list(self.traffic.silent(now_ns // series.window_ns, series.covered_seconds, alphas))
+
+    def _beside(self, closed: Closed, others: Sequence[Watch]) -> tuple[float, float]:
+        """Records of the model's other versions in this window, and how many were to be expected."""
+        rows = expected = 0.0
+        for other in others:
+            series, same = other.series, replace(other.key, version=self.key.version) == self.key
+            if not same or other.retired or series.window_ns != self.series.window_ns:
+                continue
+            held = series.open.get(closed.index) or next((c for c in series.recent if c.index == closed.index), None)
+            rows += held.rows if held is not None else 0
+            expected += other.traffic.volume.expected_rows(closed.index, closed.covered_seconds)
+        return rows, expected
 
 
 class Watching:
@@ -197,9 +235,11 @@ class Watching:
             return None, f"{UNUSABLE}no answer within {LOOK_SECONDS:g} s"
 
 
-def _latency_alpha(settings: Settings, window_ns: int) -> float:
-    """What one latency test may use; an objective is a second test of the same window, and halves it."""
+def _alpha(settings: Settings, window_ns: int, check: str) -> float:
+    """What one test of the whole model's window may use."""
     dial = Dial(settings.false_alarms_per_day, settings.replicas)
-    return Ledger.of(dial, Layout(()), window_ns / 1e9).alpha("latency", 0) / (
-        2 if settings.latency_objective_seconds else 1
-    )
+    return Ledger.of(dial, Layout(()), window_ns / 1e9).alpha(check, 0)
+
+
+def _alphas(settings: Settings, window_ns: int) -> Alphas:
+    return Alphas(_alpha(settings, window_ns, "volume"), _alpha(settings, window_ns, "duplicates"))

@@ -14,6 +14,7 @@ import numpy as np
 
 from agent.bins import Placed
 from agent.coverage import Coverage
+from agent.fingerprints import Fingerprinter, Samples, select_ids
 from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
@@ -105,6 +106,8 @@ class Series:
         self.budget = budget or Budget(1 << 30)
         self.started_ns = started_ns
         self.coverage = Coverage()
+        self.samples = {"ids": Samples(), "rows": Samples()}
+        self._fingerprinter = Fingerprinter()
         self.bins_since_ns = started_ns  # since when `total` counts: a new reference begins it anew
         self.open: dict[int, Window] = {}
         self.recent: deque[Closed] = deque(maxlen=HORIZON)
@@ -183,6 +186,7 @@ class Series:
             self.counters["errors"] += errors
         if part.latency is not None:
             self._add_latency(window, part.latency)
+        self._fingerprint(index, part)
         if self.coverage.gaps and part.time_ns is not None and not event_time:
             window.backlog += int(np.count_nonzero(self.coverage.inside(part.time_ns)))
         taken = self._sampled(part, window, event_time, PROJECTED_ROWS)
@@ -207,6 +211,13 @@ class Series:
             total = float(known.sum())
             window.latency_sum += total
             self.latency_sum += total
+
+    def _fingerprint(self, index: int, batch: Batch) -> None:
+        """Samples what the rows are and are called, so that those that come again are seen."""
+        if batch.features.names():
+            self.samples["rows"].add(index, self._fingerprinter.rows(batch))
+        if batch.ids is not None:
+            self.samples["ids"].add(index, select_ids(batch.ids))
 
     def _add_unknown(self, window: Window, batch: Batch) -> None:
         """Counts features that the reference has no bins for: somebody sends more than the model was trained on."""
@@ -335,6 +346,7 @@ class Series:
             self.window_ns / 1e9 if event_time else self.covered_seconds(index),
             window.backlog,
             dict(sorted(window.unknown.items())),
+            {kind: samples.repeats(index) for kind, samples in self.samples.items()},
         )
         if len(self.recent) == HORIZON:
             self.budget.give(len(self.recent[0].segments) * cells)
@@ -395,6 +407,7 @@ class Series:
         self.clear_recent()
         self.sketches.clear()
         self.quantiles = {}
+        self.samples = {kind: Samples() for kind in self.samples}
 
     def forget(self, source: Source, name: str, segment: str = "") -> None:
         """Empties one feature's cells in the recent windows: an alert on it was resolved, its past must not fire it

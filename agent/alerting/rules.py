@@ -18,6 +18,7 @@ BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT = "broken_pipeline", "data_drift",
 SEGMENT_CHANGE = "segment_change"
 LATENCY, NOT_DURABLE, NO_DATA = "latency", "not_durable", "no_data"
 NEW_FEATURE = "new_feature"
+DUPLICATES, VOLUME = "duplicates", "volume"
 
 QUALITY_CHECKS = frozenset(
     {
@@ -103,6 +104,16 @@ RULES: tuple[Rule, ...] = (
         LATENCY, frozenset({"latency", "latency_objective"}), frozenset({Source.LATENCY}), "slow predictions",
         "Look at CPU, memory and GPU of the model's container and at its traffic since the first bad window.",
         warn_effect=1.0, error_effect=3.0,  # ratios: three times slower breaks callers' timeouts
+    ),
+    Rule(
+        DUPLICATES, frozenset({"duplicates"}), ANY, "duplicates",
+        "Look for a job or a feed that ran twice: first at senders that resend, then at the table the rows come from.",
+        warn_effect=0.0, error_effect=0.3,  # rise of the share: doubled input is 0.5
+    ),
+    Rule(
+        VOLUME, frozenset({"volume"}), ANY, "unusual traffic",
+        "Ask who calls the model, and whether callers were added, lost, or retry; look at its errors and latency.",
+        warn_effect=0.0, error_effect=4.0,  # ratio to the usual rate, or its inverse
     ),
     Rule(
         NOT_DURABLE, frozenset({"not_durable"}), ANY, "records are not on disk",

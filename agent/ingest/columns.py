@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from agent.errors import RefusedError
+from agent.fingerprints import Hashes, ids_of, numbered
 from agent.ingest.limits import Limits, Refusals
 from agent.records import (
     ABSENT,
@@ -118,6 +119,7 @@ class Reader:
             protected=self._named(m.protected, "protected", self._texts),
             measures=self._named(m.measures, "measures", self._numbers),
             weights=self._packed(m.weights, "<f8", rows, "weights"),
+            ids=self._id_hashes(),
             traces=self._traces(time_ns, latency, arrived_ns),
         )
 
@@ -351,6 +353,19 @@ class Reader:
             self._full(stage.offset_seconds, "<f8", self._rows, "stages"),
             self._full(stage.duration_seconds, "<f8", self._rows, "stages"),
         )
+
+    def _id_hashes(self) -> Hashes | None:
+        """Of each prediction id, 0 where there is none; a request and its response share one, and have none here."""
+        m = self._message
+        if m.ids:
+            found = ids_of(m.ids)
+        else:
+            numbers = self._packed(m.id_numbers, "<u8", self._rows, "ids")
+            if numbers is None:
+                return None
+            found = numbered(m.id_prefix, numbers)
+        parts = self._packed(m.part, "u1", self._rows, "part")
+        return found if parts is None else np.where(parts == rows_wire.PART_COMPLETE, found, np.uint64(0))
 
     def _ids(self) -> Callable[[int], str]:
         """The prediction id of a row."""

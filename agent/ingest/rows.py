@@ -17,6 +17,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from agent.errors import RefusedError
+from agent.fingerprints import ids_of
 from agent.ingest.limits import Limits
 from agent.records import ABSENT, NULL, Batch, Bytes, Columns, Flags, ModelKey, Numbers, Texts, Trace, Vectors
 from agent.wire import recorder_pb2 as wire
@@ -154,6 +155,7 @@ class Gathering:
     latencies: list[float] = field(default_factory=list)
     errors: list[bool] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)  # empty where there is none
     traces: list[Trace] = field(default_factory=list)
     overlaps: bool = False  # some name stands in two typed maps, in whichever rows
     rare: bool = False  # some row has flags, vectors, measures, segments or protected attributes
@@ -204,6 +206,8 @@ class Gathering:
         self.latencies.append(row.latency_seconds if row.HasField("latency_seconds") else math.nan)
         self.errors.append(row.status != 0)
         self.weights.append(row.weight or 1.0)
+        # A request and its response share an id: only whole records are looked for again.
+        self.ids.append("" if row.part else row.prediction_id)
 
     def _looks_plain(self, row: rows_wire.Row) -> bool:
         """Whether the row has as many numbers and texts as those before it and nothing else, as nearly all have."""
@@ -417,6 +421,7 @@ class Gathering:
             protected=_texts(self.protected, rows),
             measures=_numbers(self.measures, rows),
             weights=np.array(self.weights),
+            ids=ids_of(self.ids) if any(self.ids) else None,
             traces=tuple(self.traces),
         )
 

@@ -68,6 +68,11 @@ class Volume:
         self.past = (self.past.passed if finding.alarms else self.past.learn)(window, self.window_ns)
         return finding
 
+    def expected_rows(self, index: int, seconds: float) -> float:
+        """How many records this window should have; 0 while nothing is known."""
+        known = self._forecast(index * self.window_ns)
+        return 0.0 if known is None else math.exp(known.expected(index * self.window_ns)) * seconds
+
     def _forecast(self, start_ns: int) -> Forecast | None:
         entries = self.past.complete(start_ns)
         of = (int(entries["start"][0]), int(entries["start"][-1])) if entries.size else (0, 0)
