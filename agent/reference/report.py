@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from agent.bins import ABSENT_CELL, NULL_CELL, Feature
+from agent.bins import ABSENT_CELL, NO_RULES, NULL_CELL, Feature
 from agent.records import Source
 from agent.reference.profile import Reference
 from agent.reference.schema import TASKS, duration_text
@@ -39,6 +39,7 @@ def table(reference: Reference) -> list[tuple[str, ...]]:
         low, high = _range(feature)
         source = "" if feature.source is Source.FEATURE else feature.source.name.lower()
         marks = [m for m in ("public", "critical", "ignored", "integral") if getattr(feature, m)]
+        marks += ["demands"] if feature.rules != NO_RULES else []
         bins = str(_own_bins(feature))
         kind = feature.kind.name.lower()
         rows.append((feature.name, source, kind, bins, low, high, f"{missing:.2%}", " ".join(marks)))

@@ -15,8 +15,14 @@ def small_reference(model: str = "credit", version: str = "1", made_at_ns: int =
     layout = Layout(
         (
             Feature("prediction", Source.PREDICTION, Kind.TEXT, categories=("no", "yes"), critical=True),
-            Feature("age", Source.FEATURE, Kind.NUMBER, edges=(0.0, 30.0, 60.0), integral=True,
-                    rules=Rules(required=True, whole=True, low=0.0, max_missing=0.0)),  # fmt: skip
+            Feature(
+                "age",
+                Source.FEATURE,
+                Kind.NUMBER,
+                edges=(0.0, 30.0, 60.0),
+                integral=True,
+                rules=Rules(required=True, whole=True, low=0.0, max_missing=0.0),
+            ),
             Feature(
                 "city", Source.FEATURE, Kind.TEXT, categories=("a", "β"), seen=frozenset({1, 2**64 - 1}), public=True
             ),
