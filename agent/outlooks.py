@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -15,17 +17,30 @@ from agent.records import ModelKey
 from agent.watching import Watch
 
 LOOK_SECONDS = 5.0
+SHORT = ("headline", "rows_per_window", "smallest_shift")
 ROWS_FACTOR = 1.5  # traffic that changed by less would be told the same
 log = logging.getLogger("sidelight.outlooks")
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What was reckoned: for which judge, at how many rows a window."""
+    """What was reckoned: for which judge, at how many rows a window.
+
+    short: what the status has of it; packed: all of it, as compressed JSON (a line for each feature and check: 2 MB as
+    objects for 200 features, some 10 kB so).
+    """
 
     judge: Judge
     rows: float
-    told: dict[str, Any]
+    short: dict[str, Any]
+    packed: bytes
+
+    @classmethod
+    def of(cls, judge: Judge, rows: float) -> Outlook:
+        """Takes some 100 ms for 200 features."""
+        told = describe(judge.reference, judge.ledger, judge.calibrated, rows)
+        short = {name: told[name] for name in SHORT}
+        return cls(judge, rows, short, zlib.compress(json.dumps(told).encode()))
 
 
 class Outlooks:
@@ -49,20 +64,26 @@ class Outlooks:
             known = self._all.get(watch.key)
             if judge is None or not rows or (known is not None and _holds(known, judge, rows)):
                 continue
-            told = await asyncio.to_thread(describe, judge.reference, judge.ledger, judge.calibrated, rows)
-            self._all[watch.key] = Outlook(judge, rows, told)
+            found = await asyncio.to_thread(Outlook.of, judge, rows)
+            self._all[watch.key] = found
             log.info("outlook model=%r version=%r rows=%.0f: %s", watch.key.name, watch.key.version, rows,
-                     told["headline"])  # fmt: skip
+                     found.short["headline"])  # fmt: skip
 
-    def of(self, watch: Watch) -> dict[str, Any] | None:
-        """As `sidelight ledger --json` prints it; None: not known yet."""
+    def short(self, watch: Watch) -> dict[str, Any] | None:
+        """What the status and the metrics have of it; None: not known yet."""
         known, judge = self._all.get(watch.key), watch.judge
         if known is None or judge is None:
             return None
-        cost = cost_of(judge.fixed.cost if judge.fixed else None)
-        sights = [*known.told["sights"], *_volume(watch)]
-        return known.told | {
-            "model": watch.key.name, "version": watch.key.version, "fixed_rule": cost, "sights": sights,
+        return known.short | {"fixed_rule": cost_of(judge.fixed.cost if judge.fixed else None)}
+
+    def of(self, watch: Watch) -> dict[str, Any] | None:
+        """As `sidelight ledger --json` prints it; None: not known yet."""
+        known, short = self._all.get(watch.key), self.short(watch)
+        if known is None or short is None:
+            return None
+        told: dict[str, Any] = json.loads(zlib.decompress(known.packed))
+        return told | short | {
+            "model": watch.key.name, "version": watch.key.version, "sights": [*told["sights"], *_volume(watch)],
         }  # fmt: skip
 
 

@@ -110,7 +110,7 @@ class Reporting:
 
     def _outlook_points(self, watch: Watch, own: Mapping[str, Any]) -> Iterator[Point]:
         """What would be seen, and what a fixed rule costs."""
-        told = self._outlooks.of(watch) or {}
+        told = self._outlooks.short(watch) or {}
         if told.get("smallest_shift") is not None:
             yield Point(telemetry.SMALLEST_SHIFT, told["smallest_shift"], own)
         if told.get("fixed_rule"):
@@ -194,7 +194,7 @@ class Reporting:
             "last_seen": _iso(series.last_seen_ns),
             "latency": None if quantiles is None else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
             **self._showing(series).groups(watch.findings),
-            "ledger": self._ledger(watch),
+            "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
@@ -205,13 +205,6 @@ class Reporting:
         host = self._settings.http.rpartition(":")[0].strip("[]")
         layout = series.reference.layout if series.reference else Layout(())
         return Showing(layout, series.window_ns, host in LOOPBACK)
-
-    def _ledger(self, watch: Watch) -> dict[str, Any] | None:
-        """The ledger in short; `/ledger` has the whole."""
-        told = self._outlooks.of(watch)
-        if told is None:
-            return None
-        return {name: told[name] for name in ("headline", "rows_per_window", "fixed_rule")}
 
     def ledgers(self) -> dict[str, Any]:
         """Every judged model's ledger, whole: what `sidelight ledger` prints."""
