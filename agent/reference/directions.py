@@ -225,7 +225,9 @@ def _scores(feature: Feature, counts: Floats) -> list[Floats]:
         order = [i for i in np.argsort(-share, kind="stable").tolist() if share[i] >= CATEGORY_SHARE_MIN]
         if 1.0 - share[order].sum() < CATEGORY_SHARE_MIN:
             order = order[:-1]
-        raw = [np.arange(feature.bins) == i for i in order[:CATEGORIES]]
+        # Which of the rare ones a reference happened to hold was chance: never seen, the last, goes with other.
+        cells = np.minimum(np.arange(feature.bins), feature.bins - 2)
+        raw = [cells == i for i in order[:CATEGORIES]]
     else:
         normal = NormalDist()
         middle = np.clip(np.cumsum(share) - share / 2.0, 0.5 / total, 1.0 - 0.5 / total)
