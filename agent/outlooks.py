@@ -26,8 +26,8 @@ log = logging.getLogger("sidelight.outlooks")
 class Outlook:
     """What was reckoned: for which judge, at how many rows a window.
 
-    short: what the status has of it; packed: all of it, as compressed JSON (a line for each feature and check: 2 MB as
-    objects for 200 features, some 10 kB so).
+    short: what the status has of it; packed: all of it, as compressed JSON, for it has a line for each feature and
+    check: 8 kB for 200 features.
     """
 
     judge: Judge
