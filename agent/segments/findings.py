@@ -93,7 +93,10 @@ class Told:
             kind.measure.check, feature.name, feature.source, verdict, p_value=float(p[best]), alpha=alpha,
             effect=float(rise[best]), horizon=RUN_WINDOWS[best], n=n, n_reference=n_reference, phi=phi,
             first_window=max(self._window - RUN_WINDOWS[best] + 1, 0), current=look.share, expected=expected,
-            distances={**kind.measure.detail(look), "newest_p": float(p[newest]), "newest_effect": float(rise[newest])},
+            distances={
+                **kind.measure.detail(look), "newest_p": float(p[newest]), "newest_effect": float(rise[newest]),
+                "newest_share": int(faulty[0]) / max(int(rows[0]), 1),
+            },
             reason=said, segment=self._group.names[segment],
         )  # fmt: skip
 
