@@ -23,6 +23,7 @@ from agent.volume.past import COVERED_MIN, Counted, Past, log_rate
 RATIO_MIN = 1.5  # of the rate, or of its inverse: less is a busy or a quiet day
 NEWEST_MIN = 1.25  # a group is no alarm where its newest window is back
 COUNTS_MAX = 200.0  # above it the logarithm is as good as the counts
+TERMS_MAX = 200_000  # of a tail
 SUBJECT = "volume"
 
 
@@ -140,7 +141,7 @@ def _group(newest: tuple[Counted, ...], known: Forecast, number: int, window_ns:
 def counts_tail(rows: int, mean: float, spread: float, upward: bool) -> float:
     """P(X ≥ rows), or P(X ≤ rows): negative binomial of this mean and variance mean + spread mean².
 
-    A Poisson rate that varies as a gamma. Relative error about 1e-9; cost 50 µs where rows are under 4,000.
+    A Poisson rate that varies as a gamma. Relative error about 1e-9; cost: 10 ns a term.
 
     >>> round(counts_tail(0, 5.0, 1e-9, upward=False), 5)  # as good as Poisson: e⁻⁵
     0.00674
@@ -148,7 +149,9 @@ def counts_tail(rows: int, mean: float, spread: float, upward: bool) -> float:
     shape = 1.0 / max(spread, 1e-9)
     share = shape / (shape + mean)  # of the variation that is not the rate's own
     first = rows if upward else 0
-    last = rows + 4_000 if upward else rows
+    # Beyond lies e⁻⁴⁰ of the tail, or less.
+    terms = mean + 12.0 * math.sqrt(mean + spread * mean * mean) + 40.0 * (1.0 + spread * mean)
+    last = rows + min(TERMS_MAX, int(terms)) if upward else rows
     k = np.arange(first, last + 1, dtype=np.float64)
     head = math.lgamma(first + shape) - math.lgamma(shape) - math.lgamma(first + 1.0)
     head += shape * math.log(share) + first * math.log1p(-share)
