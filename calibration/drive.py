@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agent.alerting.book import AlertBook, WindowContext
 from agent.alerting.machine import advance, explained
+from agent.alerting.rules import state_finding
 from agent.alerting.wording import FIRING
 from agent.config import Settings
 from agent.evaluate import Judge
@@ -107,6 +108,10 @@ class Sidecar:
         if batch is not None:
             self.watch.series.add(batch, False)
         self.close(index)
+        for finding in self.watch.judge_silence(_settings(), (index + 1) * WINDOW_NS):
+            if finding.alarms:
+                last = finding.first_window + finding.horizon - 1
+                self._advance([state_finding("no_data", True, finding.reason, last)], last, 0)
 
     def close(self, index: int) -> None:
         """Everything up to the end of this window is closed, and alerts take their step."""
@@ -126,6 +131,8 @@ class Sidecar:
             findings = [finding for part in self.watch.judge.judge(list(series.recent)) for finding in part]
             self._failures.look()
         findings += self.watch.judge_latency(_settings(), index)
+        findings += self.watch.judge_traffic(_settings(), closed, ())
+        findings.append(state_finding("no_data", False, "", index))
         self._advance(findings, index, closed.rows)
 
     def _advance(self, findings: Sequence[Finding], index: int, rows: int) -> None:
