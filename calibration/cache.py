@@ -24,7 +24,7 @@ CODE = (
 BESIDE = {
     "agent/app.py", "agent/cli.py", "agent/config.py", "agent/checkpoint.py", "agent/collecting.py", "agent/errors.py",
     "agent/documentation.py", "agent/findings.py", "agent/outlooks.py", "agent/pipeline.py", "agent/reporting.py",
-    "agent/state.py", "agent/telemetry.py", "agent/version.py", "agent/watching.py", "agent/alerting/wording.py",
+    "agent/state.py", "agent/telemetry.py", "agent/version.py", "agent/alerting/wording.py",
     "agent/reference/command.py", "agent/reference/report.py",
 }  # fmt: skip
 
