@@ -32,7 +32,7 @@ class Spread:
     """φ for one horizon and n.
 
     phi, df, tested: (4, features) for location, scale, skew and the rest; df of the t distribution. rare, rare_tested:
-    (features,).
+    (features,). shape: (features,), degrees of freedom that the rest's own distribution has at most.
     """
 
     phi: Floats
@@ -41,6 +41,7 @@ class Spread:
     rare: Floats
     rare_tested: Bools
     bend: Bend
+    shape: Floats
 
 
 class Dispersion:
@@ -65,7 +66,9 @@ class Dispersion:
         self.bend = Bend.of(first, has, matching.cells.numeric)
         whole = np.array([season.known.size == 1 for season in matching.seasons])[matching.chosen]
         sizes = zip(found, self.steps.tolist(), strict=True)
-        raw = [_Raw.of(f, size, blocks, self, whole, residual(f, matching)) for f, size in sizes]
+        rest = [residual(f, matching) for f in found]
+        raw = [_Raw.of(f, size, blocks, self, whole, r) for (f, size), (r, _) in zip(sizes, rest, strict=True)]
+        self.shape = _seen_so_far([shape for _, shape in rest])
         self.phi, self.df = _shared(raw)
         self.tail = np.array([r.tail for r in raw])
         # Averaging h windows divides a tail by h; a tail that is seen there all the same counts.
@@ -95,11 +98,19 @@ class Dispersion:
         rare_tested = known & (self.groups[step, features] >= RARE_GROUPS_MIN)
         # Windows with the excess kurtosis κ have the tail of a t with 4 + 6/κ.
         both = 1.0 / (1.0 / np.clip(df, 1.0, DF_MAX) + tail / (4.0 * tail + 6.0))
-        return Spread(phi, both, tested, rare, rare_tested, self.bend)
+        return Spread(phi, both, tested, rare, rare_tested, self.bend, self.shape[step, features])
 
 
 def _steps(horizon: int, blocks_a_window: float) -> int:
     return max(int(np.ceil(horizon * blocks_a_window - 1e-9)), 1)
+
+
+def _seen_so_far(shapes: Sequence[Floats]) -> Floats:
+    """(steps, features): groups too few to tell have the shape of the longest that do."""
+    found = [shapes[0]]
+    for shape in shapes[1:]:
+        found.append(np.where(np.isfinite(shape), shape, found[-1]))
+    return np.array(found)
 
 
 @dataclass(frozen=True)

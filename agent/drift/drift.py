@@ -22,6 +22,7 @@ from agent.records import Bools, Closed, Finding, Floats, Ints, Kind
 from agent.reference.profile import Reference
 
 _FINDINGS_A_SLICE = 25
+_CLEARLY = 1.7  # a shape is an estimate from a hundred groups: only a clearly smaller one counts
 # What each statistic may spend of a test's alpha: most on the changes that are most common.
 _OF_NUMBERS = (0.4, 0.3, 0.1, 0.15, 0.05, 0.0)  # location, scale, skew, residual, rare mass, largest cell
 _OF_TEXTS = (0.15, 0.05, 0.05, 0.15, 0.1, 0.5)
@@ -175,6 +176,8 @@ def _p_values(
     rest = spread.tested[3] & (pooled.df > 0)
     df = pooled.df[rest].astype(np.float64)
     phi = (1.0 + (spread.phi[3] - 1.0) * beyond(found.z[0], spread.phi[0]))[rest]
+    fills = directions(phi, df)
+    fills = np.where(_CLEARLY * spread.shape[rest] < fills, spread.shape[rest], fills)
     rare = spread.rare_tested & (found.rare > 0)
     mass, before = found.rare[rare] / spread.rare[rare], found.rare_reference[rare] / spread.rare[rare]
     credit = foretold[rare] / spread.rare[rare]
@@ -185,7 +188,7 @@ def _p_values(
     parts = (
         t_as_beta(t[scores], spread.df[:3][scores]),
         # All of the excess may lie in one direction; then the residual has the tail of one.
-        f_as_beta(found.residual[rest] / df / phi, directions(phi, df), spread.df[3, rest]),
+        f_as_beta(found.residual[rest] / df / phi, fills, spread.df[3, rest]),
         # Given both masses together, the current one is binomial if nothing changed: exact for rare categories.
         (mass, before + 1.0 + credit, share, 1.0 - share),
         t_as_beta(cell[moved], spread.df[0, moved]),

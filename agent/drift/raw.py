@@ -14,6 +14,7 @@ from agent.drift.pooling import ROWS_MIN, Levels, Pooled
 from agent.drift.scores import two_sample
 from agent.records import Bools, Floats, Ints
 
+SHAPE_MIN = 20  # groups, for their residuals' variance to be known
 _GROUPS_USED = 96  # for the residual, which needs every cell: more only cost time, evenly spaced ones are taken
 _CELLS_AT_ONCE = 400_000  # cells held at once while preparing
 
@@ -121,11 +122,16 @@ def _rare(mean: Floats, other: Floats, rows: Rows, enough: Bools) -> Floats:
     return np.maximum(np.where(noise > 0, square / np.maximum(noise, 1e-12), 1.0), 1.0)
 
 
-def residual(found: Deviates, matching: Matching) -> Floats:
-    """(features,): the mean residual of the divergence over its degrees of freedom."""
+def residual(found: Deviates, matching: Matching) -> tuple[Floats, Floats]:
+    """(features,) each: the mean residual of the divergence over its degrees of freedom, and its shape.
+
+    The shape is the degrees of freedom of a χ² with the residual's mean and variance (Satterthwaite 1946). Where scores
+    vary much more than rows would, they explain nearly all of the divergence: little is left, mostly none, but at times
+    a lot.
+    """
     cells, blocks = matching.cells, matching.blocks
     count, features = found.n.shape
-    summed, seen = np.zeros(features), np.zeros(features)
+    summed, squared, seen = np.zeros(features), np.zeros(features), np.zeros(features)
     used = np.unique(np.linspace(0, count - 1, min(count, _GROUPS_USED)).astype(np.int64))
     at_once = max(_CELLS_AT_ONCE // max(blocks.shape[1], 1), 1)
     for start in range(0, used.size, at_once):
@@ -140,10 +146,14 @@ def residual(found: Deviates, matching: Matching) -> Floats:
         compared = compare(
             cells, found.pooled, current, reference, found.n[chosen], np.maximum(found.rest[chosen], 1.0), variance
         )
-        summed += np.where(found.enough[chosen], compared.residual, 0.0).sum(axis=0)
+        left = np.where(found.enough[chosen], compared.residual, 0.0)
+        summed += left.sum(axis=0)
+        squared += np.square(left).sum(axis=0)
         seen += found.enough[chosen].sum(axis=0)
-    mean: Floats = summed / np.maximum(found.pooled.df, 1) / np.maximum(seen, 1.0)
-    return mean
+    mean = summed / np.maximum(seen, 1.0)
+    variance = (squared - seen * mean**2) / np.maximum(seen - 1.0, 1.0)
+    shape = np.where((seen >= SHAPE_MIN) & (variance > 0), 2.0 * mean**2 / np.maximum(variance, 1e-12), np.inf)
+    return mean / np.maximum(found.pooled.df, 1), shape
 
 
 def _cells_of(blocks: Floats, part: Part, groups: Groups, rows: Rows, chosen: Ints) -> tuple[Floats, Floats]:
