@@ -107,6 +107,10 @@ def test_all_of_it_survives_a_checkpoint() -> None:
     again = checkpoint._window(packed.open[0], series.total.size)
     assert (again.unknown, again.backlog) == ({"fresh": 2}, 2)
     assert [(gap.from_unix_nano, gap.to_unix_nano) for gap in packed.gaps] == series.coverage.gaps
+    again_samples = [(s.kind, checkpoint._sample(s)) for s in packed.samples]
+    assert again_samples == [("rows", series.samples["rows"].now)]
     closed = series.close(START // HOUR_NS)
+    assert closed.repeats == {"ids": (0, 0), "rows": (2, 1)}
     read = checkpoint._closed(state.Window.FromString(checkpoint.dump_closed(closed)), series.total.size)
+    assert read.repeats == closed.repeats
     assert (read.covered_seconds, read.backlog, read.unknown) == (3592.0, 2, {"fresh": 2})
