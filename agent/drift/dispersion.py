@@ -73,6 +73,8 @@ class Dispersion:
         self.tail = np.array([r.tail for r in raw])
         # Averaging h windows divides a tail by h; a tail that is seen there all the same counts.
         self.tail = np.maximum(self.tail, self.tail[0] / self.steps[:, None, None])
+        # Windows that move apart widen what they are pooled to, which their common location does not tell.
+        self.tail[1:] = np.maximum(self.tail[1:], _bent_tail(first) / self.steps[1:, None, None])
 
     def at(self, horizon: int, n: Floats) -> Spread:
         """For n rows (features,) of `horizon` windows: from the smallest groups that are as long and about as large.
@@ -103,6 +105,12 @@ class Dispersion:
 
 def _steps(horizon: int, blocks_a_window: float) -> int:
     return max(int(np.ceil(horizon * blocks_a_window - 1e-9)), 1)
+
+
+def _bent_tail(found: Deviates) -> Floats:
+    """(3, features): excess kurtosis of windows whose scale and skew still follow their location."""
+    phi = np.square(found.z).sum(axis=0) / np.maximum(found.count, 1.0)
+    return excess_kurtosis(found.z, phi, found.count, np.ones_like(phi))
 
 
 def _seen_so_far(shapes: Sequence[Floats]) -> Floats:
