@@ -32,7 +32,8 @@ class Spread:
     """φ for one horizon and n.
 
     phi, df, tested: (4, features) for location, scale, skew and the rest; df of the t distribution. rare, rare_tested:
-    (features,). shape: (features,), degrees of freedom that the rest's own distribution has at most.
+    (features,). shape: (features,), degrees of freedom that the rest's own distribution has at most. effect:
+    (features,), variance of the reference's windows' own mean location scores.
     """
 
     phi: Floats
@@ -42,6 +43,7 @@ class Spread:
     rare_tested: Bools
     bend: Bend
     shape: Floats
+    effect: Floats
 
 
 class Dispersion:
@@ -62,6 +64,8 @@ class Dispersion:
         self.groups = np.array([f.count for f in found])
         self.rare = np.array([f.rare for f in found])
         has = ~np.isnan(first.pooled.scores.skewness)
+        excess = np.maximum(np.square(first.z[:, 0]) - 1.0, -1.0) / first.effective
+        self.effect = np.maximum(np.where(first.enough, excess, 0.0).sum(axis=0) / np.maximum(first.count, 1.0), 0.0)
         self.correlation = correlation(first.z, first.count)
         self.bend = Bend.of(first, has, matching.cells.numeric)
         whole = np.array([season.known.size == 1 for season in matching.seasons])[matching.chosen]
@@ -100,7 +104,7 @@ class Dispersion:
         rare_tested = known & (self.groups[step, features] >= RARE_GROUPS_MIN)
         # Windows with the excess kurtosis κ have the tail of a t with 4 + 6/κ.
         both = 1.0 / (1.0 / np.clip(df, 1.0, DF_MAX) + tail / (4.0 * tail + 6.0))
-        return Spread(phi, both, tested, rare, rare_tested, self.bend, self.shape[step, features])
+        return Spread(phi, both, tested, rare, rare_tested, self.bend, self.shape[step, features], self.effect)
 
 
 def _steps(horizon: int, blocks_a_window: float) -> int:

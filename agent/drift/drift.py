@@ -172,6 +172,8 @@ def _p_values(
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     effective = 1.0 / (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(n_reference, 1.0))
     z, doubt = spread.bend.straighten(found.z, spread.phi[0], effective)
+    # Windows that moved apart are wider together than each of them.
+    z[1:] -= spread.bend.widened(np.maximum(beside.apart - spread.effect, 0.0), spread.phi[0], effective)
     t = z / np.sqrt(spread.phi[:3] + np.vstack((np.zeros_like(n), doubt)))
     rest = spread.tested[3] & (pooled.df > 0)
     df = pooled.df[rest].astype(np.float64)

@@ -28,6 +28,7 @@ class Beside:
 
     counts, reference: (cells,); n, n_reference: (features,), effective rows; variance: (3, features) of one value's
     scores within its phases, 1 where there is no season. unmatched: (features,) rows in phases the reference lacks.
+    apart: (features,) variance of the windows' mean location scores around their common mean, less what noise gives.
     """
 
     counts: Floats
@@ -36,6 +37,7 @@ class Beside:
     n_reference: Floats
     variance: Floats
     unmatched: Floats
+    apart: Floats
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Part:
     """The features that share one season, the whole reference being one of them.
 
     features, cells: where they are in the whole; owner: of each of these cells, within `features`. counts: float32
-    (phases, cells); rows: (phases, features); variance: (phases, 3, features).
+    (phases, cells); rows: (phases, features); variance: (phases, 3, features); middle: (phases, features), mean
+    location score.
     """
 
     season: Season
@@ -53,6 +56,7 @@ class Part:
     counts: Floats
     rows: Floats
     variance: Floats
+    middle: Floats
 
     @property
     def usable(self) -> Bools:
@@ -65,6 +69,7 @@ class Matching:
     def __init__(self, cells: Cells, seasons: Sequence[Season], chosen: Ints, blocks: Floats, scores: Scores) -> None:
         """chosen: (features,), which of `seasons`; scores: those that the variance within phases is told of."""
         self.cells = cells
+        self.location = scores.vectors[0].astype(np.float64)
         self.chosen = chosen
         self.seasons = tuple(seasons)
         self.blocks = _without_unknown(cells, seasons, chosen, blocks)
@@ -79,14 +84,17 @@ class Matching:
         starts = np.searchsorted(owner, np.arange(features.size))
         rows = np.add.reduceat(counts, starts, axis=1) if features.size else np.zeros((len(counts), 0))
         variance = np.ones((len(counts), 3, features.size))
+        middle = np.zeros_like(rows)
         if season.known.size > 1 and features.size:
             for k, vector in enumerate(scores.vectors[:, at]):
                 n = np.maximum(rows, 1.0)
                 mean = np.add.reduceat(counts * vector, starts, axis=1) / n
+                middle = mean if k == 0 else middle
                 square = np.add.reduceat(counts * np.square(vector), starts, axis=1) / n
                 variance[:, k] = (rows * (square - mean**2) + _PRIOR_ROWS) / (rows + _PRIOR_ROWS)
         seasonal = season.known.size > 1
-        return Part(season, features, at, owner, counts.astype(np.float32) if seasonal else counts, rows, variance)
+        counts = counts.astype(np.float32) if seasonal else counts
+        return Part(season, features, at, owner, counts, rows, variance, middle)
 
     def forget_blocks(self) -> None:
         """Once φ is learned, the sums by phase are all that judging needs."""
@@ -146,22 +154,27 @@ class _Sum:
         self._matching = matching
         self._counts = np.zeros(matching.cells.take.size)
         self._unmatched = np.zeros(matching.chosen.size)
+        self._first, self._second, self._windows = (np.zeros(matching.chosen.size) for _ in range(3))
         self._seasonal = [p for p in matching.parts if p.season.known.size > 1 and p.features.size]
         self._rows = [np.zeros(p.rows.shape) for p in self._seasonal]
 
     def add(self, counts: Floats, start_ns: int) -> None:
         self._counts += counts
-        if not self._seasonal:
-            return
         n = self._matching.cells.sums(counts)
+        location = self._matching.cells.sums(counts * self._matching.location) / np.maximum(n, 1.0)
         for part, rows in zip(self._seasonal, self._rows, strict=True):
             phase = int(part.season.cycle.slot(np.array(start_ns)) % part.season.known.size)
             usable = part.usable[phase]
             own = n[part.features]
+            location[part.features] -= part.middle[phase]
             rows[phase] += np.where(usable, own, 0.0)
             if not usable.all():
                 self._unmatched[part.features] += np.where(usable, 0.0, own)
+                n[part.features] = np.where(usable, own, 0.0)
                 self._counts[part.cells] -= np.where(usable[part.owner], 0.0, counts[part.cells])
+        self._windows += n > 0
+        self._first += n * location
+        self._second += n * np.square(location)
 
     def beside(self) -> Beside:
         matching = self._matching
@@ -182,7 +195,10 @@ class _Sum:
             reference[part.cells] = mixed
             n_reference[part.features] = np.where(effective >= ROWS_MIN, effective, 0.0)
             variance[:, part.features] = (weight[:, None, :] * part.variance[phases]).sum(axis=0)
-        return Beside(counts, reference, n, n_reference, np.where(variance > 0, variance, 1.0), self._unmatched.copy())
+        whole = np.maximum(n, 1.0)
+        apart = self._second / whole - np.square(self._first / whole) - np.maximum(self._windows - 1.0, 0.0) / whole
+        variance = np.where(variance > 0, variance, 1.0)
+        return Beside(counts, reference, n, n_reference, variance, self._unmatched.copy(), np.maximum(apart, 0.0))
 
 
 def _without_unknown(cells: Cells, seasons: Sequence[Season], chosen: Ints, blocks: Floats) -> Floats:

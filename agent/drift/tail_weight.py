@@ -70,6 +70,11 @@ class Bend:
         unknown = np.square(_THIRD_ORDER * along**3 / rows)
         return found, self.slope_error * np.square(along) + self.curve_error * np.square(square) + unknown
 
+    def widened(self, apart: Floats, phi: Floats, effective: Floats) -> Floats:
+        """(2, features): what windows whose means lie so far `apart` (a variance) add to z of scale and skew."""
+        moved = np.clip(1.0 - 1.0 / phi, 0.0, 1.0)
+        return self.curve * moved**2 * np.sqrt(np.maximum(effective, 1.0)) * apart
+
 
 def beyond(z: Floats, phi: Floats) -> Floats:
     """(features,): how many times more the rest of a horizon may vary than φ says, since its location is so far out.
