@@ -103,9 +103,11 @@ class Drift:
         newest = recent[-1].counts[self._cells.take].astype(np.float64)
         judged: list[Judged] = []
         beside = self._matching.beside(recent, self.horizons, self._window_seconds)
-        for horizon, compared in zip(self.horizons, beside, strict=False):
+        for horizon, pooled_windows in zip(self.horizons, beside, strict=False):
             yield []
-            judged.append(self._weigh(horizon, compared))
+            compared = self._compare(pooled_windows)
+            yield []
+            judged.append(self._weigh(horizon, pooled_windows, *compared))
             yield []
         shown = distances(self._cells, self._axis, newest, self._reference)
         yield []
@@ -126,12 +128,15 @@ class Drift:
         n_reference = self._matching.rows(horizon)
         return Outlook(self._cells, pooled, spread, rows, n_reference, self._alpha, phi, self._weights)
 
-    def _weigh(self, horizon: int, beside: Beside) -> Judged:
-        n, n_reference = beside.n, beside.n_reference
-        pooled, spread = self._levels.at(self._levels.level(n)), self._dispersion.at(horizon, n)
-        found = compare(
-            self._cells, pooled, beside.counts, beside.reference, n, n_reference, beside.variance
+    def _compare(self, beside: Beside) -> tuple[Pooled, Comparison]:
+        pooled = self._levels.at(self._levels.level(beside.n))
+        return pooled, compare(
+            self._cells, pooled, beside.counts, beside.reference, beside.n, beside.n_reference, beside.variance
         )
+
+    def _weigh(self, horizon: int, beside: Beside, pooled: Pooled, found: Comparison) -> Judged:
+        n, n_reference = beside.n, beside.n_reference
+        spread = self._dispersion.at(horizon, n)
         p_values = _p_values(pooled, found, spread, beside, self._texts, self._foretold)
         p = cauchy_combination(p_values, weights=self._weights)
         phi = _mean_phi(pooled, spread)

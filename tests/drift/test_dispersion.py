@@ -163,3 +163,14 @@ def test_weights_share_the_alpha() -> None:
     weights = np.array([0.5, 0.25, 0.25])
     assert cauchy_combination(p, weights=weights) == pytest.approx(1.5e-9)
     assert cauchy_combination(p[:1]) == pytest.approx(1e-9)
+
+
+def test_windows_that_move_apart_are_no_widening() -> None:
+    """0.7 σ to either side where 0.3 σ is usual: two such windows are wider together, which is no news of the shape."""
+    world = World(features=12, n=1000, reference_rows=50_000, seed=67, effect=0.3)
+    drift = world.drift()
+    world.effect = 0.0
+    apart = [*world.windows(6), world.window(shift=0.7), world.window(shift=-0.7)]
+    assert sum(f.alarms for f in findings(drift, apart)) <= 1
+    wider = [*world.windows(6), *(world.window(scale=1.4) for _ in range(2))]
+    assert sum(f.alarms for f in findings(drift, wider)) >= 9
