@@ -72,12 +72,11 @@ class Grid:
             edge=np.concatenate(edge) if edge else np.empty(0),
         )
 
-    def cells(self, features: list[int], values: Floats | Singles) -> Cells:
+    def cells(self, features: Sequence[int], values: Floats | Singles) -> Cells:
         """int32, of values' shape (features, rows). Values must be finite."""
-        which = [self.rows[i] for i in features]
-        everything = len(which) == len(self.rows)  # features rise, and so do their rows
         scale, shift, base = self.scale, self.shift, self.base
-        if not everything:
+        if len(features) < len(self.rows):  # features rise, and so do their rows
+            which = [self.rows[i] for i in features]
             scale, shift, base = scale[which], shift[which], base[which]
         with np.errstate(over="ignore"):
             square = _squares(values, scale, shift, self.SQUARES)

@@ -63,6 +63,10 @@ class Quantiles:
         if flat.size:
             self._sketch.update(flat)
 
+    def update_finite(self, values: Floats) -> None:
+        """Adds float64 (n,) that are finite, writable and lie side by side: `update` without its doubts."""
+        self._sketch.update(values)
+
     def quantiles(self, shares: Sequence[float] | Floats) -> Floats:
         """The values at these ranks (each 0-1; 0 the exact minimum, 1 the exact maximum). Empty sketch: NaN."""
         ranks = np.asarray(shares, dtype=np.float64)
