@@ -126,6 +126,7 @@ class Series:
         self.positive_label = reference.positive_label if reference else ""
         self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
         self._names = _names(reference)
+        self._sketched = _sketched(reference)
         self.revision = 0  # rises with every change: what a checkpoint has to write
 
     # ── counting ──
@@ -280,19 +281,26 @@ class Series:
         taken = self._sampled(batch, window, event_time, SKETCHED_ROWS)
         if taken.start >= batch.rows:
             return
-        for feature in self.reference.layout.features:
-            if feature.kind is not Kind.NUMBER or feature.ignored or feature.source is Source.LATENCY:
-                continue
-            columns = batch.features if feature.source is Source.FEATURE else batch.outputs
-            found = columns.numbers.get(feature.name)
+        full: list[Quantiles] = []
+        values: list[Floats] = []
+        for key in self._sketched:
+            found = (batch.features if key[0] is Source.FEATURE else batch.outputs).numbers.get(key[1])
             if found is None:
                 continue
-            key = (feature.source, feature.name)
             sketch = self.sketches.get(key)
             if sketch is None:
                 sketch = self.sketches[key] = Quantiles()
-            values = found.values[taken]
-            sketch.update(values if found.state is None else values[found.state[taken] == 0])
+            if found.state is None:
+                full.append(sketch)
+                values.append(found.values[taken])
+            else:
+                sketch.update(found.values[taken][found.state[taken] == 0])
+        if not full:
+            return
+        together = np.array(values)
+        clean = bool(np.isfinite(together).all())
+        for sketch, own in zip(full, together, strict=True):
+            (sketch.update_finite if clean else sketch.update)(own)
 
     def _sampled(self, batch: Batch, window: Window, event_time: bool, rows: int) -> slice:
         """Every row, or every k-th where the window is going to have more than so many; the same ones at a replay."""
@@ -376,6 +384,7 @@ class Series:
         self.revision += 1
         self.reference, self.learner, self.reference_note = reference, None, note
         self._names = _names(reference)
+        self._sketched = _sketched(reference)
         self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
         self.positive_label = reference.positive_label or self.positive_label
         self.total = np.zeros(reference.layout.cells, dtype=np.int64)
@@ -448,6 +457,16 @@ def _names(reference: Reference | None) -> frozenset[str]:
     """Features that the reference knows, whatever it has for them."""
     features = () if reference is None else reference.layout.features
     return frozenset(name for f in features if f.source is Source.FEATURE for name in (f.name, f.group))
+
+
+def _sketched(reference: Reference | None) -> tuple[tuple[Source, str], ...]:
+    """Numbers whose quantiles are kept."""
+    features = () if reference is None else reference.layout.features
+    return tuple(
+        (f.source, f.name)
+        for f in features
+        if f.kind is Kind.NUMBER and not (f.ignored or f.computed or f.source is Source.LATENCY)
+    )
 
 
 def latency_bucket(seconds: Floats) -> Ints:
