@@ -40,14 +40,16 @@ Choose = Callable[[ModelKey], tuple[Reference | None, str]]
 class Meta:
     """Everything that is not per series. offset: frames up to this one are counted in the blobs.
 
-    baselines: series id -> latency baseline, base64.
+    baselines: series id -> latency baseline, base64. retired: ids of versions that were silent for long.
     """
 
     offset: int = 0
     baselines: dict[str, str] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
 
     def pack(self) -> bytes:
-        return json.dumps({"format": FORMAT, "offset": self.offset, "baselines": self.baselines}).encode()
+        told = {"format": FORMAT, "offset": self.offset, "baselines": self.baselines, "retired": sorted(self.retired)}
+        return json.dumps(told).encode()
 
     @classmethod
     def unpack(cls, blob: bytes) -> Meta:
@@ -57,9 +59,11 @@ class Meta:
                 raise CorruptError(f"checkpoint format {found['format']}, expected {FORMAT}")
             offset, baselines = found["offset"], found["baselines"]
             sound = type(offset) is int and offset >= 0 and isinstance(baselines, dict)
+            retired = found.get("retired", [])  # those before had none
+            sound = sound and isinstance(retired, list) and all(isinstance(name, str) for name in retired)
             if not sound or not all(isinstance(value, str) for value in baselines.values()):
                 raise CorruptError("checkpoint meta: wrong types")
-            return cls(offset, baselines)
+            return cls(offset, baselines, frozenset(retired))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptError(f"checkpoint meta: {type(error).__name__}") from error
 
@@ -133,7 +137,7 @@ class Checkpoint:
             self._references[name] = one.reference.hash
             plan.puts.append((f"reference/{name}", reference_file.encode(one.reference)))
         before = self._closed.get(name, {})
-        now = {closed.index: xxhash.xxh3_64_intdigest(closed.counts.tobytes()) for closed in one.recent}
+        now = {closed.index: _changeable(closed) for closed in one.recent}
         plan.kept[name] = {closed_key(name, index) for index in now}
         plan.puts += [
             (closed_key(name, c.index), dump_closed(c)) for c in one.recent if before.get(c.index) != now[c.index]
@@ -143,13 +147,22 @@ class Checkpoint:
     def collect_traffic(self, key: ModelKey, traffic: Traffic, plan: Plan) -> None:
         """Adds what is known of a series' traffic, where it changed."""
         name = series_id(key)
-        if self._traffic.get(name, 0) != traffic.revision:
+        if self._traffic.get(name) != traffic.revision:
             self._traffic[name] = traffic.revision
             plan.puts.append((f"traffic/{name}", traffic.to_bytes()))
 
     def forgotten(self, plan: Plan) -> None:
         """Adds the series that are gone."""
         plan.gone += self._gone
+
+
+def _changeable(closed: Closed) -> int:
+    """Checksum of what may yet change in a closed window: cells that are forgotten, segments that are let go."""
+    digest = xxhash.xxh3_64(closed.counts.tobytes())
+    for name, counts in closed.segments.items():
+        digest.update(name.encode())
+        digest.update(counts.tobytes())
+    return digest.intdigest()
 
 
 def closed_key(name: str, index: int) -> str:

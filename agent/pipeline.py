@@ -116,8 +116,9 @@ class Pipeline:
         self.watches.retires, self.watches.forgets = admission.retire, admission.forget
         self.applied = meta.offset
         for watch in self.watches:
-            admission.known(watch.key, watch.series.newest_ns)
-            await self.watches.prepare(watch)
+            if not watch.retired:
+                admission.known(watch.key, watch.series.newest_ns)
+                await self.watches.prepare(watch)
         replayed, changed = 0, False
         for head, payload in self._journal.open(meta.offset):
             if not replayed and head.offset > meta.offset + 1:
@@ -473,7 +474,9 @@ class Pipeline:
 
     def _meta(self, offset: int) -> checkpoint.Meta:
         known = {checkpoint.series_id(w.key): w.baseline for w in self.watches if w.baseline}
-        return checkpoint.Meta(offset, {name: base64.b64encode(b.to_bytes()).decode() for name, b in known.items()})
+        retired = frozenset(checkpoint.series_id(w.key) for w in self.watches if w.retired)
+        packed = {name: base64.b64encode(b.to_bytes()).decode() for name, b in known.items()}
+        return checkpoint.Meta(offset, packed, retired)
 
     def _load(self, db: sqlite3.Connection) -> checkpoint.Meta:
         """The whole checkpoint. A blob that does not fit costs itself; one without its offset is worth nothing."""
@@ -483,7 +486,7 @@ class Pipeline:
         meta = checkpoint.Meta.unpack(blob)
         series, self.corrupt = checkpoint.load_series(db, self.watches.choose, self.watches.make)
         for one in series:
-            watch = Watch(one)
+            watch = Watch(one, retired=checkpoint.series_id(one.key) in meta.retired)
             self.watches.add(watch)
             stored = self._or_none("traffic", partial(get, db, f"traffic/{checkpoint.series_id(one.key)}"))
             if stored is not None:

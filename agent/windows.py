@@ -427,7 +427,10 @@ class Series:
         layout = self.reference.layout
         if source is Source.ROW and name in self.segment_keys:
             self._forget_key(name)
-        for at in layout.members(source, name):
+        places = layout.members(source, name)
+        if source is Source.FEATURE and not segment:  # rows are made of it
+            places = (*places, *(i for i, f in enumerate(layout.features) if f.source is Source.ROW))
+        for at in places:
             self.revision += 1
             for closed in self.recent:
                 closed.counts[layout.slice(at)] = 0  # of which the segment was a part

@@ -11,7 +11,9 @@ from agent.bins import ABSENT_CELL, INF_CELL, MISMATCH_CELL, NAN_CELL, NEGATIVE_
 from agent.projections import HUGE, RowProjection, VectorProjection, finite
 from agent.records import ABSENT, NULL, Batch, Columns, Kind, ModelKey, Numbers, Source, Vectors, select
 from agent.reference.directions import with_projections
+from agent.reference.profile import Reference
 from agent.reference.traffic import features_of
+from agent.windows import Series
 
 KEY = ModelKey("m")
 SIZE = 12
@@ -169,3 +171,24 @@ def test_a_group_has_the_members_of_its_name(layout: Layout) -> None:
     assert layout.members(Source.SCORE, "e") == ()
     alone = Layout((Feature("x", Source.FEATURE, Kind.NUMBER, edges=(0.0, 1.0)),))
     assert alone.members(Source.FEATURE, "x") == (0,)
+
+
+def test_a_feature_that_is_forgotten_is_forgotten_in_the_rows_made_of_it() -> None:
+    """An alert's windows must not fire the row's when they drain; outputs and single segments leave the row alone."""
+    random = np.random.default_rng(3)
+    columns = Columns({name: Numbers(random.normal(size=4000)) for name in ("a", "b", "c")})
+    batch = Batch(KEY, 4000, 0, columns, Columns())
+    layout = with_projections(Layout(features_of([batch])), [batch])
+    rows = [layout.slice(i) for i, f in enumerate(layout.features) if f.source is Source.ROW]
+    assert rows
+    blocks = layout.place(batch).count(layout.cells).astype(np.int32)[None, :]
+    known = Reference("m", "", layout, blocks, np.zeros(1, np.int64), np.array([4000]))
+    series = Series(KEY, 3600 * 10**9, known, None)
+    series.add(batch, False)
+    closed = series.close(0)
+    series.forget(Source.FEATURE, "a", "region=north")
+    series.forget(Source.SCORE, "a")
+    assert all(closed.counts[row].any() for row in rows)
+    series.forget(Source.FEATURE, "a")
+    assert not any(closed.counts[row].any() for row in rows)
+    assert closed.counts[layout.slice(layout.index[Source.FEATURE, "b"])].any()

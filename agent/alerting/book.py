@@ -78,7 +78,7 @@ class Subject:
 class Alert:
     """One cause in one series. subjects: worst first. since_*: the first bad window.
 
-    bad_windows: closes it was bad while pending. consequences: outputs that moved while it fired.
+    bad_windows: closes it was bad while pending. consequences: outputs and rows that moved while it fired.
     """
 
     name: str

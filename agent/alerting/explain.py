@@ -5,6 +5,8 @@
     x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
                                              -> else the echo of x's drift: the world moved, and some values with it
     predictions drift under a broken pipeline -> a consequence of it
+    whole rows drift where a feature is at fault -> likewise: they are made of it
+    a feature is new, and named with one that is absent -> told there
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.alerting.book import Watched
-from agent.alerting.rules import AMBIGUOUS_CHECKS, BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, rule_of
-from agent.records import Finding, Verdict
+from agent.alerting.rules import AMBIGUOUS_CHECKS, BROKEN_PIPELINE, DATA_DRIFT, NEW_FEATURE, PREDICTION_DRIFT, rule_of
+from agent.records import Finding, Source, Verdict
 
 # A quarter of all values outside anything the reference held is no season and no fashion, but another unit or coding.
 SHARE_MAX = 0.25
@@ -28,7 +30,7 @@ INSIDE_MIN = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """findings: as they came, echoes muted; consequences: drifted outputs that belong to the broken pipeline."""
+    """findings: as they came, echoes muted; consequences: outputs' and rows' drifts of the broken pipeline."""
 
     findings: tuple[Finding, ...]
     consequences: tuple[Finding, ...]
@@ -50,7 +52,8 @@ def explain(
     faulty = broken | {_watched(f) for f in first if _cause(f) == BROKEN_PIPELINE}
     pipeline = bool(faulty) or BROKEN_PIPELINE in active
     attached = pipeline and PREDICTION_DRIFT not in active
-    gone = _gone(first)
+    gone, renamed = _gone(first), _renamed(first) if NEW_FEATURE not in active else frozenset()
+    of_rows = any(source is Source.FEATURE for source, _ in faulty)
     found, consequences = [], []
     for f in first:
         cause = _cause(f)
@@ -61,6 +64,11 @@ def explain(
         elif cause == PREDICTION_DRIFT and attached:
             consequences.append(f)
             found.append(_mute(f, "the pipeline before it is broken"))
+        elif f.alarms and f.check == "drift" and f.source is Source.ROW and of_rows and _watched(f) not in drifting:
+            consequences.append(f)
+            found.append(_mute(f, "rows are made of values that are at fault"))
+        elif f.check == NEW_FEATURE and f.subject in renamed:
+            found.append(_mute(f, "named with the feature that is absent"))
         else:
             found.append(f)
     return Explained(tuple(found), tuple(consequences))
@@ -86,6 +94,13 @@ def _gone(findings: Sequence[Finding]) -> frozenset[Watched]:
         if f.alarms and f.check in GONE_CHECKS:
             shares[_watched(f)] = shares.get(_watched(f), 0.0) + f.current
     return frozenset(watched for watched, share in shares.items() if share >= GONE_MIN)
+
+
+def _renamed(findings: Sequence[Finding]) -> frozenset[str]:
+    """New features that are told as another's new name."""
+    absent = [f.reason for f in findings if f.alarms and f.check == "absent"]
+    new = [f.subject for f in findings if f.alarms and f.check == NEW_FEATURE]
+    return frozenset(name for name in new if any(repr(name) in reason for reason in absent))
 
 
 def _mute(finding: Finding, why: str) -> Finding:

@@ -14,7 +14,16 @@ from enum import Enum
 from agent.alerting.book import Alert, AlertBook, Change, Subject, Watched, WindowContext
 from agent.alerting.explain import Explained, explain
 from agent.alerting.parts import explain_parts, explain_whole
-from agent.alerting.rules import BROKEN_PIPELINE, DATA_DRIFT, PREDICTION_DRIFT, RULES, SEGMENT_STATE, Rule, rule_of
+from agent.alerting.rules import (
+    BROKEN_PIPELINE,
+    DATA_DRIFT,
+    OUTPUTS,
+    PREDICTION_DRIFT,
+    RULES,
+    SEGMENT_STATE,
+    Rule,
+    rule_of,
+)
 from agent.alerting.wording import FIRING, RESOLVED, UPDATED, beside, event, ranked, subject_of
 from agent.records import AlertState, Finding, ModelKey, Source, Verdict
 
@@ -146,8 +155,9 @@ def _go_on(
         close.say(RESOLVED, alert, _good(rule), [*gone, *after.consequences])
         return None
     close.forget(after, gone)
-    if joined or new:
-        close.say(UPDATED, after, ", ".join(dict.fromkeys(s.name or s.check for s in ranked([*joined, *new]))))
+    said = [*joined, *(s for s in new if s.source in OUTPUTS)]
+    if said:
+        close.say(UPDATED, after, ", ".join(dict.fromkeys(s.name or s.check for s in ranked(said))))
     return after
 
 

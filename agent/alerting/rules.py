@@ -82,7 +82,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         NEW_FEATURE, frozenset({"new_feature"}), INPUTS, "new feature",
-        "If it is a new name of a feature that is now absent, repair the sender; else build a new reference to watch it.",
+        "If it is a new name of one that is now absent, repair the sender; else build a new reference to watch it.",
         warn_effect=float("inf"), error_effect=float("inf"),  # nothing the model uses is wrong: it is said once
     ),
     Rule(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.alerting.book import Alert, Subject, Watched, WindowContext
-from agent.alerting.rules import BY_NAME, QUALITY_CHECKS, Rule
+from agent.alerting.rules import BY_NAME, OUTPUTS, QUALITY_CHECKS, Rule
 from agent.drift.effect import severity
 from agent.records import BinChange, Event, Finding, ModelKey
 
@@ -88,9 +88,10 @@ def _body(name: str, rule: Rule, alert: Alert, why: str, context: WindowContext)
     told = "; ".join(f"{_where(s)}: {s.said}" if s.name and s.name != rule.name else s.said for s in worst)
     more = len(alert.subjects) - len(worst)
     also = f"; and {more} more" if more else ""
-    moved = "; predictions moved too" if alert.consequences else ""
+    moved = "; predictions moved too" if any(s.source in OUTPUTS for s in alert.consequences) else ""
     joined = f", now also {why}" if name == UPDATED else ""
-    return f"{whose}: {rule.title} since {since}{joined}: {told}{also}{moved}. {rule.next_step}"
+    whole = f"{whose}: {rule.title} since {since}{joined}: {told}{also}{moved}"
+    return f"{whole}{'' if whole.endswith('?') else '.'} {rule.next_step}"
 
 
 def _whose(model: ModelKey) -> str:

@@ -87,7 +87,7 @@ class Volume:
         newest, best = groups[0], min(groups, key=lambda group: group.p)
         same_way = (best.ratio > 1) == (newest.ratio > 1) and _size(newest.ratio) >= NEWEST_MIN
         power = _power(groups, each)
-        said = _words(best, known, power)
+        said = _words(best, known, power) if window.rows else _silence(newest, known)
         if best.p > each or not same_way:
             verdict = Verdict.WITHIN_NOISE
         elif _size(best.ratio) < RATIO_MIN:
@@ -174,6 +174,11 @@ def _words(best: _Group, known: Forecast, power: Mapping[str, float]) -> str:
         f"{_times(best.ratio)} the usual traffic{windows}, by {known.shape} of {known.days} days; one window shows "
         f"{_times(power['smallest_ratio'])} or more, a doubling is seen {sees}"
     )
+
+
+def _silence(newest: _Group, known: Forecast) -> str:
+    usual = f"about {newest.expected:.3g} are usual at this time"
+    return f"no record in a window ({usual}, by {known.shape} of {known.days} days)"
 
 
 def _times(ratio: float) -> str:

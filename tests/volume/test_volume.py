@@ -60,6 +60,7 @@ def test_silence_is_judged_by_the_chance_of_no_record() -> None:
     """Of a thousand an hour some must come; of two an hour none is nothing."""
     silent = _learned().close(Counted(START + 14 * 24, 0, 3600.0), ALPHA)
     assert (silent.check, silent.verdict) == ("no_data", Verdict.ALARM)
+    assert "no record in a window (about" in silent.reason
     rare = Volume.of(HOUR_NS)
     for i, n in enumerate(np.random.default_rng(7).poisson(2.0, 14 * 24)):
         assert not rare.close(Counted(START + i, int(n), 3600.0), ALPHA).alarms

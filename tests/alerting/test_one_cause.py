@@ -1,0 +1,97 @@
+"""One cause, one alert: rows are made of features, a new name stands for an old one."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.alerting.book import AlertBook, WindowContext
+from agent.alerting.machine import advance
+from agent.alerting.wording import FIRING
+from agent.records import Finding, ModelKey, Source, Verdict
+
+KEY = ModelKey("m", "1")
+ROW = (Source.ROW, "row")
+
+
+def fault(check: str, subject: str, reason: str = "gone") -> Finding:
+    return Finding(check, subject, Source.FEATURE, Verdict.ALARM, effect=1.0, current=1.0, reason=reason)
+
+
+def row_drift() -> Finding:
+    newest = {"newest_p": 1e-9, "newest_effect": 0.3}
+    return Finding("drift", "row", Source.ROW, Verdict.ALARM, 1e-9, 1e-6, 0.3, distances=newest)
+
+
+class Story:
+    """A book, turned window by window. events: (event, alert, body); forgotten: by the newest close."""
+
+    def __init__(self) -> None:
+        self.book, self.window = AlertBook(), 0
+        self.events: list[tuple[str, str, str]] = []
+        self.forgotten: set[tuple[Source, str]] = set()
+
+    def close(self, *findings: Finding) -> list[str]:
+        """What was said, as "firing data_drift"."""
+        context = WindowContext(KEY, self.window, self.window, self.window + 1, 100)
+        self.book, changes = advance(self.book, findings, context)
+        self.window += 1
+        self.forgotten = {watched for change in changes for watched in change.forget}
+        new = [(c.event.name.rpartition(".")[2], c.alert, c.event.body) for c in changes if c.event is not None]
+        self.events += new
+        return [f"{name} {alert}" for name, alert, _ in new]
+
+
+def test_rows_that_move_with_a_broken_feature_are_no_alert() -> None:
+    """Nor an update, nor a word of predictions; and their windows are forgotten with the fault's."""
+    story = Story()
+    broken = fault("absent", "stock")
+    assert story.close(broken, row_drift()) == ["firing broken_pipeline"]
+    assert "predictions moved" not in story.events[0][2]
+    assert story.close(broken) == []
+    assert story.close(broken, row_drift()) == []
+    assert story.close(row_drift()) == []
+    assert story.close(row_drift()) == ["resolved broken_pipeline"]
+    assert ROW in story.forgotten
+
+
+def test_rows_that_move_later_than_the_fault_join_silently() -> None:
+    """The relation needs two windows to be seen: by then the alert has been said."""
+    story = Story()
+    broken = fault("absent", "stock")
+    story.close(broken)
+    assert story.close(broken, row_drift()) == []
+    assert [s.watched for s in story.book.of(KEY)["broken_pipeline"].consequences] == [ROW]
+
+
+@pytest.mark.parametrize("source", [Source.PREDICTION, Source.SCORE])
+def test_rows_are_not_made_of_outputs(source: Source) -> None:
+    """A score that is missing explains no change of the inputs."""
+    story = Story()
+    broken = Finding("missing", "score", source, Verdict.ALARM, effect=1.0, current=1.0)
+    assert story.close(broken, row_drift()) == ["firing broken_pipeline", "firing data_drift"]
+
+
+def test_rows_that_drifted_before_the_fault_keep_their_alert() -> None:
+    """It is another cause."""
+    story = Story()
+    assert story.close(row_drift()) == ["firing data_drift"]
+    assert story.close(fault("absent", "stock"), row_drift()) == ["firing broken_pipeline"]
+    assert story.book.of(KEY)["broken_pipeline"].consequences == ()
+    assert "data_drift" in story.book.of(KEY)
+
+
+def test_a_new_name_is_told_once() -> None:
+    """With the feature that is absent; a feature that is merely new is told by itself."""
+    story = Story()
+    gone = fault("absent", "stock", "absent in all rows; new in its place: 'stock_count'")
+    assert story.close(gone, fault("new_feature", "stock_count")) == ["firing broken_pipeline"]
+    assert story.close(gone, fault("new_feature", "colour")) == ["firing new_feature"]
+
+
+def test_a_sentence_that_asks_ends_with_its_question() -> None:
+    """No full stop behind it."""
+    story = Story()
+    story.close(fault("constant", "w", "all values fall in one bin: stuck?"))
+    (name, _, body), *_ = story.events
+    assert FIRING.endswith(name)
+    assert "stuck? Look at" in body

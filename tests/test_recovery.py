@@ -1,0 +1,124 @@
+"""What a start finds is what was there: segments that were let go, versions that rest, traffic that was not touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from agent import checkpoint
+from agent.checkpoint import Checkpoint, Meta, Plan
+from agent.clock import TurnedClock
+from agent.config import Settings
+from agent.ingest.admission import Admission, Queue
+from agent.ingest.clients import Clients
+from agent.ingest.journal import Journal
+from agent.ingest.limits import Limits
+from agent.pipeline import Pipeline
+from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
+from agent.state import Store
+from agent.volume.traffic import Traffic
+from agent.watching import Watching
+from agent.windows import Series
+from tests.end_to_end import stream
+from tests.ingest.door import HOUR_NS, reference
+from tests.test_pipeline_failures import NoOutlet
+
+KEY = ModelKey("m", "1")
+
+
+def _series(windows: int) -> Series:
+    one = Series(KEY, HOUR_NS, reference(), None, ("region",))
+    region = Texts(("north", "south"), np.array([0, 0, 1, 1], dtype=np.int32))
+    for index in range(windows):
+        columns = Columns({"a": Numbers(np.arange(4.0))})
+        one.add(Batch(KEY, 4, index * HOUR_NS, columns, Columns(), segments={"region": region}), False)
+        one.close(index)
+    return one
+
+
+def _written(known: Checkpoint, one: Series) -> list[str]:
+    """Which closed windows a checkpoint writes."""
+    one.revision += 1
+    plan = Plan()
+    known.collect(one, plan)
+    return [key for key, _ in plan.puts if key.startswith("closed/")]
+
+
+def test_closed_windows_whose_segments_went_are_written_again() -> None:
+    """A mix that was forgotten, or one segment's feature, would come back with the next start, and alarm again."""
+    one, known = _series(3), Checkpoint()
+    assert len(_written(known, one)) == 3
+    assert _written(known, one) == []
+    one.forget(Source.FEATURE, "a", "region=north")
+    assert len(_written(known, one)) == 3
+    one.forget(Source.FEATURE, "a", "region=south")  # the whole has no `a` to lose any more
+    assert len(_written(known, one)) == 3
+    one.forget(Source.ROW, "region")
+    assert len(_written(known, one)) == 3
+    assert _written(known, one) == []
+
+
+def test_traffic_is_written_into_a_store_that_was_begun_anew() -> None:
+    """Though nothing changed since it was read."""
+    traffic, known = Traffic.from_bytes(HOUR_NS, Traffic.of(HOUR_NS).to_bytes()), Checkpoint()
+    for _ in range(2):
+        plan = Plan()
+        known.collect_traffic(KEY, traffic, plan)
+        assert [key for key, _ in plan.puts] == [f"traffic/{checkpoint.series_id(KEY)}"]
+        known.failed()
+    plan = Plan()
+    known.collect_traffic(KEY, traffic, plan)
+    known.collect_traffic(KEY, traffic, plan)
+    assert len(plan.puts) == 1
+
+
+def test_a_checkpoint_from_before_has_no_retired() -> None:
+    """It reads all the same."""
+    assert Meta.unpack(b'{"format": 1, "offset": 7, "baselines": {}}') == Meta(7)
+    meta = Meta(7, {}, frozenset({"abc"}))
+    assert Meta.unpack(meta.pack()) == meta
+
+
+def _open(folder: Path, settings: Settings, clock: TurnedClock) -> tuple[Pipeline, Admission, Store, Journal]:
+    store, journal = Store(folder / "state.db"), Journal(folder / "journal", 1 << 24)
+    store.open()
+    queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
+    pipeline = Pipeline(settings, clock, store, journal, queue, clients, NoOutlet(), watching)
+    admission = Admission(
+        Limits(), clock, journal, clients, queue, models_max=4, event_time=False, future_ns=10**18,
+        window_ns=watching.window_ns, config_hash=settings.counting_hash,
+    )  # fmt: skip
+    return pipeline, admission, store, journal
+
+
+async def test_a_retired_version_is_still_retired_after_a_start(tmp_path: Path) -> None:
+    """It takes no place at the door and no judge, and what it slept through is not counted as watched."""
+    stream.reference(tmp_path / "loan.sidelight")
+    settings = Settings(reference=str(tmp_path / "loan.sidelight"), retire_seconds=3600)
+    clock = TurnedClock(stream.START_NS)
+    pipeline, admission, store, journal = _open(tmp_path, settings, clock)
+    await pipeline.recover(admission)
+    admission.handle(stream.message(0).SerializeToString())
+    await pipeline._drain()
+    clock.turn(10 * 3600.0)
+    admission.tick(clock.now_ns())
+    await pipeline._drain()
+    (watch,) = pipeline.watches
+    assert watch.retired
+    await pipeline.save()
+    journal.close()
+    store.close()
+    pipeline, admission, store, journal = _open(tmp_path, settings, clock)
+    await pipeline.recover(admission)
+    (watch,) = pipeline.watches
+    assert watch.retired
+    assert watch.judge is None
+    assert not admission.models
+    admission.handle(stream.message(1).SerializeToString())
+    await pipeline._drain()
+    assert not watch.retired
+    assert watch.judge is not None
+    assert watch.series.coverage.gaps == [(stream.START_NS, clock.now_ns())]
+    journal.close()
+    store.close()
