@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from agent.bins import Feature, Layout
-from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts
+from agent.records import NULL, Batch, Bytes, Columns, Kind, ModelKey, Numbers, Source, Texts, Vectors
 from agent.reference import file as reference_file
+from agent.reference.by_segment import SegmentCounter
+from agent.reference.directions import with_projections
 from agent.reference.edges import number_edges
 from agent.reference.profile import Reference
 from agent.wire import recorder_pb2 as wire
@@ -18,13 +21,18 @@ from agent.wire import recorder_pb2 as wire
 RING = 16  # different messages, sent over and over
 BLOCKS = 60
 BLOCK_ROWS = 2_000
+FITTED = 4  # blocks of rows that the directions are fitted to; they are not counted
+MISSING_EVERY = 5  # where values are missing, in every fifth number
+FACTORS = 32  # that move a vector's entries together
+VECTOR = "embedding"
 CATEGORIES = (4, 8, 16, 32)  # of the text features, in turn
 LABELS = ("no", "yes")
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """One kind of message. body: columns, rows or labels; segments: how many values each key has."""
+    """One kind of message. body: columns, rows or labels; segments: how many values each key has; vector: entries of a
+    vector beside the rest, 0: none; missing: share of nulls in some of the numbers (columns only)."""
 
     body: str = "columns"
     rows: int = 500
@@ -32,6 +40,8 @@ class Traffic:
     texts: int = 4
     segments: tuple[int, ...] = ()
     model: str = "loan"
+    vector: int = 0
+    missing: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -43,18 +53,22 @@ class Traffic:
 
     def wide(self, features: int) -> Traffic:
         """The same with so many features, four fifths of them numbers."""
-        return Traffic(self.body, self.rows, features - features // 5, features // 5, self.segments, self.model)
+        return replace(self, numbers=features - features // 5, texts=features // 5)
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """numbers: float64 (features, rows); texts: int32 (features, rows), codes; label int32; score, latency float64."""
+    """numbers: float64 (features, rows); texts: int32 (features, rows), codes; label int32; score, latency float64;
+    null: bool (rows,), where some numbers are missing; vectors: float32 (rows, size); segments: int32 (keys, rows)."""
 
     numbers: np.ndarray
     texts: np.ndarray
     label: np.ndarray
     score: np.ndarray
     latency: np.ndarray
+    null: np.ndarray
+    vectors: np.ndarray
+    segments: np.ndarray
 
 
 def values(traffic: Traffic, rows: int, seed: int) -> Values:
@@ -66,9 +80,22 @@ def values(traffic: Traffic, rows: int, seed: int) -> Values:
         [(rng.beta(1, 2, rows) * categories(i)).astype(np.int32) for i in range(traffic.texts)], dtype=np.int32
     )
     score = rng.beta(2, 3, rows)
+    latency = rng.lognormal(-4, 0.3, rows)
+    null = rng.random(rows) < traffic.missing
+    segments = np.array([rng.integers(0, size, rows) for size in traffic.segments], dtype=np.int32)
     return Values(
-        numbers, texts.reshape(traffic.texts, rows), (score > 0.5).astype(np.int32), score, rng.lognormal(-4, 0.3, rows)
-    )
+        numbers, texts.reshape(traffic.texts, rows), (score > 0.5).astype(np.int32), score, latency, null,
+        vectors(traffic.vector, rows, rng), segments,
+    )  # fmt: skip
+
+
+def vectors(size: int, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """float32 (rows, size): a few factors of falling weight, the same ones every time, and noise."""
+    found = rng.normal(scale=0.3, size=(rows, size)).astype(np.float32)
+    if size:
+        weights = np.random.default_rng(0).normal(size=(FACTORS, size)) / np.arange(1, FACTORS + 1)[:, None]
+        found += (rng.normal(size=(rows, FACTORS)) @ weights).astype(np.float32)
+    return found
 
 
 def categories(text: int) -> int:
@@ -114,21 +141,35 @@ def _columns(request: wire.RecordRequest, traffic: Traffic, found: Values, i: in
     columns.id_numbers.extend(range(i * rows, (i + 1) * rows))
     columns.time_unix_nano.extend(1_700_000_000_000_000_000 + k for k in range(rows))
     for k, column in enumerate(found.numbers):
-        columns.numbers.add(name=number_name(k), values=column.tolist())
+        nulls = np.packbits(found.null, bitorder="little").tobytes() if _has_nulls(traffic, k) else b""
+        columns.numbers.add(name=number_name(k), values=column.tolist(), nulls=nulls)
     for k, codes in enumerate(found.texts):
         columns.texts.add(name=text_name(k), dictionary=dictionary(k), codes=codes.tolist())
+    if traffic.vector:
+        columns.vectors.add(name=VECTOR, size=traffic.vector, values=found.vectors.ravel().tolist())
     output = columns.outputs.add()
     output.labels.dictionary.extend(LABELS)
     output.labels.codes.extend(found.label.tolist())
     output.scores.add(values=found.score.tolist())
     columns.latency_seconds.extend(found.latency.tolist())
-    for k, size in enumerate(traffic.segments):
-        codes = np.random.default_rng(i).integers(0, size, rows)
-        columns.segments.add(name=segment_name(k), dictionary=[f"value_{v}" for v in range(size)], codes=codes.tolist())
+    for k, codes in enumerate(found.segments):
+        columns.segments.add(name=segment_name(k), dictionary=segment_values(traffic, k), codes=codes.tolist())
 
 
 def segment_name(k: int) -> str:
     return f"segment_{k}"
+
+
+def segment_values(traffic: Traffic, k: int) -> tuple[str, ...]:
+    return tuple(f"value_{v}" for v in range(traffic.segments[k]))
+
+
+def _has_nulls(traffic: Traffic, number: int) -> bool:
+    return traffic.missing > 0 and number % MISSING_EVERY == 0
+
+
+def _nulls(traffic: Traffic, found: Values, number: int) -> Bytes | None:
+    return np.where(found.null, np.uint8(NULL), np.uint8(0)) if _has_nulls(traffic, number) else None
 
 
 def _rows(request: wire.RecordRequest, traffic: Traffic, found: Values, i: int) -> None:
@@ -155,16 +196,35 @@ def _labels(request: wire.RecordRequest, rows: int) -> None:
 
 
 def reference(traffic: Traffic, window_seconds: float) -> Reference:
-    """The reference of this traffic: edges as `sidelight reference build` chooses them, 60 blocks of 2,000 rows."""
+    """As `_reference`, which is made once for traffic that differs in its messages and its model's name alone."""
+    same = _reference(replace(traffic, body="columns", rows=BLOCK_ROWS, model=""), window_seconds)
+    return replace(same, model=traffic.model)
+
+
+@lru_cache(maxsize=8)
+def _reference(traffic: Traffic, window_seconds: float) -> Reference:
+    """The reference of this traffic, as `sidelight reference build` makes one: its edges, the directions of whole rows
+    and vectors, 60 blocks of 2,000 rows, and each segment's counts."""
     sample = values(traffic, 20_000, seed=1)
     features = (
         *(Feature(number_name(k), Source.FEATURE, Kind.NUMBER, edges=_edges(v)) for k, v in enumerate(sample.numbers)),
         *(Feature(text_name(k), Source.FEATURE, Kind.TEXT, categories=dictionary(k)) for k in range(traffic.texts)),
+        *((Feature(VECTOR, Source.FEATURE, Kind.VECTOR, size=traffic.vector),) if traffic.vector else ()),
         Feature("prediction", Source.PREDICTION, Kind.TEXT, categories=LABELS),
         Feature("score", Source.SCORE, Kind.NUMBER, edges=_edges(sample.score)),
     )
-    layout = Layout(features, window_seconds)
-    counts = [layout.place(batch(traffic, BLOCK_ROWS, seed=100 + b)).count(layout.cells) for b in range(BLOCKS)]
+    fitted = [batch(traffic, BLOCK_ROWS, seed=500 + b) for b in range(FITTED)]
+    layout = with_projections(Layout(features, window_seconds), fitted)
+    known = {
+        segment_name(k): dict.fromkeys(segment_values(traffic, k), BLOCKS * BLOCK_ROWS // size)
+        for k, size in enumerate(traffic.segments)
+    }
+    segments, counts = SegmentCounter(known, layout.cells, BLOCKS), []
+    for b in range(BLOCKS):
+        rows = batch(traffic, BLOCK_ROWS, seed=100 + b)
+        placed = layout.place(rows)
+        counts.append(placed.count(layout.cells))
+        segments.add(placed.cells, np.full(BLOCK_ROWS, b, dtype=np.int64), rows.segments)
     return Reference(
         traffic.model,
         "1",
@@ -172,8 +232,10 @@ def reference(traffic: Traffic, window_seconds: float) -> Reference:
         np.array(counts, dtype=np.int32),
         (np.arange(BLOCKS) * window_seconds * 1e9).astype(np.int64),
         np.full(BLOCKS, BLOCK_ROWS, dtype=np.int64),
+        segments=tuple(known),
         made_by="bench",
         origin="bench",
+        by_segment=segments.finish(),
     )
 
 
@@ -193,11 +255,13 @@ def batch(traffic: Traffic, rows: int, seed: int) -> Batch:
         rows,
         0,
         Columns(
-            {number_name(k): Numbers(v) for k, v in enumerate(found.numbers)},
+            {number_name(k): Numbers(v, _nulls(traffic, found, k)) for k, v in enumerate(found.numbers)},
             {text_name(k): Texts(dictionary(k), v) for k, v in enumerate(found.texts)},
+            vectors={VECTOR: Vectors(found.vectors)} if traffic.vector else {},
         ),
         Columns({"score": Numbers(found.score)}, {"prediction": Texts(LABELS, found.label)}),
         latency=found.latency,
+        segments={segment_name(k): Texts(segment_values(traffic, k), codes) for k, codes in enumerate(found.segments)},
     )
 
 
