@@ -19,13 +19,15 @@ from google.protobuf.message import DecodeError
 from agent.coverage import Coverage
 from agent.errors import CorruptError, UnavailableError
 from agent.fingerprints import Sample
-from agent.records import Cells, Closed, Ints, ModelKey, Role, Source
+from agent.records import Cells, Closed, Ints, ModelKey, Role, Source, TextsSeen
 from agent.reference import file as reference_file
 from agent.reference import learn_state
 from agent.reference.learn import ORIGIN as LEARNED
 from agent.reference.profile import Reference
+from agent.sketches.distinct import Distinct
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
+from agent.texts import TextSketch, WindowTexts
 from agent.volume.traffic import Traffic
 from agent.windows import LATENCY_BUCKETS, RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
@@ -291,7 +293,26 @@ def _dump_window(window: Window) -> state.Window:
         segments={name: counts.astype("<i8").tobytes() for name, counts in window.segments.items()},
         unknown=window.unknown,
         backlog=window.backlog,
+        sketched=window.texts is not None,
+        texts=[] if window.texts is None else [_dump_texts(*own) for own in window.texts.sketches.items()],
     )
+
+
+def _dump_texts(key: tuple[Source, str], own: TextSketch) -> state.Texts:
+    held = own.newcomers
+    return state.Texts(
+        source=int(key[0]), name=key[1], sketch=own.distinct.to_bytes(), new=held.total, error=held.error,
+        newcomers=[state.Newcomer(text=str(text), count=count) for text, count in held.counts.items()],
+    )  # fmt: skip
+
+
+def _window_texts(message: state.Window) -> WindowTexts:
+    found = WindowTexts()
+    for own in message.texts:
+        sketch = found.sketches[(Source(own.source), own.name)] = TextSketch(Distinct.from_bytes(own.sketch))
+        sketch.newcomers.total, sketch.newcomers.error = int(own.new), int(own.error)
+        sketch.newcomers.counts = {new.text: int(new.count) for new in own.newcomers}
+    return found
 
 
 def dump_closed(closed: Closed) -> bytes:
@@ -306,6 +327,13 @@ def dump_closed(closed: Closed) -> bytes:
         unknown=closed.unknown,
         backlog=closed.backlog,
         repeats={kind: state.Repeats(rows=rows, again=again) for kind, (rows, again) in closed.repeats.items()},
+        texts=[
+            state.Texts(
+                source=int(source), name=name, distinct=seen.distinct, new=seen.new,
+                newcomers=[state.Newcomer(text=text, count=count) for text, count in seen.newcomers],
+            )
+            for (source, name), seen in closed.texts.items()
+        ],
     ).SerializeToString(deterministic=True)
 
 
@@ -321,6 +349,7 @@ def _window(message: state.Window, cells: int | None) -> Window:
         segment_values=Counter(name.partition("=")[0] for name in message.segments),
         unknown=Counter(dict(message.unknown)),
         backlog=message.backlog,
+        texts=_window_texts(message) if message.sketched else None,
     )
 
 
@@ -336,6 +365,12 @@ def _closed(message: state.Window, cells: int) -> Closed:
         message.backlog,
         dict(sorted(message.unknown.items())),
         {kind: (int(found.rows), int(found.again)) for kind, found in sorted(message.repeats.items())},
+        {
+            (Source(own.source), own.name): TextsSeen(
+                int(own.distinct), int(own.new), tuple((new.text, int(new.count)) for new in own.newcomers)
+            )
+            for own in message.texts
+        },
     )
 
 

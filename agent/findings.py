@@ -1,8 +1,8 @@
 """A finding as the status, the terminal and the page show it: one sentence first, then the figures.
 
 What a bin is called depends on who may read it. The names of categories leave the agent for features marked public
-alone; edges of numbers are values too, and are shown where the page answers on this machine only. Elsewhere a bin has
-its stable number.
+alone; edges of numbers are values too, and are shown where the page answers on this machine only, and so are categories
+that no bin has, which nobody could look up. Elsewhere a bin has its stable number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.alerting.rules import SEGMENT_STATE
-from agent.alerting.wording import drift_words, significance
+from agent.alerting.wording import drift_words, newcomers_words, significance
 from agent.bins import Feature, Layout
 from agent.drift.effect import severity
 from agent.records import BinChange, Finding, Kind, Source, Verdict
@@ -68,13 +68,16 @@ class Showing:
         """One finding. `said`: the sentence; since: start of the first window its horizon holds."""
         feature = self._feature(f)
         drift = f.check == "drift" and f.effect == f.effect
+        told = self.inside or (feature is not None and feature.public)
+        said = drift_words(f, self._label(feature)) if drift and f.alarms else f.reason
         return {
             "check": f.check,
             "feature": f.subject,
             "source": f.source.name.lower(),
             "segment": f.segment,
             "verdict": f.verdict.value,
-            "said": drift_words(f, self._label(feature)) if drift and f.alarms else f.reason,
+            "said": said + newcomers_words(f) if told else said,
+            "newcomers": [{"text": text, "share": share} for text, share in f.newcomers] if told else [],
             "severity": str(severity(f.effect)) if drift and f.alarms else "",
             "since": self._since(f) if f.alarms else "",
             "effect": f.effect,

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from agent import checkpoint
+from agent import checkpoint, texts
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import state_finding
@@ -304,6 +304,7 @@ class Pipeline:
             for part in watch.judge.judge(list(series.recent)):
                 findings.extend(part)
                 await asyncio.sleep(0)
+        findings = texts.named(findings, series.recent)
         for _ in series.summarise():
             await asyncio.sleep(0)
         findings.extend(watch.judge_latency(self._settings, index))

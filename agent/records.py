@@ -198,6 +198,17 @@ def select(batch: Batch, kept: Ints) -> Batch:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TextsSeen:
+    """One text in one closed window. distinct: how many different ones came, an estimate; new: values that the
+    reference never held, of a sample where there are many; newcomers: the most frequent of these, shortened, and how
+    many values at least."""
+
+    distinct: int
+    new: int = 0
+    newcomers: tuple[tuple[str, int], ...] = ()
+
+
 @dataclass(slots=True)
 class Closed:
     """One closed window: what every measure judges, newest horizons are made of these.
@@ -206,7 +217,7 @@ class Closed:
     int32 buckets; segments: "key=value" -> int32 (layout.cells,). covered_seconds: how long of it the agent watched, 0
     where that is not known; backlog: rows of times in which it did not, sent later. unknown: features of the traffic
     that the reference does not have -> rows with them, at most 64 names. repeats: of a sample, "ids" and "rows" ->
-    (rows, those whose id or features came before in this window or the last).
+    (rows, those whose id or features came before in this window or the last). texts: of the watched ones that came.
     """
 
     index: int
@@ -219,6 +230,7 @@ class Closed:
     backlog: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)
     repeats: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    texts: Mapping[tuple[Source, str], TextsSeen] = field(default_factory=dict)
 
 
 class Verdict(StrEnum):
@@ -253,7 +265,8 @@ class Finding:
     check: "drift", "type_mismatch", "missing", "out_of_range", "new_category", "latency", …; subject: the feature.
     p_value and alpha: the significance and what the ledger allows it; NaN where nothing was tested.
     effect: in the check's own unit (drift: corrected PSI; rates: the rise in share; latency: ratio).
-    horizon: windows pooled; n and n_reference: rows; phi: overdispersion.
+    horizon: windows pooled; n and n_reference: rows; phi: overdispersion. newcomers: of new categories the frequent
+    ones, and their share of all that is new (0-1); for inside the pod, outside only where the feature is public.
     """
 
     check: str
@@ -274,6 +287,7 @@ class Finding:
     changes: tuple[BinChange, ...] = ()
     reason: str = ""
     segment: str = ""  # "region=north": found in that part of the traffic only
+    newcomers: tuple[tuple[str, float], ...] = ()
 
     @property
     def alarms(self) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent import telemetry
-from agent.bins import Layout
+from agent.bins import OTHER_SEEN_MAX, Layout
 from agent.clock import Clock
 from agent.config import Settings
 from agent.findings import SHARE_CHECKS, Showing
@@ -18,7 +18,7 @@ from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
 from agent.outlooks import Outlooks
 from agent.pipeline import Pipeline
-from agent.records import Finding, Source, Verdict
+from agent.records import Finding, Source, TextsSeen, Verdict
 from agent.telemetry import Exponential, Point
 from agent.watching import Watch
 from agent.windows import LATENCY_OFFSET, LATENCY_SCALE, Series, latency_quantiles
@@ -108,6 +108,9 @@ class Reporting:
                     telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share}
                 )
 
+        for (source, name), seen in _newest_texts(series).items():
+            yield Point(telemetry.FEATURE_DISTINCT, seen.distinct, own | _of(source, name))
+
     def _outlook_points(self, watch: Watch, own: Mapping[str, Any]) -> Iterator[Point]:
         """What would be seen, and what a fixed rule costs."""
         told = self._outlooks.short(watch) or {}
@@ -194,6 +197,8 @@ class Reporting:
             "last_seen": _iso(series.last_seen_ns),
             "latency": None if quantiles is None else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
             **self._showing(series).groups(watch.findings),
+            "texts": _texts(series),
+            "texts_not_sketched": count["texts_not_sketched"],  # rows of windows begun while too many were open
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
             "clients": sum(c.model == series.key.name for c in self._clients),
@@ -331,6 +336,30 @@ def _finding_points(finding: Finding, own: Mapping[str, Any]) -> Iterator[Point]
     elif finding.check in SHARE_CHECKS and not math.isnan(finding.current):
         share = finding.distances.get("newest_share", finding.current)
         yield Point(telemetry.QUALITY, share, about | {"sidelight.check": finding.check})
+
+
+def _newest_texts(series: Series) -> Mapping[tuple[Source, str], TextsSeen]:
+    return series.recent[-1].texts if series.recent else {}
+
+
+def _texts(series: Series) -> list[dict[str, Any]]:
+    """How many different texts the newest window had, beside the whole reference's, which had more time to see some."""
+    if series.reference is None:
+        return []
+    layout = series.reference.layout
+    found = []
+    for (source, name), seen in _newest_texts(series).items():
+        feature = layout.features[layout.index[source, name]]
+        found.append(
+            {
+                "feature": name,
+                "source": source.name.lower(),
+                "distinct": seen.distinct,
+                "reference": len(feature.categories) + len(feature.seen),
+                "reference_complete": len(feature.seen) < OTHER_SEEN_MAX,
+            }
+        )
+    return found
 
 
 def _of(source: Source, name: str) -> dict[str, str]:

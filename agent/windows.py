@@ -15,10 +15,11 @@ import numpy as np
 from agent.bins import Placed
 from agent.coverage import Coverage
 from agent.fingerprints import Fingerprinter, Samples, select_ids
-from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, select
+from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
+from agent.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
 
 WINDOWS_AT_ONCE = 16  # windows that one step of counting may begin
 OPEN_WINDOWS_MAX = 1_024  # by event time; more, and the oldest are closed before their time
@@ -40,7 +41,8 @@ SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more
 class Window:
     """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (LATENCY_BUCKETS,).
 
-    first_ns: when its first record arrived, as far as this process has seen. unknown, backlog: as in `Closed`.
+    first_ns: when its first record arrived, as far as this process has seen. unknown, backlog: as in `Closed`. texts:
+    None where too many windows are open.
     """
 
     index: int
@@ -54,6 +56,7 @@ class Window:
     segment_values: dict[str, int] = field(default_factory=dict)  # how many values each key holds
     unknown: Counter[str] = field(default_factory=Counter)
     backlog: int = 0
+    texts: WindowTexts | None = None
 
 
 @dataclass(slots=True)
@@ -125,7 +128,7 @@ class Series:
         self.trained_at_ns = reference.trained_at_ns if reference else 0
         self.positive_label = reference.positive_label if reference else ""
         self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
-        self._names = _names(reference)
+        self._names, self._texts = _names(reference), _texts(reference)
         self._sketched = _sketched(reference)
         self.revision = 0  # rises with every change: what a checkpoint has to write
 
@@ -179,6 +182,7 @@ class Series:
             window = self.open[index] = Window(
                 index, None if self.reference is None else np.zeros(self.reference.layout.cells, dtype=np.int64)
             )
+            window.texts = self._begin_texts()
         window.first_ns = window.first_ns or batch.arrived_ns
         window.rows += part.rows
         if part.errors is not None:
@@ -197,6 +201,10 @@ class Series:
             window.counts += counts
             self.total += counts
             self._add_unknown(window, part)
+            if window.texts is None:
+                self.counters["texts_not_sketched"] += part.rows
+            else:
+                window.texts.add(self._texts, part, placed.cells, counts)
             if self.segment_keys:
                 self._add_segments(window, part, placed)
             self._sketch(part, window, event_time)
@@ -231,6 +239,11 @@ class Series:
                     self.counters["unknown_not_named"] += rows
                 elif rows:
                     window.unknown[name] += rows
+
+    def _begin_texts(self) -> WindowTexts | None:
+        """None where the open windows hold all that one series may: a window's texts are counted whole or not."""
+        held = sum(window.texts is not None for window in self.open.values())
+        return WindowTexts() if (held + 1) * len(self._texts) <= SKETCHES_MAX else None
 
     def _add_segments(self, window: Window, batch: Batch, placed: Placed) -> None:
         """Counts every segment value apart, all values of a key in one pass."""
@@ -355,6 +368,7 @@ class Series:
             window.backlog,
             dict(sorted(window.unknown.items())),
             {kind: samples.repeats(index) for kind, samples in self.samples.items()},
+            {} if window.texts is None else window.texts.seen(),
         )
         if len(self.recent) == HORIZON:
             self.budget.give(len(self.recent[0].segments) * cells)
@@ -383,7 +397,7 @@ class Series:
         """Starts judging by `reference`: the horizons begin anew."""
         self.revision += 1
         self.reference, self.learner, self.reference_note = reference, None, note
-        self._names = _names(reference)
+        self._names, self._texts = _names(reference), _texts(reference)
         self._sketched = _sketched(reference)
         self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
         self.positive_label = reference.positive_label or self.positive_label
@@ -393,6 +407,9 @@ class Series:
         self.sketches.clear()
         for window in self.open.values():
             window.unknown.clear()
+            window.texts = None
+        for window in self.open.values():
+            window.texts = self._begin_texts()
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
 
     def summarise(self) -> Iterator[None]:
@@ -427,6 +444,10 @@ class Series:
         layout = self.reference.layout
         if source is Source.ROW and name in self.segment_keys:
             self._forget_key(name)
+        for closed in self.recent:
+            seen = closed.texts.get((source, name))
+            if seen is not None:
+                closed.texts = {**closed.texts, (source, name): TextsSeen(seen.distinct)}
         places = layout.members(source, name)
         if source is Source.FEATURE and not segment:  # rows are made of it
             places = (*places, *(i for i, f in enumerate(layout.features) if f.source is Source.ROW))
@@ -460,6 +481,10 @@ def _names(reference: Reference | None) -> frozenset[str]:
     """Features that the reference knows, whatever it has for them."""
     features = () if reference is None else reference.layout.features
     return frozenset(name for f in features if f.source is Source.FEATURE for name in (f.name, f.group))
+
+
+def _texts(reference: Reference | None) -> tuple[WatchedText, ...]:
+    return () if reference is None else watched(reference.layout)
 
 
 def _sketched(reference: Reference | None) -> tuple[tuple[Source, str], ...]:

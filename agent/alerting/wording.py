@@ -29,6 +29,7 @@ def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Su
     )
     drift = finding.check == "drift"
     said = drift_words(finding, lambda change: change.label if public else "") if drift else finding.reason
+    said += newcomers_words(finding) if public else ""
     # Of at most its own horizon, whatever its first_window says.
     back = min(max(context.window - finding.first_window, 0), finding.horizon - 1) * (context.end_ns - context.start_ns)
     return Subject(
@@ -147,6 +148,17 @@ def drift_words(finding: Finding, label: Callable[[BinChange], str]) -> str:
     order = [*method, *how] if finding.reason.startswith("fixed threshold") else [*how, *method]
     told = ", ".join(part for part in order if part)
     return f"{size}: {told}" if told else size
+
+
+def newcomers_words(finding: Finding) -> str:
+    """Which new categories came most, to follow the reason; empty: none stands out. For who may read names.
+
+    >>> from agent.records import Source, Verdict
+    >>> newcomers_words(Finding("new_category", "shop", Source.FEATURE, Verdict.ALARM, newcomers=(("Kiosk", 0.625),)))
+    '; of these "Kiosk" (62.5 %)'
+    """
+    told = ", ".join(f'"{text}" ({share * 100:.3g} %)' for text, share in finding.newcomers)
+    return f"; of these {told}" if told else ""
 
 
 def significance(finding: Finding) -> float | None:

@@ -20,6 +20,7 @@ class BlobKind(IntEnum):
 
     QUANTILES = 1
     LEARNER = 2
+    DISTINCT = 3
 
 
 def seal(kind: BlobKind, payload: bytes) -> bytes:

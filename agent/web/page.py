@@ -130,6 +130,9 @@ function model(m) {
     rule ? el("p", "note warn", el("span", "small", `Drift alarms by the fixed threshold ${rule.rule}, which noise alone passes about ${rule.false_alarms_per_day.toPrecision(2)} times a day at ${whole(rule.rows)} rows a window.`)) : "",
     (m.drift || []).length ? drift(m.drift) : "",
     faults("Data quality", m.quality), faults("Traffic", m.traffic), faults("Service", m.service), faults("Segments", m.segments), segments(m.segments || []),
+    (m.texts || []).length ? el("details", "", el("summary", "", `Different texts in the newest window`),
+      table([["Text", ""], ["Now", "n"], ["In the whole reference", "n"]], m.texts.map(t =>
+        [t.feature, whole(t.distinct), (t.reference_complete ? "" : "over ") + whole(t.reference)]))) : "",
     (m.refusals || []).length ? [el("h3", "", "Refused"), table([["Reason", ""], ["Field", ""], ["Why", ""], ["Records", "n"]],
       m.refusals.map(x => [String(x.reason).replaceAll("_", " "), x.field, x.detail, whole(x.count)]))] : "",
     m.reference ? el("p", "soft small", `Compared with ${whole(m.reference.rows)} rows (${m.reference.origin}), reference ${m.reference.hash}`) : ""); }

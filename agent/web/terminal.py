@@ -85,6 +85,7 @@ def _model(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
             if finding["verdict"] == "alarm":
                 yield f"  {paint(f'{kind:<10}', 'bad')} {_fault(finding)}"
     yield from _segments(model.get("segments", ()), paint)
+    yield from _texts(model.get("texts", ()))
     for refusal in model.get("refusals", ()):
         why = f"{refusal['field']}: {refusal['detail']}" if refusal.get("field") else str(refusal.get("detail", ""))
         yield f"  {paint('refused', 'warn')}    {whole(refusal['count'])} × {refusal['reason']}  {why}"
@@ -150,6 +151,19 @@ def _segments(findings: Sequence[Mapping[str, Any]], paint: _Paint) -> Iterator[
         yield f"    {finding['segment']}  {finding['verdict']}: {finding.get('reason', '')}"
     if len(blind) > _SHOWN_MAX:
         yield f"    and {len(blind) - _SHOWN_MAX} more"
+
+
+def _texts(texts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many different texts came, beside how many the reference knows."""
+    if texts:
+        told = [f"{text['feature']} {whole(text['distinct'])} (reference {_known_texts(text)})" for text in texts]
+        more = f" and {len(told) - _SHOWN_MAX} more" if len(told) > _SHOWN_MAX else ""
+        yield f"  different  {', '.join(told[:_SHOWN_MAX])}{more}"
+
+
+def _known_texts(text: Mapping[str, Any]) -> str:
+    more = "" if text.get("reference_complete", True) else "over "
+    return more + whole(text.get("reference"))
 
 
 def _aside(check: Mapping[str, Any]) -> str:

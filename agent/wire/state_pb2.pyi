@@ -114,7 +114,7 @@ class Refusal(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., field: _Optional[str] = ..., count: _Optional[int] = ..., detail: _Optional[str] = ..., last_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Window(_message.Message):
-    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog", "repeats")
+    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog", "repeats", "texts", "sketched")
     class SegmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +147,8 @@ class Window(_message.Message):
     UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     BACKLOG_FIELD_NUMBER: _ClassVar[int]
     REPEATS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    SKETCHED_FIELD_NUMBER: _ClassVar[int]
     index: int
     rows: int
     counts: bytes
@@ -158,7 +160,35 @@ class Window(_message.Message):
     unknown: _containers.ScalarMap[str, int]
     backlog: int
     repeats: _containers.MessageMap[str, Repeats]
-    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ...) -> None: ...
+    texts: _containers.RepeatedCompositeFieldContainer[Texts]
+    sketched: bool
+    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ..., texts: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ..., sketched: bool = ...) -> None: ...
+
+class Texts(_message.Message):
+    __slots__ = ("source", "name", "sketch", "distinct", "new", "error", "newcomers")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SKETCH_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FIELD_NUMBER: _ClassVar[int]
+    NEW_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    NEWCOMERS_FIELD_NUMBER: _ClassVar[int]
+    source: int
+    name: str
+    sketch: bytes
+    distinct: int
+    new: int
+    error: int
+    newcomers: _containers.RepeatedCompositeFieldContainer[Newcomer]
+    def __init__(self, source: _Optional[int] = ..., name: _Optional[str] = ..., sketch: _Optional[bytes] = ..., distinct: _Optional[int] = ..., new: _Optional[int] = ..., error: _Optional[int] = ..., newcomers: _Optional[_Iterable[_Union[Newcomer, _Mapping]]] = ...) -> None: ...
+
+class Newcomer(_message.Message):
+    __slots__ = ("text", "count")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    count: int
+    def __init__(self, text: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Repeats(_message.Message):
     __slots__ = ("rows", "again")
