@@ -217,8 +217,8 @@ class Layout:
         found, first = [], self.sent
         for projection in self.projections:
             own = range(first, first + len(projection.parts))
-            inputs = projection.inputs if isinstance(projection, RowProjection) else []
-            begins = self.starts[inputs, None].astype(np.int32) if len(inputs) else np.empty((0, 1), np.int32)
+            inputs = projection.inputs if isinstance(projection, RowProjection) else np.empty(0, np.int64)
+            begins = self.starts[inputs, None].astype(np.int32)
             found.append((projection, own, Grid.of(self.features, self.starts, own), begins))
             first = own.stop
         return tuple(found)

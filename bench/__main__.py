@@ -22,6 +22,8 @@ SECTIONS: dict[str, Section] = {
     "rows": ingest.rows,
     "single": ingest.single,
     "client": client.client,
+    "added": ingest.added,
+    "vectors": ingest.vectors,
     "segments": ingest.segments,
     "labels": ingest.labels,
     "closing": closing.closing,

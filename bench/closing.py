@@ -143,7 +143,7 @@ class Timed:
     @property
     def slice_ms(self) -> float:
         """The dearest slice, each by its median over all calls: a pause that hits one of them at random is no slice."""
-        return max(statistics.median(own) for own in zip(*self._spent, strict=True))
+        return max(float(statistics.median(own)) for own in zip(*self._spent, strict=True))
 
 
 def _windows(traffic: Traffic, known: Reference) -> list[Closed]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import peer
-from bench.limits import Floor, RowFloor
+from bench.limits import Floor, RowFloor, VectorFloor, multiply_add
 from bench.line import Beside, Line, Samples, in_turns
 from bench.processes import Agent, BenchError, Sender, cpu_microseconds, empty_handler
 from bench.scale import Scale
+from bench.stations import DUPLICATES, WHOLE, Stations
 from bench.traffic import Traffic, segment_name, write_reference
 
 WINDOW = 5.0  # short, so that closing windows, drift and quality are in the figure
@@ -20,6 +21,7 @@ ROWS = Traffic(body="rows", rows=100)
 SINGLE = Traffic(body="rows", rows=1)
 SEGMENTED = Traffic(segments=(10, 3))
 LABELS = Traffic(body="labels")
+VECTORS = Traffic(vector=768)
 
 BULK_WHY = (
     "numpy and KLL themselves are the floor beside it; the rest is a fixed cost a message: a hundred numpy calls and "
@@ -32,6 +34,11 @@ ROW_WHY = (
 SINGLE_WHY = (
     "beyond the empty call: parse, judge, remember, journal (one system call to write) and answer, each some "
     "microseconds of Python, and counting in gatherings too small to share numpy's cost a call."
+)
+ADDED_WHY = "at 500 records a message it is a dozen numpy calls, each of them at its fixed cost."
+VECTOR_WHY = (
+    "three thousand bytes a record through the socket, the checksum and the disk, the same three beside it, cost more "
+    "than the product with the directions and the hash."
 )
 SEGMENT_WHY = "all cells of a message are counted once more a key, apart by value, into an array of values × cells."
 
@@ -149,6 +156,75 @@ def segments(scale: Scale, folder: Path) -> Iterator[Line]:
     )
 
 
+def added(scale: Scale, folder: Path) -> Iterator[Line]:
+    """What duplicates, whole rows and vectors add: CPU of their own functions, in process, in the agent's own code."""
+    stations, with_vectors = (
+        Stations(traffic, folder / name) for name, traffic in (("added", COLUMNS), ("added_vectors", VECTORS))
+    )
+    limit = multiply_add(COLUMNS)
+    spent: dict[str, list[float]] = {"duplicates": [], "whole": [], "limit": [], "vectors": []}
+    for _ in range(scale.repeats):
+        found = {name: cost for name, cost, _ in stations.measure(max(1, scale.bulk_messages // 2))}
+        vectors = {name: cost for name, cost, _ in with_vectors.measure(max(1, scale.bulk_messages // 8))}
+        spent["duplicates"].append(sum(found[name] for name in DUPLICATES))
+        spent["whole"].append(found[WHOLE])
+        spent["limit"].append(limit())
+        spent["vectors"].append(_counted(vectors) - _counted(found))
+    beside = (Beside("one multiply-add over the same numbers, numpy", Samples.of(spent["limit"])),)
+    names = {"duplicates": "duplicates by ids and by rows", "whole": "whole rows, a sample of heavy traffic"}
+    for name, what in names.items():
+        yield Line(f"{what}, added to bulk", "µs", Samples.of(spent[name]), 0.2, beside=beside, why=ADDED_WHY)
+    yield Line(
+        f"a vector of {VECTORS.vector} entries a record, placed, projected and hashed",
+        "µs",
+        Samples.of(spent["vectors"]),
+        note="without what its bytes cost on their way: the next line has that",
+    )
+
+
+def _counted(found: Mapping[str, float]) -> float:
+    return sum(cost for name, cost in found.items() if name.startswith("count: ") or name in (WHOLE, *DUPLICATES))
+
+
+def vectors(scale: Scale, folder: Path) -> Iterator[Line]:
+    """A vector beside the 20 features, less the same records without; beside what its bytes cost anyone."""
+    count = max(1, scale.bulk_messages // 8)
+    with ExitStack() as stack:
+        plain, sender = _pair(stack, folder / "no_vectors", COLUMNS, WINDOW)
+        whole, whole_sender = _pair(stack, folder / "vectors", VECTORS, WINDOW)
+        empty, endpoint = empty_handler(folder / "vectors_empty")
+        stack.enter_context(empty)
+        to_empty, whole_to_empty = (
+            stack.enter_context(Sender(endpoint, traffic, folder / "vectors_empty")) for traffic in (COLUMNS, VECTORS)
+        )
+        floor = VectorFloor(VECTORS, folder, max(1, count // 5))
+        found = in_turns(
+            {
+                "plain": lambda: cpu_microseconds(plain, sender, 4 * count, stream=True),
+                "vectors": lambda: cpu_microseconds(whole, whole_sender, count, stream=True),
+                "empty": lambda: cpu_microseconds(empty, to_empty, 4 * count, stream=True),
+                "empty_vectors": lambda: cpu_microseconds(empty, whole_to_empty, count, stream=True),
+                "write": floor.write,
+                "product": floor.product,
+            },
+            scale.repeats,
+        )
+        _all_kept(plain, whole)
+    carried = found["empty_vectors"].less(found["empty"]).plus(found["write"])
+    yield Line(
+        f"a vector of {VECTORS.vector} entries a record, added to bulk",
+        "µs",
+        found["vectors"].less(found["plain"]),
+        3.0,
+        beside=(
+            Beside("its bytes to an empty server, checksummed and written", carried),
+            Beside("and one product with 36 directions, every row", carried.plus(found["product"])),
+            Beside("bulk without", found["plain"]),
+        ),
+        why=VECTOR_WHY,
+    )
+
+
 def labels(scale: Scale, folder: Path) -> Iterator[Line]:
     """Labels are taken and journalled; the join does not exist yet."""
     with ExitStack() as stack:
@@ -163,7 +239,6 @@ def labels(scale: Scale, folder: Path) -> Iterator[Line]:
         note="the join by id is not built yet (issue 5): its budget of 3 µs is not measured",
     )
     yield Line("label join, added to bulk", "µs", None, 3.0, note="not measured: not built yet (issue 5)")
-    yield Line("duplicate ids, added to bulk", "µs", None, 0.2, note="not measured: not built yet (issue 3)")
 
 
 def _pair(

@@ -15,6 +15,7 @@ from agent.wire import rows_pb2, twin_pb2
 from bench.traffic import Traffic, messages
 
 BINS = 24
+DIRECTIONS = 36  # 32 leading ones and four random ones, as a reference has
 
 
 def cpu_per(work: Callable[[], object], units: int, times: int) -> float:
@@ -61,6 +62,37 @@ class Floor:
     def _numbers(self, columns: twin_pb2.Columns) -> list[np.ndarray]:
         arrays = [column.values[0] for column in columns.numbers] + [columns.outputs[0].scores[0].values[0]]
         return [np.frombuffer(data, "<f8") for data in arrays]
+
+
+def multiply_add(traffic: Traffic) -> Callable[[], float]:
+    """Each row's numbers times odd ones, added up: the least that a hash of a row can be; µs a record."""
+    values = np.random.default_rng(0).integers(0, 1 << 63, (traffic.numbers + traffic.texts, traffic.rows), np.uint64)
+    odd = values[:, 0] | np.uint64(1)
+    return lambda: cpu_per(lambda: np.einsum("i,ij->j", odd, values), traffic.rows, 500)
+
+
+class VectorFloor:
+    """What a message's vectors cost anyone: checksum and write, and a product with some directions."""
+
+    def __init__(self, traffic: Traffic, folder: Path, times: int) -> None:
+        self._rows, self._times = traffic.rows, times
+        random = np.random.default_rng(0)
+        self._vectors = random.normal(size=(traffic.rows, traffic.vector)).astype(np.float32)
+        self._directions = random.normal(size=(traffic.vector, DIRECTIONS)).astype(np.float32)
+        self._bytes = self._vectors.tobytes()
+        self._file = os.open(folder / "floor.vectors", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+
+    def write(self) -> float:
+        """Checksum and write, to the end of a file as a journal does; µs a record."""
+        os.ftruncate(self._file, 0)
+        return cpu_per(self._write, self._rows, self._times)
+
+    def product(self) -> float:
+        """Every row with every direction; µs a record."""
+        return cpu_per(lambda: self._vectors @ self._directions, self._rows, self._times)
+
+    def _write(self) -> None:
+        os.writev(self._file, (xxhash.xxh3_64_digest(self._bytes), self._bytes))
 
 
 class RowFloor:

@@ -29,6 +29,9 @@ from bench.stopwatch import Stopwatch
 from bench.traffic import Traffic, messages, reference, stamp, write_reference
 
 TOP = 30
+BUSY_ROWS = 1_000_000  # a window: heavy traffic, of which sketches and projections take a sample
+DUPLICATES = ("duplicates: ids to hashes", "duplicates: samples", "duplicates: rows to hashes")
+WHOLE = "vectors and whole rows: projected"
 TRAFFIC = {"bulk": Traffic(), "rows": Traffic(body="rows", rows=100)}
 # The stations in the order a record passes them; each without what stands further down. Names of the agent's own
 # functions, private ones among them: a name that is gone is an error here, and nowhere else.
@@ -46,6 +49,7 @@ STATIONS = {
     "agent.ingest.rows:Gathering.add": "rows: rest of add",
     "agent.ingest.rows:Field.read": "rows: map values",
     "agent.ingest.rows:Gathering._outputs": "rows: outputs",
+    "agent.ingest.columns:Reader._id_hashes": DUPLICATES[0],
     "agent.ingest.journal:Journal.append": "journal: frame, checksum, write",
     "agent.ingest.clients:Clients.remember": "door: remember the answer",
     "agent.ingest.rows:Gathering.batch": "gathered: rest of batch",
@@ -56,17 +60,28 @@ STATIONS = {
     "agent.bins:Layout.place": "count: rest of place",
     "agent.bins:Layout._place_full": "count: numbers to cells",
     "agent.bins:_place": "count: texts to cells",
+    "agent.bins:Layout._project": WHOLE,
     "agent.bins:Placed.count": "count: cells to counts",
+    "agent.windows:Series._fingerprint": DUPLICATES[1],
+    "agent.fingerprints:Fingerprinter.rows": DUPLICATES[2],
     "agent.windows:Series._add_latency": "count: latency histogram",
     "agent.windows:Series._sketch": "count: sketches, choosing",
     "agent.sketches.quantiles:Quantiles.update": "count: sketches, KLL",
 }
 
 
+class Busy(Series):
+    """A series whose windows hold so many rows, however fast this machine is."""
+
+    def _expected_rows(self, *_: object) -> int:
+        return BUSY_ROWS
+
+
 class Stations:
     """Door and counting of one series, without server and loop; frames are taken as the pipeline takes them."""
 
     def __init__(self, traffic: Traffic, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._traffic, self._ring, self._sequence = traffic, messages(traffic), itertools.count(1)
         settings = Settings(
             state_dir=str(folder / "state"),
@@ -79,7 +94,7 @@ class Stations:
         for _ in self._app.journal.open(0):
             pass
         self._known = reference(traffic, 3600.0)
-        self._series = Series(ModelKey(traffic.model, "1"), 3600 * 10**9, self._known, None)
+        self._series = Busy(ModelKey(traffic.model, "1"), 3600 * 10**9, self._known, None)
 
     def run(self, count: int) -> None:
         """Takes so many messages and counts them, about 500 records at a time."""
