@@ -19,7 +19,21 @@ from google.protobuf.message import DecodeError
 from agent.errors import RefusedError
 from agent.fingerprints import ids_of
 from agent.ingest.limits import Limits
-from agent.records import ABSENT, NULL, Batch, Bytes, Columns, Flags, ModelKey, Numbers, Texts, Trace, Vectors
+from agent.records import (
+    ABSENT,
+    NULL,
+    PRESENT,
+    Batch,
+    Bools,
+    Bytes,
+    Columns,
+    Flags,
+    ModelKey,
+    Numbers,
+    Texts,
+    Trace,
+    Vectors,
+)
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
@@ -431,7 +445,9 @@ class Gathering:
             name: Flags(np.array([bool(v) for v in values]), _state(values))
             for name, values in _padded(self.flags, self.rows)
         }
-        vectors = _vectors(_padded(self.vectors, self.rows))
+        vectors, misfits = _vectors(_padded(self.vectors, self.rows))
+        for name, there in misfits.items():
+            flags[name] = _beside(flags.get(name), there)
         kinds: tuple[dict[str, Any], ...] = (numbers, texts, flags, vectors)
         for at, name in self.nulls:
             home = next((kind for kind in kinds if name in kind), numbers)
@@ -529,8 +545,9 @@ def _coded(values: Sequence[str | None]) -> Texts:
     return Texts([v or "" for v in index], codes, _state(values) if None in index else None)
 
 
-def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> dict[str, Vectors]:
-    found = {}
+def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> tuple[dict[str, Vectors], dict[str, Bools]]:
+    """Vectors of the size that most of a name's have; and by name, (rows,), where others came."""
+    found, misfits = {}, {}
     for name, values in columns:
         sizes = [len(v.values) for v in values if v is not None]
         size = max(set(sizes), key=sizes.count) if sizes else 1
@@ -538,11 +555,22 @@ def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> dict[str, Vectors]:
         state = np.zeros(len(values), dtype=np.uint8)
         for i, value in enumerate(values):
             if value is None or len(value.values) != size:
-                state[i] = ABSENT if value is None else NULL
+                state[i] = ABSENT
             else:
                 matrix[i] = value.values
         found[name] = Vectors(matrix, state if state.any() else None)
-    return found
+        there = np.array([value is not None for value in values]) & (state == ABSENT)
+        if there.any():
+            misfits[name] = there
+    return found, misfits
+
+
+def _beside(flags: Flags | None, there: Bools) -> Flags:
+    """What does not fit its name's column stands in one of another type, where it is counted as a mismatch."""
+    if flags is None:
+        flags = Flags(np.zeros(len(there), dtype=bool), np.full(len(there), ABSENT, dtype=np.uint8))
+    state = np.full(len(there), PRESENT, dtype=np.uint8) if flags.state is None else flags.state
+    return Flags(flags.values, np.where(there, np.uint8(PRESENT), state))
 
 
 def _state(values: Sequence[Any]) -> Bytes | None:

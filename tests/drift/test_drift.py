@@ -15,7 +15,7 @@ from agent.drift.effect import FLOOR
 from agent.ledger import Dial, Ledger
 from agent.records import Cells, Closed, Finding, Kind, Source, Verdict
 from agent.reference.profile import Reference
-from tests.drift.worlds import World, findings, make_reference, zipf
+from tests.drift.worlds import World, findings, make_reference, with_specials, zipf
 
 WORLD = World(features=12, n=1000, reference_rows=100_000, seed=1, texts=[zipf(12), zipf(60, 1.3), zipf(3)])
 DRIFT = WORLD.drift()
@@ -228,3 +228,15 @@ def test_work_comes_in_slices() -> None:
     slices = list(DRIFT.judge([Closed(3, w) for w in WORLD.windows(24)]))
     assert len(slices) >= 8
     assert max(len(part) for part in slices) <= 25
+
+
+def test_a_small_window_is_told_by_cells_that_hold_something() -> None:
+    """40 rows a window as the reference has them, half and half: cells that are empty then and now have larger terms
+    than those, and tell nothing."""
+    shares = np.zeros(12)
+    shares[:2] = 0.5
+    world = World(features=0, n=40, reference_rows=200_000, seed=5, texts=[shares])
+    same = with_specials([(40 * shares).astype(np.int64)])
+    (found,) = findings(world.drift(), [same] * 24)
+    assert {change.label for change in found.changes} == {"category0", "category1"}
+    assert found.current == 0.5

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.bins import MISMATCH_CELL, NULL_CELL, Feature, Layout
 from agent.ingest.limits import Limits
-from agent.records import ModelKey
+from agent.records import Kind, ModelKey, Source
 from agent.wire import recorder_pb2 as wire
 from tests.ingest.door import Door, batches, count, new_folder, refused, request, row, rows, totals
 from tests.ingest.predictions import NULL, Prediction, as_columns, as_row, predictions
@@ -201,3 +202,29 @@ def test_rows_of_as_many_but_other_names_keep_their_own() -> None:
     assert values(batch.outputs, "score") == [0.5, None, None, 0.75, None, None, None]
     assert values(batch.outputs, "score:no") == [None, 0.25, None, None, None, None, None]
     assert values(batch.outputs, "other.prediction") == [None, None, None, None, "yes", None, None]
+
+
+def test_a_vector_of_another_size_is_a_mismatch_in_rows_as_in_columns() -> None:
+    """It came, and it is not what the reference has: no null. A flag of that name in a further row is one too."""
+    vector = Feature("e", Source.FEATURE, Kind.VECTOR, size=3, group="e")
+    layout = Layout((vector,))
+    by_rows = _door()
+    many = [row(a=0.5) for _ in range(6)]
+    for one, size in zip(many, (3, 3, 2, 3, 0, 0), strict=True):
+        if size:
+            one.vectors["e"].values.extend([0.5] * size)
+    many[4].flags["e"] = True
+    many[5].nulls.append("e")
+    assert by_rows.send(rows(*many)).accepted == 6
+    (batch,) = batches(by_rows.take())
+    special = vector.bins
+    assert layout.place(batch).cells[0].tolist() == [
+        0, 0, special + MISMATCH_CELL, 0, special + MISMATCH_CELL, special + NULL_CELL,
+    ]  # fmt: skip
+    by_columns = _door()
+    message = request()
+    message.columns.rows = 2
+    message.columns.vectors.add(name="e", size=2, values=[0.5] * 4)
+    assert by_columns.send(message).accepted == 2
+    (batch,) = batches(by_columns.take())
+    assert layout.place(batch).cells[0].tolist() == [special + MISMATCH_CELL] * 2

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from agent.bins import Layout
+from agent.bins import Layout, text_hash
 from agent.errors import CorruptError
 from agent.projections import RowProjection
 from agent.records import NULL, Batch, Columns, Kind, ModelKey, Numbers, Source, Texts, Vectors, select
@@ -99,6 +99,31 @@ def test_what_a_row_is_made_of() -> None:
     broken.features.numbers["copy"].values[:] = broken.features.numbers["copy"].values[::-1].copy()
     counts = layout.place(broken).count(layout.cells)[layout.slice(at)]
     assert counts[1] < 100
+
+
+def test_never_seen_counts_as_other_in_a_row() -> None:
+    """Which of the rare texts a reference held was chance: a rare one it missed moves no direction."""
+    batch = _batch(4000)
+    codes = batch.features.texts["t"].codes.copy()
+    codes[::2] = 2  # every second one has a text without a bin
+    texts = Texts(("low", "high", "rare"), codes)
+    sample = replace(batch, features=replace(batch.features, texts={"t": texts}))
+    layout = Layout(tuple(
+        replace(f, categories=("low", "high"), seen=frozenset({text_hash("rare")})) if f.name == "t" else f
+        for f in features_of([sample])
+    ))  # fmt: skip
+    row = with_projections(layout, [sample]).projections[-1]
+    assert isinstance(row, RowProjection)
+    assert "t" in row.names
+    other, never = (
+        replace(sample, features=replace(sample.features, texts={"t": Texts(("low", "high", rare), codes)}))
+        for rare in ("rare", "unheard of")
+    )
+    seen, unheard = (layout.place(batch).cells - layout.starts[:-1, None] for batch in (other, never))
+    at = layout.index[Source.FEATURE, "t"]
+    assert (seen[at][::2] == 2).all()
+    assert (unheard[at][::2] == 3).all()
+    assert row.values(seen[row.inputs]).tolist() == row.values(unheard[row.inputs]).tolist()
 
 
 @pytest.mark.parametrize(("rows", "size"), [(398, 3), (400, 1), (3000, 1), (500, 700)])
