@@ -43,14 +43,19 @@ class Meta:
     """Everything that is not per series. offset: frames up to this one are counted in the blobs.
 
     baselines: series id -> latency baseline, base64. retired: ids of versions that were silent for long.
+    back_in: as in `Watch`, of versions that others took over from.
     """
 
     offset: int = 0
     baselines: dict[str, str] = field(default_factory=dict)
     retired: frozenset[str] = frozenset()
+    back_in: dict[str, int] = field(default_factory=dict)
 
     def pack(self) -> bytes:
-        told = {"format": FORMAT, "offset": self.offset, "baselines": self.baselines, "retired": sorted(self.retired)}
+        told = {
+            "format": FORMAT, "offset": self.offset, "baselines": self.baselines, "retired": sorted(self.retired),
+            "back_in": self.back_in,
+        }  # fmt: skip
         return json.dumps(told).encode()
 
     @classmethod
@@ -61,11 +66,12 @@ class Meta:
                 raise CorruptError(f"checkpoint format {found['format']}, expected {FORMAT}")
             offset, baselines = found["offset"], found["baselines"]
             sound = type(offset) is int and offset >= 0 and isinstance(baselines, dict)
-            retired = found.get("retired", [])  # those before had none
+            retired, back_in = found.get("retired", []), found.get("back_in", {})  # those before had none
             sound = sound and isinstance(retired, list) and all(isinstance(name, str) for name in retired)
+            sound = sound and isinstance(back_in, dict) and all(type(index) is int for index in back_in.values())
             if not sound or not all(isinstance(value, str) for value in baselines.values()):
                 raise CorruptError("checkpoint meta: wrong types")
-            return cls(offset, baselines, frozenset(retired))
+            return cls(offset, baselines, frozenset(retired), back_in)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptError(f"checkpoint meta: {type(error).__name__}") from error
 

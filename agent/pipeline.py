@@ -40,7 +40,7 @@ from agent.performance.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
 from agent.state import Store, delete, get, keys
 from agent.volume.traffic import Traffic
-from agent.watching import Watch, Watching
+from agent.watching import NEVER, RESTS, Watch, Watching
 from agent.windows import Series
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
@@ -51,6 +51,7 @@ SLICE_SECONDS = 0.002  # how long the loop is held at once
 EVENTS_KEPT = 200  # newest events shown in the status
 OUTBOX_MAX = 1_000  # rows that wait for a checkpoint; spans beyond are dropped, alerts beyond twice as many
 REPORTED_MAX = 1 << 40  # of what a sender says it lost at once: more is a lie
+PREDICTIONS = frozenset({"rows", "columns"})  # kinds of messages
 UNWRITABLE = "the state folder cannot be written"
 log = logging.getLogger("sidelight.pipeline")
 
@@ -187,6 +188,8 @@ class Pipeline:
             await self.watches.prepare(watch)
         if not self._event_time:
             await self._close_due(watch, item.arrived_ns, item)
+            if item.rows and item.kind in PREDICTIONS:
+                watch.wakes(item.arrived_ns)
         self._account(watch.series, item)
         self._report(watch.series, item)
         content = item.content
@@ -242,7 +245,7 @@ class Pipeline:
         series.revision += 1
         series.last_seen_ns = max(series.last_seen_ns, item.arrived_ns)
         refused = sum(r.count for r in item.refused)
-        if item.kind in ("rows", "columns"):
+        if item.kind in PREDICTIONS:
             counters["received"] += item.rows + refused
             counters["refused"] += refused
         elif item.kind == "labels":
@@ -364,9 +367,12 @@ class Pipeline:
         """A version that got nothing for a whole window in which this one did was switched off: its alerts end."""
         began_ns, own, said = index * watch.series.window_ns, watch.key, False
         for other in self.watches.others(watch):
-            key, seen = other.key, other.series.newest_ns if self._event_time else other.series.last_seen_ns
+            key, seen = other.key, other.series.newest_ns  # labels may still come for what it predicted
             switched = replace(key, version=own.version) == own and key != own
-            if switched and seen < began_ns and self.alerts.of(key):
+            if not switched or seen >= began_ns:
+                continue
+            other.back_in = RESTS
+            if self.alerts.of(key):
                 said |= self._end_alerts(other, index, f"superseded by version {own.version}", item)
                 other.series.clear_recent()
         return said
@@ -477,7 +483,8 @@ class Pipeline:
         known = {checkpoint.series_id(w.key): w.baseline for w in self.watches if w.baseline}
         retired = frozenset(checkpoint.series_id(w.key) for w in self.watches if w.retired)
         packed = {name: base64.b64encode(b.to_bytes()).decode() for name, b in known.items()}
-        return checkpoint.Meta(offset, packed, retired)
+        back_in = {checkpoint.series_id(w.key): w.back_in for w in self.watches if w.back_in != NEVER}
+        return checkpoint.Meta(offset, packed, retired, back_in)
 
     def _load(self, db: sqlite3.Connection) -> checkpoint.Meta:
         """The whole checkpoint. A blob that does not fit costs itself; one without its offset is worth nothing."""
@@ -487,7 +494,8 @@ class Pipeline:
         meta = checkpoint.Meta.unpack(blob)
         series, self.corrupt = checkpoint.load_series(db, self.watches.choose, self.watches.make)
         for one in series:
-            watch = Watch(one, retired=checkpoint.series_id(one.key) in meta.retired)
+            name = checkpoint.series_id(one.key)
+            watch = Watch(one, retired=name in meta.retired, back_in=meta.back_in.get(name, NEVER))
             self.watches.add(watch)
             stored = self._or_none("traffic", partial(get, db, f"traffic/{checkpoint.series_id(one.key)}"))
             if stored is not None:

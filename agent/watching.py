@@ -19,13 +19,15 @@ from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.version import VERSION
-from agent.volume.traffic import Alphas, Traffic
+from agent.volume.traffic import Alphas, Beside, Traffic
 from agent.windows import Budget, Series
 
 DEFAULT_WINDOW_SECONDS = 3600.0
 LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read
 AGAIN_SECONDS = 60.0  # between two tries for a reference that could not be read
 UNUSABLE = "unusable: "
+NEVER, RESTS = -1, 1 << 62  # in place of a window's index
+SWITCH_WINDOWS = 2  # after a version is back, the others may still send a little
 log = logging.getLogger("sidelight.watching")
 
 
@@ -34,6 +36,7 @@ class Watch:
     """One series and what watches it.
 
     findings: of the newest closed window; tried_ns: when a reference was last sought; traffic: its past and how much.
+    back_in: the window in which it came back after another version had taken over; NEVER, or RESTS while it does.
     """
 
     series: Series
@@ -42,6 +45,7 @@ class Watch:
     findings: tuple[Finding, ...] = ()
     retired: bool = False
     tried_ns: int = 0
+    back_in: int = NEVER
     traffic: Traffic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,9 +72,12 @@ class Watch:
     def judge_traffic(self, settings: Settings, closed: Closed, others: Sequence[Watch]) -> list[Finding]:
         """How much came, and whether it came before; empty windows since the last one are learned from first."""
         alphas, series, event_time = _alphas(settings, self.series.window_ns), self.series, settings.time == "event"
-        if event_time and self.traffic.volume.past.last < 0:
+        rested = self.back_in == RESTS  # by event time: by arrival `wakes` has seen it
+        if event_time and (self.traffic.volume.past.last < 0 or rested):
             closed = replace(closed, covered_seconds=0.0)  # history may begin in the midst of a window
-        whole = (lambda _: series.window_ns / 1e9) if event_time else series.covered_seconds
+        if rested:
+            self.back_in = closed.index
+        whole = (lambda _: 0.0 if rested else series.window_ns / 1e9) if event_time else series.covered_seconds
         for _ in self.traffic.silent(closed.index, whole, alphas):
             pass  # by event time silence is over before it is seen; by arrival a tick has said it
         return self.traffic.close(closed, alphas, self._beside(closed, others))
@@ -78,22 +85,33 @@ class Watch:
     def judge_silence(self, settings: Settings, now_ns: int) -> list[Finding]:
         """What to say of windows that are over and had no record, by arrival time. Nothing of a version that rests."""
         series = self.series
-        if self.retired or not series.recent:
+        if self.retired or self.back_in == RESTS or not series.recent:
             return []
         alphas = _alphas(settings, series.window_ns)
         return list(self.traffic.silent(now_ns // series.window_ns, series.covered_seconds, alphas))
 
-    def _beside(self, closed: Closed, others: Sequence[Watch]) -> tuple[float, float]:
-        """Records of the model's other versions in this window, and how many were to be expected."""
-        rows = expected = 0.0
+    def wakes(self, arrived_ns: int) -> None:
+        """Records come again, by arrival time, after another version had taken over: until now nobody looked for any,
+        and of the window in which they began none is usual."""
+        if self.back_in == RESTS:
+            self.back_in = arrived_ns // self.series.window_ns
+            self.series.lost(self.series.newest_ns, (self.back_in + 1) * self.series.window_ns)
+
+    def _beside(self, closed: Closed, others: Sequence[Watch]) -> Beside:
+        """The model's other versions in this window."""
+        rows, usual, rested = 0.0, 0.0, []
         for other in others:
             series, same = other.series, replace(other.key, version=self.key.version) == self.key
             if not same or other.retired or series.window_ns != self.series.window_ns:
                 continue
             held = series.open.get(closed.index) or next((c for c in series.recent if c.index == closed.index), None)
             rows += held.rows if held is not None else 0
-            expected += other.traffic.volume.expected_rows(closed.index, closed.covered_seconds)
-        return rows, expected
+            expected = other.traffic.volume.expected_rows(closed.index, closed.covered_seconds)
+            if other.back_in != NEVER and closed.index - other.back_in <= SWITCH_WINDOWS:
+                rested.append(expected)
+            else:
+                usual += expected
+        return Beside(rows, usual, tuple(rested))
 
 
 class Watching:

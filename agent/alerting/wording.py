@@ -10,7 +10,7 @@ from typing import Any
 from agent.alerting.book import Alert, Subject, Watched, WindowContext
 from agent.alerting.rules import BY_NAME, OUTPUTS, QUALITY_CHECKS, Rule
 from agent.drift.effect import severity
-from agent.records import BinChange, Event, Finding, ModelKey
+from agent.records import BinChange, Event, Finding, ModelKey, Role
 
 FEATURES_MAX = 10  # of an event's attributes
 NAMED_MAX = 3  # in the sentence
@@ -97,7 +97,7 @@ def _body(name: str, rule: Rule, alert: Alert, why: str, context: WindowContext)
 
 def _whose(model: ModelKey) -> str:
     version = f" version {model.version}" if model.version else ""
-    return f"{model.name}{version}"
+    return f"{model.name}{version}{' (shadow)' if model.role is Role.SHADOW else ''}"
 
 
 def _where(subject: Subject) -> str:

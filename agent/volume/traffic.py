@@ -29,6 +29,32 @@ class Alphas:
     duplicates: float
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The model's other versions in one window. rows: theirs; usual: how many were to be expected of those in use.
+
+    rested: of each that another had taken over from, and that is back since a few windows at most.
+    """
+
+    rows: float = 0.0
+    usual: float = 0.0
+    rested: tuple[float, ...] = ()
+
+    def explains(self, rows: float, expected: float) -> bool:
+        """Whether all versions together have what may be usual: a version's past may be of the model as a whole, or of
+        its part."""
+        if not (self.rows or self.usual or self.rested):
+            return False
+        totals = [expected + self.usual + sum(self.rested)]
+        if self.rested:
+            totals += [expected + self.usual, max(expected, self.usual, *self.rested)]
+        together = rows + self.rows
+        return any(1.0 / RATIO_MIN < together / max(total, 1e-9) < RATIO_MIN for total in totals)
+
+
+ALONE = Beside()
+
+
 @dataclass(slots=True)
 class Traffic:
     """revision: rises with every change."""
@@ -41,11 +67,8 @@ class Traffic:
     def of(cls, window_ns: int) -> Traffic:
         return cls(Volume.of(window_ns))
 
-    def close(self, closed: Closed, alphas: Alphas, beside: tuple[float, float] = (0.0, 0.0)) -> list[Finding]:
-        """Findings on one closed window; windows must rise, and `silent` comes before. Learns from what is usual.
-
-        beside: records of the model's other versions in this window, and how many were expected of them.
-        """
+    def close(self, closed: Closed, alphas: Alphas, beside: Beside = ALONE) -> list[Finding]:
+        """Findings on one closed window; windows must rise, and `silent` comes before. Learns from what is usual."""
         self.revision += 1
         repeated = duplicates.judge(closed.repeats, self.usual, alphas.duplicates, closed.index)
         if repeated is not None and not repeated.alarms:
@@ -84,7 +107,7 @@ class Traffic:
 
 
 def _explained(
-    volume: Finding, repeated: Finding | None, beside: tuple[float, float], rows: int, seconds: float
+    volume: Finding, repeated: Finding | None, beside: Beside, rows: int, seconds: float
 ) -> Finding:
     """The finding, muted where something else accounts for it."""
     if not volume.alarms:
@@ -94,9 +117,7 @@ def _explained(
         left = rows * (1.0 - max(0.0, repeated.effect))
         if left < RATIO_MIN * expected:
             return _mute(volume, "the rows beyond the usual are duplicates")
-    others, usual = beside
-    together = (rows + others) / max(expected + usual, 1e-9)
-    if others > 0 and 1.0 / RATIO_MIN < together < RATIO_MIN:
+    if beside.explains(rows, expected):
         return _mute(volume, "traffic moved between the model's versions, which together have the usual")
     return volume
 

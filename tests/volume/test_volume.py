@@ -12,7 +12,7 @@ from agent.errors import CorruptError
 from agent.records import Closed, Verdict
 from agent.volume.judge import Volume, counts_tail, critical
 from agent.volume.past import DAY_NS, ENTRIES_MAX, HOUR_NS, Counted, Past
-from agent.volume.traffic import Alphas, Traffic
+from agent.volume.traffic import Alphas, Beside, Traffic
 from tests.volume.traffic import ALPHA, START, alarms, rows
 
 NO_CELLS = np.zeros(0, np.int32)
@@ -173,5 +173,5 @@ def test_traffic_that_moves_to_another_version_is_no_loss() -> None:
     index = START + 14 * 24
     usual = traffic.volume.expected_rows(index, 3600.0)
     moved = Closed(index, NO_CELLS, rows=int(usual * 0.2), covered_seconds=3600.0)
-    (volume,) = traffic.close(moved, alphas, beside=(usual * 0.8, 0.0))
+    (volume,) = traffic.close(moved, alphas, beside=Beside(rows=usual * 0.8))
     assert volume.verdict is Verdict.MUTED
