@@ -105,9 +105,12 @@ class Drift:
         beside = self._matching.beside(recent, self.horizons, self._window_seconds)
         for horizon, pooled_windows in zip(self.horizons, beside, strict=False):
             yield []
-            compared = self._compare(pooled_windows)
+            pooled, found = self._compare(pooled_windows)
             yield []
-            judged.append(self._weigh(horizon, pooled_windows, *compared))
+            spread = self._dispersion.at(horizon, pooled_windows.n)
+            p = _p_values(pooled, found, spread, pooled_windows, self._texts, self._foretold)
+            yield []
+            judged.append(self._weigh(horizon, pooled_windows, pooled, found, spread, p))
             yield []
         shown = distances(self._cells, self._axis, newest, self._reference)
         yield []
@@ -134,10 +137,10 @@ class Drift:
             self._cells, pooled, beside.counts, beside.reference, beside.n, beside.n_reference, beside.variance
         )
 
-    def _weigh(self, horizon: int, beside: Beside, pooled: Pooled, found: Comparison) -> Judged:
+    def _weigh(
+        self, horizon: int, beside: Beside, pooled: Pooled, found: Comparison, spread: Spread, p_values: Floats
+    ) -> Judged:
         n, n_reference = beside.n, beside.n_reference
-        spread = self._dispersion.at(horizon, n)
-        p_values = _p_values(pooled, found, spread, beside, self._texts, self._foretold)
         p = cauchy_combination(p_values, weights=self._weights)
         phi = _mean_phi(pooled, spread)
         terms = psi_terms(found.current, found.reference, n, n_reference, pooled.bins, pooled.owner)

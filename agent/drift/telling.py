@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,8 +117,8 @@ class Telling:
         labels, bins = self.known.labels, self.known.bin
         now, then = self._now, self._then
         # In a small window beside a large reference, cells that are empty in both have the largest terms.
-        held = [i for i in reversed(self._order[start:end]) if now[i] or then[i]]
-        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in held[:CHANGES]])
+        held = islice((i for i in reversed(self._order[start:end]) if now[i] or then[i]), CHANGES)
+        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in held])
 
     def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
         if feature.kind is Kind.NUMBER:

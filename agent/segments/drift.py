@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from agent.drift.scores import two_sample
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.records import Bools, Floats, Ints
 from agent.segments.coarse import ROWS_MIN, Coarse
-from agent.segments.spread import Known, Spread, directions, scores
+from agent.segments.spread import Known, Spread, directions, means, scores
 
 FLOOR = 0.05  # corrected PSI: a shift of 0.22 σ; a segment speaks of large effects only
 # Standard deviations. A t beyond 3.29 has p = 0.001 at most, and so has no combination of smaller ones: what does not
@@ -54,11 +55,20 @@ class Shift:
     reference: Floats
     known: Sequence[Known]
 
+    @cached_property
+    def _n_reference(self) -> Floats:
+        return self.coarse.sums(self.reference)
+
+    @cached_property
+    def _means(self) -> Floats:
+        """The reference's, which are the same at every look."""
+        return means(self.coarse, self.reference, self._n_reference)
+
     def look(self, pooled: Floats, horizon: int) -> Look:
         """pooled: (pooled,) counts of the newest windows; horizon: its number among RUN_WINDOWS."""
-        coarse, n, n_reference = self.coarse, self.coarse.sums(pooled), self.coarse.sums(self.reference)
+        coarse, n, n_reference = self.coarse, self.coarse.sums(pooled), self._n_reference
         spread = self.known[horizon].at(n)
-        raw, z = scores(coarse, pooled, self.reference, n, n_reference)
+        raw, z = scores(coarse, means(coarse, pooled, n), self._means, n, n_reference)
         z = np.where(spread.tested[:3], z / np.sqrt(spread.phi[:3]), 0.0)
         divergence = power_divergence(pooled, self.reference, n, n_reference, coarse.first, coarse.owner)
         left = np.maximum(divergence - np.square(raw).sum(axis=0), 0.0)
@@ -129,7 +139,7 @@ class Shift:
         """
         first = self.coarse.first[chosen]
         phi, n = look.spread.rare[chosen], look.n[chosen]
-        n_reference = self.coarse.sums(self.reference)[chosen]
+        n_reference = self._n_reference[chosen]
         return look.pooled[first] / phi, self.reference[first] / phi, n / np.maximum(n + n_reference, 1.0)
 
     def _lone_stands_out(self, pooled: Floats, n: Floats, n_reference: Floats, spread: Spread) -> Bools:

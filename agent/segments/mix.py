@@ -29,7 +29,7 @@ class Mix:
     def __init__(self, reference: Reference, keys: Sequence[str], dial: Dial) -> None:
         """dial: what all keys together may spend."""
         values, everything = reference.by_segment.values, np.maximum(reference.rows, 1)
-        self._layout = reference.layout
+        self._two = [reference.layout.slice(i) for i in judged_features(reference.layout)[:2]]
         self._values = {key: tuple(v.value for v in values if v.key == key) for key in keys}
         features = tuple(
             Feature(key, Source.FEATURE, Kind.TEXT, categories=own, public=True) for key, own in self._values.items()
@@ -57,7 +57,7 @@ class Mix:
 
     def _counts(self, closed: Closed) -> Cells:
         """int32, as the small layout has it: known values, no other, all new ones together."""
-        rows, parts = rows_of(self._layout, closed), []
+        rows, parts = rows_of(self._two, closed), []
         for key, values in self._values.items():
             listed = {name.partition("=")[2]: n for name, n in rows.items() if name.partition("=")[0] == key}
             known = [listed.pop(value, 0) for value in values]
@@ -73,12 +73,11 @@ class Mix:
         return replace(finding, check=CHECK, source=Source.ROW, reason=_said(finding))
 
 
-def rows_of(layout: Layout, closed: Closed) -> dict[str, int]:
-    """Rows of each segment value that was counted in the window.
+def rows_of(parts: Sequence[slice], closed: Closed) -> dict[str, int]:
+    """Rows of each segment value that was counted in the window; parts: the cells of two features.
 
-    By two features: an alert that ended may have emptied one, and `fractional` is counted beside a value's own cell.
+    Of two: an alert that ended may have emptied one, and `fractional` is counted beside a value's own cell.
     """
-    parts = [layout.slice(i) for i in judged_features(layout)[:2]]
     return {
         name: max(int(counts[part.start : part.stop - 1].sum()) for part in parts)
         for name, counts in closed.segments.items()

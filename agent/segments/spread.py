@@ -45,7 +45,7 @@ class Runs:
         n, rest = coarse.sums(runs), coarse.sums(whole) - coarse.sums(runs)
         enough = (n >= RUN_ROWS_MIN) & (rest >= RUN_ROWS_MIN)
         count = enough.sum(axis=0).astype(np.float64)
-        raw, z = scores(coarse, runs, whole - runs, n, rest)
+        raw, z = scores(coarse, means(coarse, runs, n), means(coarse, whole - runs, rest), n, rest)
         z = np.where(enough[:, None, :], z, 0.0)
         phi = np.square(z).sum(axis=0) / np.maximum(count, 1.0)
         kurtosis = (z**4).sum(axis=0) / np.maximum(count * phi**2, 1e-12) - 3.0
@@ -126,11 +126,17 @@ def learn(segments: Sequence[Sequence[Runs]], whole: Sequence[Runs]) -> list[Kno
     return found
 
 
-def scores(coarse: Coarse, current: Floats, reference: Floats, n: Floats, n_reference: Floats) -> tuple[Floats, Floats]:
-    """(…, 3, subjects): z of location, scale and skew, raw and as normal deviates; 0 for a score that is not there."""
-    mean = np.stack([coarse.sums(current * v) for v in coarse.vectors], axis=-2) / np.maximum(n, 1.0)[..., None, :]
-    other = np.stack([coarse.sums(reference * v) for v in coarse.vectors], axis=-2)
-    other = other / np.maximum(n_reference, 1.0)[..., None, :]
+def means(coarse: Coarse, pooled: Floats, n: Floats) -> Floats:
+    """(…, 3, subjects): mean location, scale and skew scores of (…, pooled) counts."""
+    found: Floats = np.stack([coarse.sums(pooled * v) for v in coarse.vectors], axis=-2)
+    return found / np.maximum(n, 1.0)[..., None, :]
+
+
+def scores(coarse: Coarse, mean: Floats, other: Floats, n: Floats, n_reference: Floats) -> tuple[Floats, Floats]:
+    """(…, 3, subjects): z of location, scale and skew, raw and as normal deviates; 0 for a score that is not there.
+
+    mean, other: as `means` has them, now and in the reference.
+    """
     has = ~np.isnan(coarse.skewness)
     skewness = np.where(has, coarse.skewness, 0.0)
     raw, z = two_sample(mean, other, n[..., None, :], n_reference[..., None, :], skewness)
