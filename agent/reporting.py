@@ -296,7 +296,7 @@ def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
         return "no_reference", series.reference_note
     drift = [f for f in watch.findings if f.check == "drift" and not f.segment]
     if not drift:
-        return "no_data", "no window has closed yet"
+        return "no_data", "no window has closed yet" if not series.recent else "records hold nothing to judge by"
     verdicts = {f.verdict for f in drift}
     if verdicts == {Verdict.REFERENCE_TOO_SHORT}:
         return "reference_too_short", drift[0].reason

@@ -7,6 +7,7 @@
     predictions drift under a broken pipeline -> a consequence of it
     whole rows drift where a feature is at fault -> likewise: they are made of it
     a feature is new, and named with one that is absent -> told there
+    rows came before, where a feature has no values or one alone -> an echo: rows are more alike then
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.alerting.book import Watched
-from agent.alerting.rules import AMBIGUOUS_CHECKS, BROKEN_PIPELINE, DATA_DRIFT, NEW_FEATURE, PREDICTION_DRIFT, rule_of
+from agent.alerting.rules import (
+    AMBIGUOUS_CHECKS,
+    BROKEN_PIPELINE,
+    DATA_DRIFT,
+    DUPLICATES,
+    NEW_FEATURE,
+    PREDICTION_DRIFT,
+    rule_of,
+)
 from agent.records import Finding, Source, Verdict
 
 # A quarter of all values outside anything the reference held is no season and no fashion, but another unit or coding.
@@ -53,7 +62,8 @@ def explain(
     pipeline = bool(faulty) or BROKEN_PIPELINE in active
     attached = pipeline and PREDICTION_DRIFT not in active
     gone, renamed = _gone(first), _renamed(first) if NEW_FEATURE not in active else frozenset()
-    of_rows = any(source is Source.FEATURE for source, _ in faulty)
+    of_rows = any(source is Source.FEATURE for source, _ in faulty)  # rows are made of features alone
+    alike = gone | {_watched(f) for f in first if f.alarms and f.check == "constant"}
     found, consequences = [], []
     for f in first:
         cause = _cause(f)
@@ -67,6 +77,8 @@ def explain(
         elif f.alarms and f.check == "drift" and f.source is Source.ROW and of_rows and _watched(f) not in drifting:
             consequences.append(f)
             found.append(_mute(f, "rows are made of values that are at fault"))
+        elif f.check == DUPLICATES and f.alarms and alike and f.distances.get("share_ids") != f.current:
+            found.append(_mute(f, "rows are alike where values are gone"))
         elif f.check == NEW_FEATURE and f.subject in renamed:
             found.append(_mute(f, "named with the feature that is absent"))
         else:

@@ -95,3 +95,13 @@ def test_a_sentence_that_asks_ends_with_its_question() -> None:
     (name, _, body), *_ = story.events
     assert FIRING.endswith(name)
     assert "stuck? Look at" in body
+
+
+@pytest.mark.parametrize(("ids", "said"), [(0.0, ["firing broken_pipeline"]),
+                                           (0.5, ["firing broken_pipeline", "firing duplicates"])])  # fmt: skip
+def test_rows_without_values_are_alike_and_no_duplicates(ids: float, said: list[str]) -> None:
+    """Unless their ids came before too; and a category that is new makes no rows alike."""
+    shares = {"share_rows": 0.5, "share_ids": ids}
+    repeated = Finding("duplicates", "duplicates", Source.ROW, Verdict.ALARM, effect=0.5, current=0.5, distances=shares)
+    assert Story().close(fault("not_finite", "x"), repeated) == said
+    assert Story().close(fault("new_category", "x"), repeated) == ["firing broken_pipeline", "firing duplicates"]
