@@ -5,22 +5,36 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent import checkpoint, texts
+from agent import checkpoint, telemetry, texts
 from agent.alerting.book import WindowContext
 from agent.alerting.wording import subject_of
 from agent.bins import Feature, Layout, text_hash
+from agent.clock import TurnedClock
+from agent.config import Settings
 from agent.findings import Showing
+from agent.ingest.admission import Admission, Queue
+from agent.ingest.clients import Clients
+from agent.ingest.journal import Journal
+from agent.ingest.limits import Limits
+from agent.pipeline import Pipeline
 from agent.records import NULL, Batch, Closed, Columns, Finding, Kind, ModelKey, Source, Texts, TextsSeen, Verdict
 from agent.reference.profile import Reference
-from agent.state import SCHEMA, put
+from agent.reporting import Reporting
+from agent.state import SCHEMA, Store, put
+from agent.watching import Watching
+from agent.web.terminal import render_status
 from agent.windows import Series
+from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS
+from tests.test_pipeline_failures import NoOutlet
 
 KEY = ModelKey("m", "1")
+MODEL = KEY.attributes()
 SHOP = (Source.FEATURE, "shop")
 ALARM = Finding(
     "new_category", "shop", Source.FEATURE, Verdict.ALARM, reason="5 % are new", newcomers=(("Kiosk", 0.625),)
@@ -184,6 +198,45 @@ def test_a_restart_in_the_middle_of_a_window_changes_nothing() -> None:
     assert one.recent[-1].texts[SHOP].distinct == 4 * 60 + 2
     assert [checkpoint.dump_closed(c) for c in one.recent] == [checkpoint.dump_closed(c) for c in other.recent]
     assert checkpoint.dump_closed(one.close(2)) == checkpoint.dump_closed(other.close(2))
+
+
+async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path) -> None:
+    """A city's name changes: status, terminal and, as cities are public, the event name the new one; the number of
+    texts stands beside the reference's, in the status and as a metric."""
+    stream.reference(tmp_path / "loan.sidelight")
+    settings, clock = Settings(time="event", reference=str(tmp_path / "loan.sidelight")), TurnedClock(stream.START_NS)
+    store, journal = Store(tmp_path / "state.db"), Journal(tmp_path / "journal", 1 << 24)
+    store.open()
+    queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
+    pipeline = Pipeline(settings, clock, store, journal, queue, clients, NoOutlet(), watching)
+    admission = Admission(
+        Limits(), clock, journal, clients, queue, models_max=4, event_time=True, future_ns=10**18,
+        window_ns=watching.window_ns, config_hash=settings.counting_hash,
+    )  # fmt: skip
+    await pipeline.recover(admission)
+    for number in range(10 * stream.MESSAGES):
+        message = stream.message(number)
+        if number >= 4 * stream.MESSAGES:
+            for column in message.columns.texts:
+                column.dictionary[2] = "oslo"
+        admission.handle(message.SerializeToString())
+    pipeline.stop()
+    await pipeline.run()
+    reporting = Reporting(settings, clock, pipeline, admission, queue, journal, clients)
+    (model,) = reporting.models()
+    (line,) = [line for line in model["quality"] if line["check"] == "new_category"]
+    assert line["newcomers"] == [{"text": "oslo", "share": 1.0}]
+    (told,) = [text for text in model["texts"] if text["feature"] == "city"]
+    assert (told["distinct"], told["reference"], told["reference_complete"]) == (5, 4, True)  # rows still say rome
+    shown = render_status({"models": [model]}, 160)
+    assert 'of these "oslo" (100 %)' in shown
+    assert "city 5 (reference 4)" in shown
+    assert any('of these "oslo" (100 %)' in event["body"] for event in pipeline.events)
+    points = [p for p in reporting.points() if p.metric is telemetry.FEATURE_DISTINCT]
+    assert {p.attributes["sidelight.feature.name"]: p.value for p in points} == {"city": 5, "prediction": 2}
+    assert all({*p.attributes} <= {*p.metric.attributes, *MODEL} for p in points)
+    journal.close()
+    store.close()
 
 
 def _restarted(series: Series) -> Series:
