@@ -129,7 +129,7 @@ class Learner:
             own.counts = counts if own.counts is None else own.counts + counts
             learn_segments.count(own.segments, state.segments, batch, placed.cells, layout, state.learn_windows)
             return
-        state.buffer.append((window, stripped(batch)))
+        state.buffer.append((window, stripped(batch, state.segments.keys)))
         self._fix_if_enough()
 
     def close(self, window: int) -> None:
@@ -174,7 +174,7 @@ class Learner:
             return
         rows = sum(batch.rows for _, batch in state.buffer)
         entries = sum(batch.rows * vector_entries(batch) for _, batch in state.buffer)
-        values = sum(batch.rows * width(batch) for _, batch in state.buffer) - entries
+        values = sum(batch.rows * (width(batch) + len(batch.segments)) for _, batch in state.buffer) - entries
         closed = self._closed()
         enough = rows >= state.learn_rows and closed >= 1
         full = rows >= BUFFER_ROWS_FACTOR * state.learn_rows or values >= BUFFER_VALUES or entries >= BUFFER_ENTRIES
@@ -196,8 +196,10 @@ class Learner:
         state.fixed = True
         for (window, batch), first in zip(state.buffer, odd.tolist(), strict=False):
             own = state.windows[window]
-            counts = layout.place(batch, slice(1 - first, None, 2)).count(layout.cells)
+            placed = layout.place(batch, slice(1 - first, None, 2))
+            counts = placed.count(layout.cells)
             own.counts = counts if own.counts is None else own.counts + counts
+            learn_segments.count(own.segments, state.segments, batch, placed.cells, layout, state.learn_windows)
         state.buffer = []
 
     def _finish(self) -> None:

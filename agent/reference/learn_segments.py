@@ -1,4 +1,4 @@
-"""Counts by segment while a reference is learned from traffic: from the moment its bins are fixed."""
+"""Counts by segment while a reference is learned from traffic."""
 
 from __future__ import annotations
 

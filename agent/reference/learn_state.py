@@ -100,6 +100,9 @@ def _buffered(window: int, batch: Batch) -> pb.BufferedBatch:
         for kind, table in tables:
             for name, column in table.items():
                 _buffer_column(message, name, output, kind, column)
+    for key, column in batch.segments.items():
+        _buffer_column(message, key, False, Kind.TEXT, column)
+        message.columns[-1].segment = True
     return message
 
 
@@ -121,13 +124,15 @@ def _buffer_column(message: pb.BufferedBatch, name: str, output: bool, kind: Kin
 
 def _batch(message: pb.BufferedBatch, head: Reference) -> Batch:
     parts: dict[bool, dict[Kind, dict[str, Any]]] = {o: {kind: {} for kind in Kind} for o in (False, True)}
+    segments: dict[str, Any] = {}
     for column in message.columns:
         kind = Kind(column.kind)
-        parts[column.output][kind][column.name] = _column(column, kind, message.rows)
+        into = segments if column.segment else parts[column.output][kind]
+        into[column.name] = _column(column, kind, message.rows)
     features, outputs = (
         Columns(part[Kind.NUMBER], part[Kind.TEXT], part[Kind.FLAG], part[Kind.VECTOR]) for part in parts.values()
     )
-    return Batch(ModelKey(head.model, head.version), message.rows, 0, features, outputs)
+    return Batch(ModelKey(head.model, head.version), message.rows, 0, features, outputs, segments=segments)
 
 
 def _column(message: pb.BufferedColumn, kind: Kind, rows: int) -> Numbers | Texts | Flags | Vectors:

@@ -22,14 +22,15 @@ Column = Numbers | Texts | Flags | Vectors
 Name = tuple[Source, str]
 
 
-def stripped(batch: Batch) -> Batch:
-    """Only what bins are made from: features, predictions and scores."""
+def stripped(batch: Batch, segments: Sequence[str] = ()) -> Batch:
+    """Only what bins are made from: features, predictions and scores; and these segment keys, unless protected."""
     outputs = Columns(
         numbers={name: column for name, column in batch.outputs.numbers.items() if _source(name) is not None},
         texts={name: column for name, column in batch.outputs.texts.items() if _source(name) is Source.PREDICTION},
         flags={name: column for name, column in batch.outputs.flags.items() if _source(name) is Source.PREDICTION},
     )
-    return Batch(batch.model, batch.rows, batch.arrived_ns, batch.features, outputs)
+    named = {key: column for key, column in batch.segments.items() if key in segments and key not in batch.protected}
+    return Batch(batch.model, batch.rows, batch.arrived_ns, batch.features, outputs, segments=named)
 
 
 def width(batch: Batch) -> int:

@@ -280,7 +280,7 @@ class BufferedBatch(_message.Message):
     def __init__(self, window: _Optional[int] = ..., rows: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[BufferedColumn, _Mapping]]] = ...) -> None: ...
 
 class BufferedColumn(_message.Message):
-    __slots__ = ("name", "output", "kind", "values", "state", "dictionary", "size")
+    __slots__ = ("name", "output", "kind", "values", "state", "dictionary", "size", "segment")
     NAME_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +288,7 @@ class BufferedColumn(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     DICTIONARY_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     output: bool
     kind: Feature.Kind
@@ -295,7 +296,8 @@ class BufferedColumn(_message.Message):
     state: bytes
     dictionary: _containers.RepeatedScalarFieldContainer[str]
     size: int
-    def __init__(self, name: _Optional[str] = ..., output: bool = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., values: _Optional[bytes] = ..., state: _Optional[bytes] = ..., dictionary: _Optional[_Iterable[str]] = ..., size: _Optional[int] = ...) -> None: ...
+    segment: bool
+    def __init__(self, name: _Optional[str] = ..., output: bool = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., values: _Optional[bytes] = ..., state: _Optional[bytes] = ..., dictionary: _Optional[_Iterable[str]] = ..., size: _Optional[int] = ..., segment: bool = ...) -> None: ...
 
 class LearnedWindow(_message.Message):
     __slots__ = ("window", "rows", "counts", "closed", "segments")
