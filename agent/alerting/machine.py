@@ -20,6 +20,7 @@ from agent.alerting.rules import (
     OUTPUTS,
     PREDICTION_DRIFT,
     RULES,
+    SEGMENT_CHANGE,
     SEGMENT_STATE,
     Rule,
     rule_of,
@@ -117,7 +118,9 @@ def _explain(book: AlertBook, findings: Sequence[Finding], model: ModelKey) -> E
     live = book.of(model)
     broken = live[BROKEN_PIPELINE].watched if BROKEN_PIPELINE in live else frozenset()
     drifting = frozenset(w for name in (DATA_DRIFT, PREDICTION_DRIFT) if name in live for w in live[name].watched)
-    told = explain(explain_whole(findings, broken | drifting), broken, drifting, frozenset(live))
+    parts = live[SEGMENT_CHANGE].subjects if SEGMENT_CHANGE in live else ()
+    of_parts = {(s.check, s.source, s.name): s.segment for s in parts}
+    told = explain(explain_whole(findings, broken | drifting, of_parts), broken, drifting, frozenset(live))
     whole = broken | drifting | {(f.source, f.subject) for f in told.findings if f.alarms}
     return Explained((*told.findings, *explain_parts(findings, whole)), told.consequences)
 

@@ -10,6 +10,7 @@ import pytest
 
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained
+from agent.alerting.parts import explain_whole
 from agent.evaluate import Judge
 from agent.ledger import Dial
 from agent.records import Closed, Finding, ModelKey, Source, Verdict
@@ -129,3 +130,30 @@ def test_forgetting_reaches_the_segments(watched: Watched) -> None:
     assert newest.segments["region=r1"][other].any()
     watched.series.forget(Source.ROW, "region")
     assert not newest.segments
+
+
+@pytest.mark.parametrize(
+    ("effect", "elsewhere", "alone"),
+    [(0.5, 0.019, True), (0.5, 0.021, False), (3.6, 0.054, True), (3.6, 0.08, False), (9.0, 0.11, False)],
+)
+def test_what_chance_shows_elsewhere_does_not_hide_the_segment(effect: float, elsewhere: float, alone: bool) -> None:
+    """A fiftieth of the segment's own effect is none of the rest's, where it is less than clear."""
+    part = Finding("drift", "x", Source.FEATURE, Verdict.ALARM, effect=effect, segment="region=r1",
+                   distances={"elsewhere": elsewhere})  # fmt: skip
+    whole = Finding("drift", "x", Source.FEATURE, Verdict.ALARM, effect=0.2)
+    (told,) = explain_whole([whole, part], frozenset())
+    assert (told.verdict is Verdict.MUTED) is alone
+    parts = {("drift", Source.FEATURE, "x"): "region=r1"}
+    (told,) = explain_whole([whole, part], frozenset(), parts)
+    assert (told.verdict is Verdict.MUTED) is alone
+
+
+def test_a_segment_that_cannot_be_judged_for_an_hour_keeps_its_alert_to_itself() -> None:
+    """The whole still shows its drift; another check of the same value is another cause."""
+    parts = {("drift", Source.FEATURE, "x"): "region=r1"}
+    found = [Finding(check, "x", Source.FEATURE, Verdict.ALARM, effect=0.2) for check in ("drift", "missing")]
+    told = explain_whole(found, frozenset(), parts)
+    assert [f.verdict for f in told] == [Verdict.MUTED, Verdict.ALARM]
+    assert told[0].reason == "region=r1 alone has changed"
+    live = frozenset({(Source.FEATURE, "x")})
+    assert explain_whole(found, live, parts) == found
