@@ -34,7 +34,7 @@ START_WHY = (
 
 def memory(scale: Scale, folder: Path) -> Iterator[Line]:
     """Idle, and after 28 one-second windows with three wide models and ten segments."""
-    wide = [Traffic(rows=200, segments=(SEGMENTS,), model=model).wide(scale.wide) for model in MODELS]
+    wide = [Traffic(rows=100, segments=(SEGMENTS,), model=model).wide(scale.wide) for model in MODELS]
     references = [write_reference(traffic, folder / "memory", 1.0) for traffic in wide]
     with ExitStack() as stack:
         agent = stack.enter_context(Agent(folder / "memory", reference=str(references[0]), segments=segment_name(0)))
@@ -48,9 +48,9 @@ def memory(scale: Scale, folder: Path) -> Iterator[Line]:
         peak = 0.0
         while time.monotonic() < until:
             for sender in senders:
-                sender.send(2)
+                sender.send(1)
             peak = max(peak, agent.resident_mib())
-            time.sleep(0.2)
+            time.sleep(0.3)
         kept, loaded = agent.kept(), agent.resident_mib()
     imports = Samples.of([_imports()[1]])
     yield Line(

@@ -65,6 +65,7 @@ STATIONS = {
     "agent.windows:Series._fingerprint": DUPLICATES[1],
     "agent.fingerprints:Fingerprinter.rows": DUPLICATES[2],
     "agent.windows:Series._add_latency": "count: latency histogram",
+    "agent.texts:WindowTexts.add": "count: text sketches",
     "agent.windows:Series._sketch": "count: sketches, choosing",
     "agent.sketches.quantiles:Quantiles.update": "count: sketches, KLL",
 }
