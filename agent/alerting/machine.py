@@ -93,7 +93,8 @@ class _Close:
 
     def subject(self, finding: Finding) -> Subject:
         watched = (finding.source, finding.subject)
-        return subject_of(finding, self.context, self.beside.get(watched, "") if finding.check == "drift" else "")
+        whole_drift = finding.check == "drift" and not finding.segment
+        return subject_of(finding, self.context, self.beside.get(watched, "") if whole_drift else "")
 
     def say(self, name: str, alert: Alert, why: str = "", forget: Sequence[Subject] = ()) -> None:
         number = sum(change.event is not None for change in self.changes)

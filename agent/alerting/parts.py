@@ -2,6 +2,7 @@
 
     x alarms in one segment, and is as ever elsewhere  -> x in the whole is the echo, unless its alert is live already
     x is in a segment's live alert that cannot be judged -> likewise
+    x alarms in several segments that hold most rows    -> they are the echo of the whole
     x alarms in the whole, or is in its live alert      -> x in any segment is the echo
     x is at fault in a segment                          -> x's drift there is the echo of the fault
 """
@@ -23,6 +24,7 @@ DRIFT_ELSEWHERE_MAX, RATE_ELSEWHERE_MAX = 0.02, 0.01
 # Windows of some hundred rows have a corrected PSI of 0.02 and more by chance: what is so much less than the segment's
 # is no drift of the rest, unless it would be called clear.
 DRIFT_PART_MAX, DRIFT_CLEAR = 0.02, 0.1
+MOST = 0.5  # of the rows, in several segments: then it is the whole's
 
 
 def explain_whole(
@@ -34,11 +36,11 @@ def explain_whole(
     now to be judged.
     """
     alone: dict[Watched, str] = {}
-    held = dict(parts)
+    held, general = dict(parts), _general(findings)
     for f in findings:
         if f.segment and f.alarms:
-            held.pop((f.check, f.source, f.subject), None)  # it says itself whether it is alone
-            if _alone(f):
+            held.pop(_told(f), None)  # it says itself whether it is alone
+            if _alone(f) and _told(f) not in general:
                 alone.setdefault((f.source, f.subject), f.segment)
     return [_of_whole(f, alone, held, live) for f in findings if not f.segment]
 
@@ -62,10 +64,31 @@ def _of_whole(
     finding: Finding, alone: Mapping[Watched, str], held: Mapping[Told, str], live: AbstractSet[Watched]
 ) -> Finding:
     watched = (finding.source, finding.subject)
-    segment = alone.get(watched) or held.get((finding.check, *watched))
+    segment = alone.get(watched) or held.get(_told(finding))
     if not finding.alarms or watched in live or segment is None:
         return finding
     return _muted(finding, f"{segment} alone has changed")
+
+
+def _general(findings: Sequence[Finding]) -> frozenset[Told]:
+    """What alarms in several values of one key that together hold most of the rows: the rest of those is too little to
+    say that it is as ever."""
+    whole = {_told(f): _rows(f) for f in findings if not f.segment}
+    parts: dict[tuple[Told, str], list[float]] = {}
+    for f in findings:
+        if f.segment and f.alarms:
+            parts.setdefault((_told(f), f.segment.partition("=")[0]), []).append(_rows(f))
+    return frozenset(
+        told for (told, _), rows in parts.items() if len(rows) > 1 and sum(rows) > MOST * whole.get(told, float("inf"))
+    )
+
+
+def _told(finding: Finding) -> Told:
+    return finding.check, finding.source, finding.subject
+
+
+def _rows(finding: Finding) -> float:
+    return finding.n / max(finding.horizon, 1)
 
 
 def _alone(finding: Finding) -> bool:

@@ -190,7 +190,8 @@ def _method(finding: Finding) -> list[str]:
 
 def beside(findings: Sequence[Finding]) -> Mapping[Watched, str]:
     """Faults that came together with a value's drift, to be told with it."""
-    return {(f.source, f.subject): f.reason for f in findings if f.alarms and f.check in QUALITY_CHECKS}
+    whole = (f for f in findings if f.alarms and not f.segment and f.check in QUALITY_CHECKS)
+    return {(f.source, f.subject): f.reason for f in whole}
 
 
 def _known(value: float) -> float | None:

@@ -105,3 +105,13 @@ def test_rows_without_values_are_alike_and_no_duplicates(ids: float, said: list[
     repeated = Finding("duplicates", "duplicates", Source.ROW, Verdict.ALARM, effect=0.5, current=0.5, distances=shares)
     assert Story().close(fault("not_finite", "x"), repeated) == said
     assert Story().close(fault("new_category", "x"), repeated) == ["firing broken_pipeline", "firing duplicates"]
+
+
+def test_what_stands_beside_a_drift_is_the_wholes() -> None:
+    """Not what one segment shows of the same value."""
+    story = Story()
+    drift = Finding("drift", "x", Source.FEATURE, Verdict.ALARM, effect=0.3)
+    part = Finding("out_of_range", "x", Source.FEATURE, Verdict.ALARM, effect=0.1, reason="8 % of 75 values",
+                   segment="region=r1", distances={"inside_change": 0.5})  # fmt: skip
+    story.close(drift, part)
+    assert "of 75 values" not in story.events[0][2]

@@ -22,9 +22,7 @@ def batch(window: int, rows: int = 200, **segments: list[str]) -> Batch:
     return Batch(KEY, rows, 0, Columns({"fare": Numbers(random.normal(size=rows))}), Columns(), segments=named)
 
 
-def learned(
-    windows: int = 30, restart_at: int = -1, keys: tuple[str, ...] = ("region",), rows: int = 300
-) -> Reference:
+def learned(windows: int = 30, restart_at: int = -1, keys: tuple[str, ...] = ("region",), rows: int = 300) -> Reference:
     learner = Learner(blank("m", "1", 3600.0), learn_rows=rows, learn_windows=windows, segments=keys)
     for window in range(windows):
         learner.add(batch(window), window)

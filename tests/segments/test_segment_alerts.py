@@ -157,3 +157,16 @@ def test_a_segment_that_cannot_be_judged_for_an_hour_keeps_its_alert_to_itself()
     assert told[0].reason == "region=r1 alone has changed"
     live = frozenset({(Source.FEATURE, "x")})
     assert explain_whole(found, live, parts) == found
+
+
+@pytest.mark.parametrize(("rows", "muted"), [((300, 400), False), ((100, 200), True), ((900,), True)])
+def test_what_most_segments_show_is_the_wholes(rows: tuple[int, ...], muted: bool) -> None:
+    """Several that hold most rows leave too little to be as ever; one large segment may be alone."""
+    whole = Finding("drift", "x", Source.FEATURE, Verdict.ALARM, effect=2.0, horizon=2, n=2_000)
+    parts = [
+        Finding("drift", "x", Source.FEATURE, Verdict.ALARM, effect=2.0, n=n, segment=f"region=r{i}",
+                distances={"elsewhere": -0.5})
+        for i, n in enumerate(rows)
+    ]  # fmt: skip
+    (told,) = explain_whole([whole, *parts], frozenset())
+    assert (told.verdict is Verdict.MUTED) is muted
