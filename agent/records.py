@@ -43,7 +43,7 @@ class Role(IntEnum):
     SHADOW = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class ModelKey:
     """What made a prediction; one series of counts each."""
 

@@ -125,7 +125,8 @@ class Watching:
         self.forgets: Callable[[ModelKey], None] = lambda _: None  # and of every one that is forgotten
 
     def __iter__(self) -> Iterator[Watch]:
-        return iter(list(self._all.values()))
+        """The oldest first: in the same order after a restart, for one version's close may end another's alerts."""
+        return iter(sorted(self._all.values(), key=lambda watch: (watch.series.started_ns, watch.key)))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -138,7 +139,7 @@ class Watching:
 
     def others(self, watch: Watch) -> list[Watch]:
         """The other versions of the same model."""
-        return [other for other in self._all.values() if other.key.name == watch.key.name and other is not watch]
+        return [other for other in self if other.key.name == watch.key.name and other is not watch]
 
     def window_ns(self, key: ModelKey) -> int:
         """The length of this model's windows, as far as known."""
@@ -238,7 +239,7 @@ class Watching:
                 return None, f"{UNUSABLE}{error}"
             if found is not None:
                 return found, "given" if found.version == key.version else f"borrowed from version {found.version}"
-        for other in self._all.values():
+        for other in self:
             if other.key.name == key.name and other.series.reference is not None:
                 return other.series.reference, f"borrowed from version {other.key.version}"
         return None, "none given: learning from traffic"

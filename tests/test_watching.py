@@ -39,3 +39,13 @@ async def test_the_longest_silent_of_the_retired_are_forgotten_first(tmp_path: P
     assert left == ["0", "1", "2", "3"]
     assert gone == ["0", "1"]
     assert sorted(watch.key.version for watch in watching) == ["2", "3"]
+
+
+async def test_versions_come_in_the_order_in_which_they_began() -> None:
+    """However a restart found them: of two at the same moment the first by name."""
+    watching = Watching(Settings())
+    for version, began in (("2", 7), ("1", 7), ("0", 9)):
+        await watching.begin(ModelKey("m", version), began)
+    assert [watch.key.version for watch in watching] == ["1", "2", "0"]
+    first = next(iter(watching))
+    assert [watch.key.version for watch in watching.others(first)] == ["2", "0"]
