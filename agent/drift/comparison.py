@@ -11,6 +11,8 @@ from agent.drift.pooling import Cells, Pooled
 from agent.drift.scores import score_sums, two_sample
 from agent.records import Floats
 
+CELL_MIN = 4.0  # pooling asks for 5 by the reference; the counts of both samples may say a little less
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -30,12 +32,21 @@ class Comparison:
 
 def largest_cell(found: Comparison, pooled: Pooled, n: Floats, n_reference: Floats) -> Floats:
     """(…, features): the largest |z| of a single pooled cell's share, as a normal deviate: one category that moved."""
-    n, n_reference = np.maximum(n, 1.0)[..., pooled.owner], np.maximum(n_reference, 1.0)[..., pooled.owner]
-    share = np.clip((found.current + found.reference) / (n + n_reference), 1e-12, 1.0 - 1e-12)
+    z = cell_deviates(found.current, found.reference, n[..., pooled.owner], n_reference[..., pooled.owner])
+    return np.asarray(np.maximum.reduceat(z, pooled.first, axis=-1), dtype=np.float64)
+
+
+def cell_deviates(current: Floats, reference: Floats, n: Floats, n_reference: Floats) -> Floats:
+    """|z| of each cell's share, as a normal deviate; all of one shape.
+
+    0 for cells that expect under CELL_MIN rows: a count so small is no normal deviate, and the exact test has it.
+    """
+    n, n_reference = np.maximum(n, 1.0), np.maximum(n_reference, 1.0)
+    share = np.clip((current + reference) / (n + n_reference), 1e-12, 1.0 - 1e-12)
     spread = np.sqrt(share * (1.0 - share))
     skewness = (1.0 - 2.0 * share) / spread
-    _, z = two_sample(found.current / n / spread, found.reference / n_reference / spread, n, n_reference, skewness)
-    return np.asarray(np.maximum.reduceat(np.abs(z), pooled.first, axis=-1), dtype=np.float64)
+    _, z = two_sample(current / n / spread, reference / n_reference / spread, n, n_reference, skewness)
+    return np.where(share * np.minimum(n, n_reference) >= CELL_MIN, np.abs(z), 0.0)
 
 
 def compare(

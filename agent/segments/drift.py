@@ -12,9 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
+from agent.drift.comparison import cell_deviates
 from agent.drift.divergence import power_divergence
 from agent.drift.effect import corrected_psi, psi_terms
-from agent.drift.scores import two_sample
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.records import Bools, Floats, Ints
 from agent.segments.coarse import ROWS_MIN, Coarse
@@ -156,12 +156,7 @@ class Shift:
         found = np.zeros(coarse.owner.size)
         if own.size:
             owner = coarse.owner[own]
-            now, then = np.maximum(n, 1.0)[owner], np.maximum(n_reference, 1.0)[owner]
-            share = np.clip((pooled[own] + self.reference[own]) / (now + then), 1e-12, 1.0 - 1e-12)
-            spread = np.sqrt(share * (1.0 - share))
-            skewness = (1.0 - 2.0 * share) / spread
-            _, z = two_sample(pooled[own] / now / spread, self.reference[own] / then / spread, now, then, skewness)
-            found[own] = np.abs(z)
+            found[own] = cell_deviates(pooled[own], self.reference[own], n[owner], n_reference[owner])
         return np.asarray(np.maximum.reduceat(found, coarse.first), dtype=np.float64)
 
     def _mean_phi(self, spread: Spread, subject: int) -> float:

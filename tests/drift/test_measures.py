@@ -10,12 +10,12 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from agent.bins import Feature
-from agent.drift.comparison import compare
+from agent.drift.comparison import Comparison, compare, largest_cell
 from agent.drift.distances import NAMES, Axis, distances
 from agent.drift.divergence import power_divergence
 from agent.drift.effect import corrected_psi, psi_terms
-from agent.drift.pooling import EXPECTED_MIN, Cells, Levels
-from agent.drift.scores import normal_score
+from agent.drift.pooling import EXPECTED_MIN, Cells, Levels, Pooled
+from agent.drift.scores import Scores, normal_score
 from agent.records import Kind, Source
 from tests.drift.worlds import BINS, World, make_reference, zipf
 
@@ -170,3 +170,18 @@ def test_effect_of_a_shift_is_its_square(shift: float) -> None:
     effect = corrected_psi(psi, n, n_reference, np.full(15, BINS), np.ones(15))
     assert effect.mean() == pytest.approx(shift**2, rel=0.12)
     assert psi.mean() > effect.mean()
+
+
+def test_a_category_with_next_to_no_rows_is_no_largest_cell() -> None:
+    """A pooled cell that holds nothing on either side, or one row where 0.002 are expected, is left to the exact test:
+    a normal deviate of it would be any number."""
+    few = np.array([5.0, 55.0, 0.0]), np.array([3197.0, 51447.0, 0.0])
+    one = np.array([9.0, 78.0, 1.0]), np.array([3197.0, 51447.0, 0.0])
+    pooled = Pooled(
+        starts=np.arange(3), first=np.array([0]), owner=np.zeros(3, np.int64), bins=np.array([3]), df=np.array([0]),
+        scores=Scores(np.zeros((3, 3), np.float32), np.full((3, 1), np.nan)), rare=np.zeros(3, bool),
+    )  # fmt: skip
+    for current, reference in (few, one):
+        found = Comparison(np.zeros((3, 1)), np.zeros(1), np.zeros(1), np.zeros(1), current, reference)
+        z = largest_cell(found, pooled, current.sum(keepdims=True), reference.sum(keepdims=True))
+        assert 0.0 <= float(z[0]) < 3.0
