@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.allocator import share_one_arena
 from agent.errors import ConfigurationError, SidelightError
 from agent.version import VERSION
 
@@ -79,7 +78,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(_: argparse.Namespace) -> int:
     settings, otel = config.load()
-    share_one_arena()
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
