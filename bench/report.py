@@ -20,7 +20,7 @@ with prediction, score and latency. A budget that is missed is said to be missed
 PARSE_THEN = (1.2, 1.7)  # µs, on the machine and day of the budgets
 HOW = """## Again
 
-`make bench` takes about five minutes and needs the network once, for the peer (`.bench/peer`).
+`make bench` takes some minutes and needs the network once, for the peer (`.bench/peer`).
 `ARGS="--only bulk,rows"` measures some of it, `ARGS="--soak 60"` adds a minute under full load;
 `python -m bench profile bulk` (or `rows`) says which station takes how much. Close other programs first: on a shared
 core they make CPU time itself dearer, by cold caches.

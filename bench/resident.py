@@ -23,7 +23,7 @@ IMPORTS = (
 )
 IDLE_WHY = "the bare imports beside it are most of it."
 LOADED_WHY = (
-    "the imports; three layouts, each with a grid of 1,024 squares a number (12 KiB); their references and judges; and "
+    "the imports; three references with their segments, judges (15 MiB a model) and grids of 12 KiB a number; and "
     "24 windows of counts for each segment."
 )
 START_WHY = (

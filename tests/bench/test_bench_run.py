@@ -27,9 +27,11 @@ def test_one_section_runs_from_a_real_agent_to_the_page(tmp_path: Path) -> None:
 
 def test_evaluating_runs_over_every_horizon() -> None:
     """In process: it has an agent's judge, not an agent."""
-    (line,) = run(TINY, ["evaluating"])
-    assert line.measured is not None
-    assert line.measured.median > 0
+    whole, segments, longest = run(TINY, ["evaluating"])
+    for line in (whole, segments, longest):
+        assert line.measured is not None
+        assert line.measured.median > 0
+    assert "quality: " in longest.note
 
 
 def test_a_section_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,7 +44,7 @@ def test_a_section_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture
 
 def test_messages_carry_what_the_agent_counts() -> None:
     """Sender and reference are made from the same values: what is sent lies in the reference's bins."""
-    traffic = Traffic(rows=40)
+    traffic = Traffic(rows=40, vector=6, missing=0.3, segments=(3,))
     (raw,) = messages(traffic, 1)
     request = twin.Request.FromString(raw + stamp("me", 7))
     assert (request.client_id, request.sequence) == (b"me", 7)
@@ -50,6 +52,8 @@ def test_messages_carry_what_the_agent_counts() -> None:
     known = batch(traffic, 40, seed=1000)
     for name, column in known.features.numbers.items():
         np.testing.assert_array_equal(found.features.numbers[name].values, column.values)
+    assert known.features.numbers["number_000"].state is not None
+    np.testing.assert_array_equal(found.segments["segment_0"].codes, known.segments["segment_0"].codes)
     layout = reference(traffic, 60.0).layout
     np.testing.assert_array_equal(layout.place(found).cells, layout.place(known).cells)
 
