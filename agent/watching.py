@@ -37,6 +37,7 @@ class Watch:
 
     findings: of the newest closed window; tried_ns: when a reference was last sought; traffic: its past and how much.
     back_in: the window in which it came back after another version had taken over; NEVER, or RESTS while it does.
+    versions: of the model, that are in use and share its dial.
     """
 
     series: Series
@@ -46,6 +47,7 @@ class Watch:
     retired: bool = False
     tried_ns: int = 0
     back_in: int = NEVER
+    versions: int = 1
     traffic: Traffic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,7 @@ class Watch:
         recent = [closed.latency for closed in self.series.recent]
         if self.baseline is None and not recent[-1].any():
             return []  # a sender that never gave a latency
-        alpha = _alpha(settings, self.series.window_ns, "latency")
+        alpha = self._alpha(settings, "latency")
         if settings.latency_objective_seconds:
             alpha /= 2  # an objective is a second test of the same window
         baseline = self.baseline or LatencyBaseline()
@@ -71,7 +73,7 @@ class Watch:
 
     def judge_traffic(self, settings: Settings, closed: Closed, others: Sequence[Watch]) -> list[Finding]:
         """How much came, and whether it came before; empty windows since the last one are learned from first."""
-        alphas, series, event_time = _alphas(settings, self.series.window_ns), self.series, settings.time == "event"
+        alphas, series, event_time = self._alphas(settings), self.series, settings.time == "event"
         rested = self.back_in == RESTS  # by event time: by arrival `wakes` has seen it
         if event_time and (self.traffic.volume.past.last < 0 or rested):
             closed = replace(closed, covered_seconds=0.0)  # history may begin in the midst of a window
@@ -87,7 +89,7 @@ class Watch:
         series = self.series
         if self.retired or self.back_in == RESTS or not series.recent:
             return []
-        alphas = _alphas(settings, series.window_ns)
+        alphas = self._alphas(settings)
         return list(self.traffic.silent(now_ns // series.window_ns, series.covered_seconds, alphas))
 
     def wakes(self, arrived_ns: int) -> None:
@@ -96,6 +98,14 @@ class Watch:
         if self.back_in == RESTS:
             self.back_in = arrived_ns // self.series.window_ns
             self.series.lost(self.series.newest_ns, (self.back_in + 1) * self.series.window_ns)
+
+    def _alpha(self, settings: Settings, check: str) -> float:
+        """What one test of the whole model's window may use."""
+        dial = Dial(settings.false_alarms_per_day, settings.replicas, self.versions)
+        return Ledger.of(dial, Layout(()), self.series.window_ns / 1e9).alpha(check, 0)
+
+    def _alphas(self, settings: Settings) -> Alphas:
+        return Alphas(self._alpha(settings, "volume"), self._alpha(settings, "duplicates"))
 
     def _beside(self, closed: Closed, others: Sequence[Watch]) -> Beside:
         """The model's other versions in this window."""
@@ -176,9 +186,9 @@ class Watching:
     async def prepare(self, watch: Watch) -> None:
         """Makes the judge ready, in a thread."""
         reference = watch.series.reference
+        watch.versions = 1 + sum(not other.retired for other in self.others(watch))
         if reference is not None:
-            versions = 1 + sum(not other.retired for other in self.others(watch))
-            dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas, versions)
+            dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas, watch.versions)
             rule, seconds = self._settings.drift_rule, watch.series.window_ns / 1e9
             watch.judge = await asyncio.to_thread(Judge, reference, dial, seconds, rule)
 
@@ -252,13 +262,3 @@ class Watching:
                 "reference_unusable model=%r version=%r error=no answer in %g s", key.name, key.version, LOOK_SECONDS
             )
             return None, f"{UNUSABLE}no answer within {LOOK_SECONDS:g} s"
-
-
-def _alpha(settings: Settings, window_ns: int, check: str) -> float:
-    """What one test of the whole model's window may use."""
-    dial = Dial(settings.false_alarms_per_day, settings.replicas)
-    return Ledger.of(dial, Layout(()), window_ns / 1e9).alpha(check, 0)
-
-
-def _alphas(settings: Settings, window_ns: int) -> Alphas:
-    return Alphas(_alpha(settings, window_ns, "volume"), _alpha(settings, window_ns, "duplicates"))

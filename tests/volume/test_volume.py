@@ -89,6 +89,23 @@ def test_alarming_windows_teach_nothing_for_a_week() -> None:
     assert last.expected == pytest.approx(50_000 / 3600.0, rel=0.05)
 
 
+def test_a_model_that_rests_at_weekends_is_learned() -> None:
+    """Two weekends of nothing may be told; the fourth and the fifth are its season, and a silent Wednesday is not."""
+    counts = rows(11, 35, 0.1)
+    day = (START + np.arange(counts.size)) // 24
+    resting = (day + 3) % 7 >= 5  # day 0 of the epoch was a Thursday
+    counts[resting] = 0
+    volume = Volume.of(HOUR_NS)
+    told = alarms(counts, volume)
+    assert any(resting[i] for i in told), "nobody could know of the first"
+    assert not [i for i in told if i >= 21 * 24]
+    at = START + counts.size
+    while (at // 24 + 3) % 7 != 2 or at % 24 != 6:
+        volume.close(Counted(at, 0 if (at // 24 + 3) % 7 >= 5 else 1000, 3600.0), ALPHA)
+        at += 1
+    assert volume.close(Counted(at, 0, 3600.0), ALPHA).alarms
+
+
 def test_a_restart_changes_nothing() -> None:
     """The past's bytes hold everything: both go on alike."""
     counts = rows(8, 10, 0.15)
