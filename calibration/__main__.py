@@ -23,10 +23,10 @@ from calibration.cache import ROOT, Results, code_hash, folder
 from calibration.cells import Cell
 from calibration.changes import changes
 from calibration.cost import cost
-from calibration.duel import EFFECTS, cell_of, duel
+from calibration.duel import EFFECTS, cell_of, duel_beside
 from calibration.nulls import nulls
 from calibration.outcome import found_of, null_of
-from calibration.peers import Peers, install
+from calibration.peers import install
 from calibration.schedule import Task, simulate
 from calibration.versus import Versus, versus
 
@@ -100,18 +100,11 @@ def duels(effect: float, results: Results, count: int, cores: int, say: Callable
     say(f"{count} references beside the peers, window effect {effect:g} σ, {len(found)} of them known")
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
         missing = [seed for seed in range(count) if seed not in found]
-        for seed, figures in zip(missing, pool.map(partial(_duel, effect, python), missing), strict=True):
+        for seed, figures in zip(missing, pool.map(partial(duel_beside, effect, python), missing), strict=True):
             results.keep(keys[seed], figures)
             found[seed] = figures
             say(f"reference {seed} done")
     return versus([found[seed] for seed in range(count)])
-
-
-def _duel(effect: float, python: Path | None, seed: int) -> dict[str, Any]:
-    if python is None:
-        return duel(effect, seed, None)
-    with Peers(python) as peers:
-        return duel(effect, seed, peers)
 
 
 def _write(page: str, drawing: str, target: Path | None) -> None:

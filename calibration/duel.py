@@ -62,6 +62,14 @@ def duel(effect: float, seed: int, peers: Peers | None) -> dict[str, Any]:
     return found
 
 
+def duel_beside(effect: float, python: Path | None, seed: int) -> dict[str, Any]:
+    """With the peers in that environment; None: ours alone. In a process of its own, so it can't live in __main__."""
+    if python is None:
+        return duel(effect, seed, None)
+    with Peers(python) as peers:
+        return duel(effect, seed, peers)
+
+
 def _ours(
     cell: Cell, first: Sequence[Batch], null: Sequence[Batch], changed: Sequence[Sequence[Batch]]
 ) -> dict[str, Any]:
