@@ -113,7 +113,10 @@ class WindowTexts:
                 sketch.meet(column, np.flatnonzero(cells[text.feature] == text.never))
 
     def seen(self) -> dict[tuple[Source, str], TextsSeen]:
-        return {key: self.sketches[key].seen() for key in sorted(self.sketches)}
+        """Of the texts that came. A column may be there without a value: gathered rows remember earlier rows' names,
+        and a restart forgets them."""
+        found = {key: self.sketches[key].seen() for key in sorted(self.sketches)}
+        return {key: seen for key, seen in found.items() if seen.distinct or seen.new}
 
 
 def named(findings: Iterable[Finding], recent: Iterable[Closed]) -> list[Finding]:

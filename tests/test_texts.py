@@ -22,7 +22,20 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
 from agent.pipeline import Pipeline
-from agent.records import NULL, Batch, Closed, Columns, Finding, Kind, ModelKey, Source, Texts, TextsSeen, Verdict
+from agent.records import (
+    ABSENT,
+    NULL,
+    Batch,
+    Closed,
+    Columns,
+    Finding,
+    Kind,
+    ModelKey,
+    Source,
+    Texts,
+    TextsSeen,
+    Verdict,
+)
 from agent.reference.profile import Reference
 from agent.reporting import Reporting
 from agent.state import SCHEMA, Store, put
@@ -75,6 +88,15 @@ def test_only_texts_that_rows_use_are_counted() -> None:
     column = Texts(("p", "q"), np.array([0, 1], np.int32), np.array([NULL, 0], np.uint8))
     series.add(Batch(KEY, 2, 1, Columns(texts={"shop": column}), Columns()), False)
     assert _closed(series).texts[SHOP] == TextsSeen(3, new=2, newcomers=(("q", 1), ("x", 1)))
+
+
+def test_a_column_without_a_value_leaves_no_trace() -> None:
+    """Gathered rows remember the names of earlier rows, a restarted agent does not: both must say the same."""
+    series = _series()
+    series.add(_batch(["a"]), False)
+    column = Texts(("a", "b"), np.zeros(2, np.int32), np.full(2, ABSENT, np.uint8))
+    series.add(Batch(KEY, 2, HOUR_NS, Columns(texts={"shop": column}), Columns()), False)
+    assert (list(_closed(series).texts), _closed(series, 1).texts) == ([SHOP], {})
 
 
 @pytest.mark.parametrize("entries", [8, 40, 200])
