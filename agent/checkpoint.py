@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 from google.protobuf.message import DecodeError
 
+from agent import durations
 from agent.coverage import Coverage
 from agent.errors import CorruptError, UnavailableError
 from agent.fingerprints import Sample
@@ -29,7 +30,7 @@ from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
 from agent.texts import TextSketch, WindowTexts
 from agent.volume.traffic import Traffic
-from agent.windows import LATENCY_BUCKETS, RefusalNote, Series, Window
+from agent.windows import RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
 
 log = logging.getLogger("sidelight.checkpoint")
@@ -231,10 +232,10 @@ def _restore(
         except (CorruptError, DecodeError) as error:
             log.warning("state_blob_dropped key=%s error=%s", key_, error)
     segments = sum(len(w.segments) for w in one.open.values()) + sum(len(c.segments) for c in one.recent)
-    one.budget.take_back(segments * one.total.size)
+    one.segments.take_back(segments)
     for sketch_key, blob in message.kll.items():
         source, _, feature = sketch_key.partition("/")
-        one.sketches[(Source(int(source)), feature)] = Quantiles.from_bytes(blob)
+        one.numbers.open[(Source(int(source)), feature)] = Quantiles.from_bytes(blob)
     if message.learner and reference is None:
         one.learner = learn_state.decode(message.learner)
     return one
@@ -249,7 +250,7 @@ def _restore_totals(one: Series, message: state.Series) -> None:
     one.trained_at_ns = message.trained_at_unix_nano or one.trained_at_ns
     one.positive_label = message.positive_label or one.positive_label
     one.coverage = Coverage.of((gap.from_unix_nano, gap.to_unix_nano) for gap in message.gaps)
-    one.latency, one.latency_sum = _ints(message.latency, LATENCY_BUCKETS), message.latency_sum
+    one.latency, one.latency_sum = _ints(message.latency, durations.BUCKETS), message.latency_sum
     one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
 
 
@@ -284,7 +285,7 @@ def dump(one: Series) -> bytes:
         total=one.total.astype("<i8").tobytes(),
         samples=[_dump_sample(kind, s) for kind, both in one.samples.items() for s in (both.before, both.now) if s],
         gaps=[state.Gap(from_unix_nano=start, to_unix_nano=end) for start, end in one.coverage.gaps],
-        kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.sketches.items()},
+        kll={f"{int(source)}/{name}": sketch.to_bytes() for (source, name), sketch in one.numbers.open.items()},
     ).SerializeToString()
 
 
@@ -347,12 +348,11 @@ def _window(message: state.Window, cells: int | None) -> Window:
     return Window(
         message.index,
         None if cells is None else _ints(message.counts, cells),
-        _ints(message.latency, LATENCY_BUCKETS),
+        _ints(message.latency, durations.BUCKETS),
         rows=message.rows,
         errors=message.errors,
         latency_sum=message.latency_sum,
         segments={name: _ints(data, cells or 0) for name, data in message.segments.items()},
-        segment_values=Counter(name.partition("=")[0] for name in message.segments),
         unknown=Counter(dict(message.unknown)),
         backlog=message.backlog,
         texts=_window_texts(message) if message.sketched else None,
@@ -363,7 +363,7 @@ def _closed(message: state.Window, cells: int) -> Closed:
     return Closed(
         message.index,
         _cells(message.counts, cells),
-        _cells(message.latency, LATENCY_BUCKETS),
+        _cells(message.latency, durations.BUCKETS),
         message.rows,
         message.errors,
         {name: _cells(data, cells) for name, data in message.segments.items()},

@@ -308,7 +308,7 @@ class Pipeline:
                 findings.extend(part)
                 await asyncio.sleep(0)
         findings = texts.named(findings, series.recent)
-        for _ in series.summarise():
+        for _ in series.numbers.summarise():
             await asyncio.sleep(0)
         findings.extend(watch.judge_latency(self._settings, index))
         findings.extend(watch.judge_traffic(self._settings, closed, self.watches.others(watch)))

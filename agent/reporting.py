@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent import telemetry
+from agent import durations, telemetry
 from agent.bins import OTHER_SEEN_MAX, Layout
 from agent.clock import Clock
 from agent.config import Settings
@@ -21,7 +21,7 @@ from agent.pipeline import Pipeline
 from agent.records import Finding, Source, TextsSeen, Verdict
 from agent.telemetry import Exponential, Point
 from agent.watching import Watch
-from agent.windows import LATENCY_OFFSET, LATENCY_SCALE, Series, latency_quantiles
+from agent.windows import Series
 from agent.wire import recorder_pb2 as wire
 
 OUTCOMES = ("kept", "refused", "late")
@@ -102,7 +102,7 @@ class Reporting:
         for finding in watch.findings:
             yield from _finding_points(finding, own)
         yield from self._outlook_points(watch, own)
-        for (source, name), values in series.quantiles.items():
+        for (source, name), values in series.numbers.quantiles.items():
             for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
                 yield Point(
                     telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share}
@@ -143,8 +143,8 @@ class Reporting:
     def _model(self, watch: Watch) -> dict[str, Any]:
         series = watch.series
         state, reason = state_of(watch, self.durable)
-        quantiles = latency_quantiles(series.recent[-1].latency) if series.recent else None
-        quantiles = quantiles or latency_quantiles(series.latency)
+        quantiles = durations.quantiles(series.recent[-1].latency) if series.recent else ()
+        quantiles = quantiles or durations.quantiles(series.latency)
         newest = series.recent[-1] if series.recent else None
         count = series.counters
         duplicate, turned_away = self._admission.duplicates[series.key], self._admission.dropped[series.key]
@@ -195,7 +195,7 @@ class Reporting:
             "window_seconds": series.window_ns / 1e9,
             "rate_per_second": self._rate(series),
             "last_seen": _iso(series.last_seen_ns),
-            "latency": None if quantiles is None else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
+            "latency": None if not quantiles else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
             **self._showing(series).groups(watch.findings),
             "texts": _texts(series),
             "texts_not_sketched": count["texts_not_sketched"],  # rows of windows begun while too many were open
@@ -312,9 +312,9 @@ def exponential(series: Series) -> Exponential:
     return Exponential(
         count=int(series.latency.sum()),
         sum=series.latency_sum,
-        scale=LATENCY_SCALE,
+        scale=durations.SCALE,
         zero_count=0,
-        offset=LATENCY_OFFSET + first,
+        offset=durations.OFFSET + first,
         buckets=[int(v) for v in series.latency[first : last + 1]],
     )
 

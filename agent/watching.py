@@ -18,9 +18,10 @@ from agent.records import Closed, Finding, ModelKey
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
+from agent.segment_counter import Budget
 from agent.version import VERSION
 from agent.volume.traffic import Alphas, Beside, Traffic
-from agent.windows import Budget, Series
+from agent.windows import Series
 
 DEFAULT_WINDOW_SECONDS = 3600.0
 LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read

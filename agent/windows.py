@@ -12,34 +12,26 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from agent.bins import Placed
+from agent import durations
 from agent.coverage import Coverage
 from agent.fingerprints import Fingerprinter, Samples, select_ids
-from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, Kind, ModelKey, Numbers, Source, TextsSeen, select
+from agent.number_sketches import ROWS_MAX, NumberSketches
+from agent.records import ABSENT, Batch, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
-from agent.sketches.quantiles import Quantiles
+from agent.segment_counter import WINDOWS_KEPT, Budget, SegmentCounter
 from agent.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
 
 WINDOWS_AT_ONCE = 16  # windows that one step of counting may begin
 OPEN_WINDOWS_MAX = 1_024  # by event time; more, and the oldest are closed before their time
 HORIZON = 24  # closed windows kept
-LATENCY_SCALE = 2  # OTLP exponential histogram: base 2 ** (2 ** -2)
-LATENCY_OFFSET = -80  # bucket 0 ends at 2 ** ((LATENCY_OFFSET + 1) / 4) s: about a microsecond
-LATENCY_BUCKETS = 128  # up to 4,096 s
-# Upper bounds of all buckets but the last: what lies on one belongs below it.
-LATENCY_EDGES = 2.0 ** ((np.arange(LATENCY_BUCKETS - 1) + LATENCY_OFFSET + 1) / (1 << LATENCY_SCALE))
-LATENCY_MAX_SECONDS = 1e9  # no prediction takes thirty years: such a value, or infinity, would stay in the sum for ever
 UNKNOWN_MAX = 64  # features a window names that the reference does not have; more are counted, not named
-SEGMENTS_KEPT = 16  # closed windows that keep their segments: as many as these are judged over
-SEGMENT_VALUES = 50  # values of one segment key that are counted apart
 PROJECTED_ROWS = 10_000  # rows of a window that vectors and whole rows are projected for: 0.1 σ is seen in one window
-SKETCHED_ROWS = 20_000  # rows of a window that feed the quantile sketches: more changes nothing anyone sees
 
 
 @dataclass(slots=True)
 class Window:
-    """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (LATENCY_BUCKETS,).
+    """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (128,).
 
     first_ns: when its first record arrived, as far as this process has seen. unknown, backlog: as in `Closed`. texts:
     None where too many windows are open.
@@ -47,13 +39,12 @@ class Window:
 
     index: int
     counts: Ints | None
-    latency: Ints = field(default_factory=lambda: np.zeros(LATENCY_BUCKETS, dtype=np.int64))
+    latency: Ints = field(default_factory=lambda: np.zeros(durations.BUCKETS, dtype=np.int64))
     rows: int = 0
     errors: int = 0
     latency_sum: float = 0.0
     first_ns: int = 0
     segments: dict[str, Ints] = field(default_factory=dict)
-    segment_values: dict[str, int] = field(default_factory=dict)  # how many values each key holds
     unknown: Counter[str] = field(default_factory=Counter)
     backlog: int = 0
     texts: WindowTexts | None = None
@@ -66,27 +57,6 @@ class RefusalNote:
     count: int
     detail: str
     last_ns: int
-
-
-@dataclass(slots=True)
-class Budget:
-    """Cells that segments may hold, over all models and windows together."""
-
-    cells: int
-
-    def take(self, cells: int) -> bool:
-        """False, and nothing taken, where that many are not left."""
-        if cells > self.cells:
-            return False
-        self.cells -= cells
-        return True
-
-    def take_back(self, cells: int) -> None:
-        """Takes what was held before a restart; there may be less than nothing left, until windows are let go."""
-        self.cells -= cells
-
-    def give(self, cells: int) -> None:
-        self.cells += cells
 
 
 class Series:
@@ -105,8 +75,7 @@ class Series:
         self.key, self.window_ns = key, window_ns
         self.reference, self.learner = reference, learner
         self.reference_note = ""  # "borrowed from version 3"
-        self.segment_keys = segments
-        self.budget = budget or Budget(1 << 30)
+        self.segments = SegmentCounter(segments, budget or Budget(1 << 30), reference)
         self.started_ns = started_ns
         self.coverage = Coverage()
         self.samples = {"ids": Samples(), "rows": Samples()}
@@ -119,17 +88,14 @@ class Series:
         self.newest_ns = 0  # event time's watermark
         self.closed_below = 0  # windows below this index are closed: what still comes for them is late
         self.last_seen_ns = 0
-        self.latency = np.zeros(LATENCY_BUCKETS, dtype=np.int64)  # since the series began
+        self.latency = np.zeros(durations.BUCKETS, dtype=np.int64)  # since the series began
         self.latency_sum = 0.0
-        self.sketches: dict[tuple[Source, str], Quantiles] = {}
-        self._finished: dict[tuple[Source, str], Quantiles] = {}  # the closed window's
-        self.quantiles: dict[tuple[Source, str], tuple[float, ...]] = {}  # p05, p50, p95 of the newest closed window
+        self.numbers = NumberSketches(reference)
         self.last_rows = 0
         self.trained_at_ns = reference.trained_at_ns if reference else 0
         self.positive_label = reference.positive_label if reference else ""
         self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
         self._names, self._texts = _names(reference), _texts(reference)
-        self._sketched = _sketched(reference)
         self.revision = 0  # rises with every change: what a checkpoint has to write
 
     # ── counting ──
@@ -205,21 +171,18 @@ class Series:
                 self.counters["texts_not_sketched"] += part.rows
             else:
                 window.texts.add(self._texts, part, placed.cells, counts)
-            if self.segment_keys:
-                self._add_segments(window, part, placed)
-            self._sketch(part, window, event_time)
+            if self.segments.keys:
+                self.counters["segments_refused"] += self.segments.add(window.segments, part, placed)
+            self.numbers.feed(part, self._sampled(part, window, event_time, ROWS_MAX))
         if self.learner is not None:
             self.learner.add(part, index, taken)
 
     def _add_latency(self, window: Window, seconds: Floats) -> None:
-        known = seconds[(seconds >= 0) & (seconds < LATENCY_MAX_SECONDS)]  # NaN compares false
-        if known.size:
-            counts = np.bincount(latency_bucket(known), minlength=LATENCY_BUCKETS)
-            window.latency += counts
-            self.latency += counts
-            total = float(known.sum())
-            window.latency_sum += total
-            self.latency_sum += total
+        counts, total = durations.histogram(seconds)
+        window.latency += counts
+        self.latency += counts
+        window.latency_sum += total
+        self.latency_sum += total
 
     def _fingerprint(self, index: int, batch: Batch) -> None:
         """Samples what the rows are and are called, so that those that come again are seen."""
@@ -244,76 +207,6 @@ class Series:
         """None where the open windows hold all that one series may: a window's texts are counted whole or not."""
         held = sum(window.texts is not None for window in self.open.values())
         return WindowTexts() if (held + 1) * len(self._texts) <= SKETCHES_MAX else None
-
-    def _add_segments(self, window: Window, batch: Batch, placed: Placed) -> None:
-        """Counts every segment value apart, all values of a key in one pass."""
-        cells = self.total.size
-        for key in self.segment_keys:
-            column = batch.segments.get(key)
-            if column is None or not cells:
-                continue
-            used = np.unique(column.codes if column.state is None else column.codes[column.state == 0]).tolist()
-            names = {code: f"{key}={column.dictionary[code]}" for code in used}
-            taken = [code for code in used if self._holds(window, names[code], key)]
-            slot = np.full(len(column.dictionary) + 1, -1, dtype=np.int32)
-            slot[taken] = np.arange(len(taken), dtype=np.int32)
-            slots = slot[
-                column.codes if column.state is None else np.where(column.state == 0, column.codes, len(slot) - 1)
-            ]
-            rows = slice(None) if (slots >= 0).all() else slots >= 0
-            flat = slots[rows] * cells + placed.cells[:, rows]
-            counts = np.bincount(flat.ravel(), minlength=len(taken) * cells).reshape(len(taken), cells)
-            for code, own in zip(taken, counts, strict=True):
-                window.segments[names[code]] += own
-            self.counters["segments_refused"] += int(np.isin(column.codes, [c for c in used if c not in taken]).sum())
-
-    @property
-    def _known_segments(self) -> Mapping[str, frozenset[str]]:
-        return {} if self.reference is None else self.reference.by_segment.names
-
-    def _holds(self, window: Window, name: str, key: str) -> bool:
-        """Whether this segment is counted in this window; begins it where there is room."""
-        if name in window.segments:
-            return True
-        held = window.segment_values.get(key, 0)
-        known = self._known_segments.get(key, frozenset())
-        if name not in known and held >= SEGMENT_VALUES - len(known):  # the reference's values keep their places
-            strangers = sum(own.partition("=")[0] == key and own not in known for own in window.segments)
-            if strangers >= SEGMENT_VALUES - len(known):
-                return False
-        if not self.budget.take(self.total.size):
-            return False
-        window.segment_values[key] = held + 1
-        window.segments[name] = np.zeros(self.total.size, dtype=np.int64)
-        return True
-
-    def _sketch(self, batch: Batch, window: Window, event_time: bool) -> None:
-        """Feeds the quantile sketches: every row while traffic is low, every k-th where a window is going to be
-        large."""
-        assert self.reference is not None  # noqa: S101 - the caller has looked
-        taken = self._sampled(batch, window, event_time, SKETCHED_ROWS)
-        if taken.start >= batch.rows:
-            return
-        full: list[Quantiles] = []
-        values: list[Floats] = []
-        for key in self._sketched:
-            found = (batch.features if key[0] is Source.FEATURE else batch.outputs).numbers.get(key[1])
-            if found is None:
-                continue
-            sketch = self.sketches.get(key)
-            if sketch is None:
-                sketch = self.sketches[key] = Quantiles()
-            if found.state is None:
-                full.append(sketch)
-                values.append(found.values[taken])
-            else:
-                sketch.update(found.values[taken][found.state[taken] == 0])
-        if not full:
-            return
-        together = np.array(values)
-        clean = bool(np.isfinite(together).all())
-        for sketch, own in zip(full, together, strict=True):
-            (sketch.update_finite if clean else sketch.update)(own)
 
     def _sampled(self, batch: Batch, window: Window, event_time: bool, rows: int) -> slice:
         """Every row, or every k-th where the window is going to have more than so many; the same ones at a replay."""
@@ -370,15 +263,11 @@ class Series:
             {kind: samples.repeats(index) for kind, samples in self.samples.items()},
             {} if window.texts is None else window.texts.seen(),
         )
-        if len(self.recent) == HORIZON:
-            self.budget.give(len(self.recent[0].segments) * cells)
         self.recent.append(closed)
-        if len(self.recent) > SEGMENTS_KEPT:
-            older = self.recent[-SEGMENTS_KEPT - 1].segments
-            self.budget.give(len(older) * cells)
-            older.clear()
+        if len(self.recent) > WINDOWS_KEPT:
+            self.segments.let_go(self.recent[-WINDOWS_KEPT - 1].segments)
         self.last_rows = window.rows
-        self._finished, self.sketches = self.sketches, {}
+        self.numbers.close()
         if self.learner is not None:
             self.learner.close(index)
         return closed
@@ -398,41 +287,31 @@ class Series:
         self.revision += 1
         self.reference, self.learner, self.reference_note = reference, None, note
         self._names, self._texts = _names(reference), _texts(reference)
-        self._sketched = _sketched(reference)
         self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
         self.positive_label = reference.positive_label or self.positive_label
         self.total = np.zeros(reference.layout.cells, dtype=np.int64)
         self.bins_since_ns = self.last_seen_ns
         self.clear_recent()
-        self.sketches.clear()
-        for window in self.open.values():
+        self.numbers.adopt(reference)
+        self.segments.adopt(reference)
+        held, self.open = self.open, {}
+        for index, window in held.items():
             window.unknown.clear()
-            window.texts = None
-        for window in self.open.values():
             window.texts = self._begin_texts()
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
-
-    def summarise(self) -> Iterator[None]:
-        """Reads p05, p50, p95 from the closed window's sketches, a few at a time: a query costs some 30 µs."""
-        found = {}
-        for number, (key, sketch) in enumerate(self._finished.items(), 1):
-            if sketch.count:
-                found[key] = tuple(sketch.quantiles((0.05, 0.5, 0.95)).tolist())
-            if number % 25 == 0:
-                yield
-        self.quantiles, self._finished = found, {}
+            self.open[index] = window
 
     def clear_recent(self) -> None:
         """Forgets the closed windows; counters stay."""
         self.revision += 1
-        self.budget.give(sum(len(closed.segments) for closed in self.recent) * self.total.size)
+        for closed in self.recent:
+            self.segments.let_go(closed.segments)
         self.recent.clear()
 
     def retire(self) -> None:
         """Gives back what a silent version holds; its counters stay, and it may speak again."""
         self.clear_recent()
-        self.sketches.clear()
-        self.quantiles = {}
+        self.numbers.clear()
         self.samples = {kind: Samples() for kind in self.samples}
 
     def forget(self, source: Source, name: str, segment: str = "") -> None:
@@ -442,7 +321,7 @@ class Series:
         if self.reference is None:
             return
         layout = self.reference.layout
-        if source is Source.ROW and name in self.segment_keys:
+        if source is Source.ROW and name in self.segments.keys:
             self._forget_key(name)
         for closed in self.recent:
             seen = closed.texts.get((source, name))
@@ -462,10 +341,7 @@ class Series:
     def _forget_key(self, key: str) -> None:
         self.revision += 1
         for closed in self.recent:
-            gone = [name for name in closed.segments if name.partition("=")[0] == key]
-            for name in gone:
-                del closed.segments[name]
-            self.budget.give(len(gone) * self.total.size)
+            self.segments.let_go(closed.segments, key)
 
     def note_refusal(self, reason: str, field_name: str, count: int, detail: str, when_ns: int) -> None:
         note = self.refusals.get((reason, field_name))
@@ -485,36 +361,6 @@ def _names(reference: Reference | None) -> frozenset[str]:
 
 def _texts(reference: Reference | None) -> tuple[WatchedText, ...]:
     return () if reference is None else watched(reference.layout)
-
-
-def _sketched(reference: Reference | None) -> tuple[tuple[Source, str], ...]:
-    """Numbers whose quantiles are kept."""
-    features = () if reference is None else reference.layout.features
-    return tuple(
-        (f.source, f.name)
-        for f in features
-        if f.kind is Kind.NUMBER and not (f.ignored or f.computed or f.source is Source.LATENCY)
-    )
-
-
-def latency_bucket(seconds: Floats) -> Ints:
-    """The bucket of each duration (not NaN, not negative): upper bounds belong to the bucket, as OTLP asks."""
-    return np.searchsorted(LATENCY_EDGES, seconds, side="left").astype(np.int64)
-
-
-def latency_quantiles(buckets: Ints | Cells, shares: tuple[float, ...] = (0.5, 0.95, 0.99)) -> tuple[float, ...] | None:
-    """Seconds at these shares, geometric inside a bucket (right to its width, 19 %); None without data."""
-    total = int(buckets.sum())
-    if not total:
-        return None
-    below = np.cumsum(buckets)
-    found = []
-    for share in shares:
-        bucket = int(np.searchsorted(below, share * total))
-        before = below[bucket - 1] if bucket else 0
-        inside = (share * total - before) / max(1, buckets[bucket])
-        found.append(float(2 ** ((bucket + LATENCY_OFFSET + inside) / (1 << LATENCY_SCALE))))
-    return tuple(found)
 
 
 def _with_outputs(batch: Batch, numbers: Mapping[str, Numbers]) -> Batch:

@@ -66,7 +66,7 @@ STATIONS = {
     "agent.fingerprints:Fingerprinter.rows": DUPLICATES[2],
     "agent.windows:Series._add_latency": "count: latency histogram",
     "agent.texts:WindowTexts.add": "count: text sketches",
-    "agent.windows:Series._sketch": "count: sketches, choosing",
+    "agent.number_sketches:NumberSketches.feed": "count: sketches, choosing",
     "agent.sketches.quantiles:Quantiles.update": "count: sketches, KLL",
 }
 

@@ -5,21 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.performance import latency as performance
 from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
-from agent.windows import (
-    HORIZON,
-    LATENCY_BUCKETS,
-    LATENCY_OFFSET,
-    LATENCY_SCALE,
-    Series,
-    latency_bucket,
-    latency_quantiles,
-)
+from agent.windows import HORIZON, Series
 from tests.ingest.door import HOUR_NS, LAYOUT, reference
 
 KEY = ModelKey("m", "1")
@@ -117,46 +107,3 @@ def test_latencies_that_are_none_leave_the_histogram_alone() -> None:
     series.add(_batch(*[0.1] * 6, latency=[math.nan, -1.0, math.inf, 1e300, 0.25, 0.0]), event_time=True)
     assert int(series.latency.sum()) == 2
     assert series.latency_sum == 0.25
-
-
-def test_the_histogram_is_the_one_that_is_judged() -> None:
-    """windows.py counts and performance/latency.py judges: the same buckets."""
-    assert (performance.BUCKETS, performance._WIDTH, performance._LOWEST) == (
-        LATENCY_BUCKETS, 1 / (1 << LATENCY_SCALE), LATENCY_OFFSET / (1 << LATENCY_SCALE),
-    )  # fmt: skip
-
-
-@given(st.floats(1e-6, 4000.0))
-def test_a_bucket_is_that_of_the_exponential_histogram(seconds: float) -> None:
-    """OTLP: bucket i holds (base^i, base^(i+1)], base = 2^(2^-scale); ours are shifted by the offset."""
-    base = 2.0 ** (2.0**-LATENCY_SCALE)
-    at = int(latency_bucket(np.array([seconds]))[0]) + LATENCY_OFFSET
-    assert base**at * (1 - 1e-12) <= seconds <= base ** (at + 1) * (1 + 1e-12)
-
-
-@pytest.mark.parametrize("power", range(-19, 12))
-def test_upper_bounds_belong_to_their_bucket(power: int) -> None:
-    """Exact powers of two are bounds: each lies in the bucket it closes."""
-    assert int(latency_bucket(np.array([2.0**power]))[0]) + LATENCY_OFFSET + 1 == power * (1 << LATENCY_SCALE)
-
-
-def test_extremes_lie_in_the_outermost_buckets() -> None:
-    """Nothing falls outside."""
-    found = latency_bucket(np.array([0.0, 5e-324, 1e-9, 1e9, 1e308, math.inf]))
-    assert found.tolist() == [0, 0, 0, *[LATENCY_BUCKETS - 1] * 3]
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.floats(1e-5, 3000.0), min_size=1, max_size=200), st.sampled_from([0.01, 0.5, 0.95, 0.99, 1.0]))
-def test_quantiles_are_right_to_one_bucket(seconds: list[float], share: float) -> None:
-    """Against sorting: within one bucket's width, a factor of 2^(1/4), of the exact order statistic."""
-    counts = np.bincount(latency_bucket(np.array(seconds)), minlength=LATENCY_BUCKETS)
-    (found,) = latency_quantiles(counts, (share,)) or (math.nan,)
-    exact = sorted(seconds)[max(0, math.ceil(share * len(seconds)) - 1)]
-    assert 2**-0.2501 <= found / exact <= 2**0.2501
-    assert performance.quantiles(counts, (share,))[0] == pytest.approx(found)
-
-
-def test_no_latencies_have_no_quantiles() -> None:
-    """Nothing known is said as None."""
-    assert latency_quantiles(np.zeros(LATENCY_BUCKETS, dtype=np.int64)) is None

@@ -7,7 +7,8 @@ import numpy as np
 from agent.bins import Feature, Layout
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts
 from agent.reference.profile import Reference
-from agent.windows import OPEN_WINDOWS_MAX, SEGMENT_VALUES, WINDOWS_AT_ONCE, Budget, Series
+from agent.segment_counter import VALUES_MAX, Budget
+from agent.windows import OPEN_WINDOWS_MAX, WINDOWS_AT_ONCE, Series
 
 MINUTE_NS = 60 * 10**9
 MODEL = ModelKey("m")
@@ -55,8 +56,8 @@ def test_a_segment_key_of_many_values_keeps_the_first_and_counts_the_rest() -> N
     one, users = series(("user",)), np.arange(10_000)
     one.add(batch(10_000, users=users), False)
     (window,) = one.open.values()
-    assert len(window.segments) == SEGMENT_VALUES
-    assert one.counters["segments_refused"] == 10_000 - SEGMENT_VALUES
+    assert len(window.segments) == VALUES_MAX
+    assert one.counters["segments_refused"] == 10_000 - VALUES_MAX
     assert window.rows == 10_000
 
 

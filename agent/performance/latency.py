@@ -1,8 +1,6 @@
 """Did the model become slow? Against its own past, and against a promise.
 
-Latency comes as int32 (128,) buckets of a base-2^(1/4) exponential histogram: bucket i holds the seconds in
-(2^(i/4 - 20), 2^((i+1)/4 - 20)], about 1 µs to 4,096 s, the outermost also what lies beyond. Quantiles are interpolated
-on the logarithm and right to about a tenth.
+Latency comes as int32 (128,) buckets, those of `agent/durations.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from agent.durations import BUCKETS, OFFSET, SCALE, SHARES, quantiles
 from agent.errors import CorruptError
 from agent.records import Cells, Finding, Floats, Source, Verdict
 from agent.tails import binomial_tail, student_tail
 
-BUCKETS = 128
-_LOWEST, _WIDTH = -20.0, 0.25  # in octaves (log2 of seconds)
+_LOWEST, _WIDTH = OFFSET / (1 << SCALE), 1.0 / (1 << SCALE)  # in octaves (log2 of seconds)
 _MIDDLES: Floats = _LOWEST + _WIDTH * (np.arange(BUCKETS, dtype=np.float64) + 0.5)
-SHARES = (0.5, 0.95, 0.99)
 
 LEARN_ROWS_MIN = 50  # a window of fewer says little about p95
 LEARN_BLOCKS_MIN = 8
@@ -132,25 +129,6 @@ def judge_objective(
         current=over / n if n else float("nan"), expected=1.0 - SHARES[-1],
         distances={**distances, "objective": objective_seconds}, reason=reason,
     )  # fmt: skip
-
-
-def quantiles(buckets: npt.NDArray[np.integer], shares: Sequence[float] = SHARES) -> tuple[float, ...]:
-    """Seconds below which each share of the rows lies, interpolated inside a bucket on the logarithm. Empty: NaN.
-
-    >>> counts = np.zeros(128, dtype=np.int32); counts[80] = 10  # 1 s to 1.19 s
-    >>> [round(q, 3) for q in quantiles(counts, (0.5, 1.0))]
-    [1.091, 1.189]
-    """
-    rising = np.cumsum(buckets, dtype=np.int64)
-    if not rising[-1]:
-        return tuple(float("nan") for _ in shares)
-    found = []
-    for share in shares:
-        rank = share * float(rising[-1])
-        i = int(np.searchsorted(rising, rank))
-        inside = (rank - float(rising[i] - buckets[i])) / float(buckets[i])
-        found.append(2.0 ** (_LOWEST + _WIDTH * (i + inside)))
-    return tuple(found)
 
 
 def _location(now: npt.NDArray[np.int64], baseline: LatencyBaseline) -> tuple[float, float]:

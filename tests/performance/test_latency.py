@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from agent.durations import BUCKETS
 from agent.errors import CorruptError
-from agent.performance import latency
-from agent.performance.latency import BUCKETS, LatencyBaseline, judge, judge_objective, quantiles
+from agent.performance.latency import LatencyBaseline, judge, judge_objective
 from agent.records import Cells, Source, Verdict
 
 ALPHA = 1e-6
@@ -122,20 +118,3 @@ def test_the_objective_is_absolute(rng: np.random.Generator) -> None:
     empty = judge_objective([], 1.0, ALPHA, 3)
     assert empty is not None
     assert empty.verdict is Verdict.NO_DATA
-
-
-@given(st.lists(st.floats(1e-5, 1e3), min_size=1, max_size=200))
-def test_quantiles_lie_within_a_bucket_of_the_exact_ones(seconds: list[float]) -> None:
-    """Against sorting, to a bucket's width (19 %); and they rise with the share."""
-    places = np.clip(np.ceil(4 * (np.log2(seconds) + 20)) - 1, 0, BUCKETS - 1).astype(int)
-    found = quantiles(np.bincount(places, minlength=BUCKETS))
-    exact = np.quantile(seconds, (0.5, 0.95, 0.99), method="inverted_cdf")
-    assert np.all(np.abs(np.log2(found) - np.log2(exact)) <= 0.2500001)
-    assert list(found) == sorted(found)
-
-
-def test_examples_in_docstrings_run() -> None:
-    """What the docstrings show is what happens."""
-    result = doctest.testmod(latency)
-    assert result.attempted
-    assert not result.failed

@@ -20,7 +20,8 @@ from agent.reference.build import build
 from agent.reference.by_segment import RUN_WINDOWS, RUNS_MAX, BySegment, SegmentCounts, choose_runs, most_frequent, pack
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
-from agent.windows import SEGMENT_VALUES, SEGMENTS_KEPT, Budget, Series
+from agent.segment_counter import VALUES_MAX, WINDOWS_KEPT, Budget
+from agent.windows import Series
 from agent.wire import reference_pb2 as pb
 from tests.segments.segment_worlds import Regions
 
@@ -171,14 +172,14 @@ def test_the_references_values_keep_their_places_in_a_window() -> None:
     columns = Columns({"number0": Numbers(np.zeros(62))})
     series.add(Batch(ModelKey("m", "1"), 62, 0, columns, Columns(), segments={"region": codes}), event_time=False)
     held = series.open[0].segments
-    assert len(held) == SEGMENT_VALUES
+    assert len(held) == VALUES_MAX
     assert {"region=r0", "region=r1"} <= held.keys()
     assert series.counters["segments_refused"] == 12
 
 
 def test_windows_too_old_to_be_judged_give_their_segments_back() -> None:
     """As many closed windows keep them as the longest horizon has; the budget says so, cell by cell."""
-    assert RUN_WINDOWS[-1] == SEGMENTS_KEPT
+    assert RUN_WINDOWS[-1] == WINDOWS_KEPT
     world = Regions([100, 100], features=1, texts=0, blocks=20)
     budget = Budget(1 << 20)
     series = Series(ModelKey("m", "1"), HOUR, world.reference, None, ("region",), budget=budget)
