@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.bins import Layout
 from agent.config import Settings
+from agent.counted_segments import Budget
 from agent.errors import SidelightError
 from agent.evaluate import Judge
 from agent.ledger import Dial, Ledger
@@ -18,7 +19,6 @@ from agent.records import Closed, Finding, ModelKey
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
-from agent.segment_counter import Budget
 from agent.version import VERSION
 from agent.volume.traffic import Alphas, Beside, Traffic
 from agent.windows import Series

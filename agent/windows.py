@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent import durations
+from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments
 from agent.coverage import Coverage
 from agent.fingerprints import Fingerprinter, Samples, select_ids
 from agent.number_sketches import ROWS_MAX, NumberSketches
 from agent.records import ABSENT, Batch, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
-from agent.segment_counter import WINDOWS_KEPT, Budget, SegmentCounter
 from agent.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
 
 WINDOWS_AT_ONCE = 16  # windows that one step of counting may begin
@@ -75,7 +75,7 @@ class Series:
         self.key, self.window_ns = key, window_ns
         self.reference, self.learner = reference, learner
         self.reference_note = ""  # "borrowed from version 3"
-        self.segments = SegmentCounter(segments, budget or Budget(1 << 30), reference)
+        self.segments = CountedSegments(segments, budget or Budget(1 << 30), reference)
         self.started_ns = started_ns
         self.coverage = Coverage()
         self.samples = {"ids": Samples(), "rows": Samples()}

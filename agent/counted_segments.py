@@ -35,7 +35,7 @@ class Budget:
         self.cells += cells
 
 
-class SegmentCounter:
+class CountedSegments:
     """Counts the values of one series' segment keys. What a window holds is the window's; the budget is everyone's."""
 
     def __init__(self, keys: tuple[str, ...], budget: Budget, reference: Reference | None) -> None:
