@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from agent.clock import TurnedClock
 from agent.config import Settings
-from agent.export.spool import SpoolRow
-from agent.ingest.admission import Admission, Queue
-from agent.ingest.clients import Clients
-from agent.ingest.journal import Journal
-from agent.ingest.limits import Limits
-from agent.pipeline import Pipeline
-from agent.records import Batch, Event, ModelKey, Trace
-from agent.state import Store
-from agent.watching import Watching
+from agent.records import Batch
 from agent.windows import Series
 from tests.end_to_end import stream
-
-
-class NoOutlet:
-    """Exports nothing."""
-
-    def rows_for_events(self, events: Sequence[Event]) -> Sequence[SpoolRow]:
-        return []
-
-    def rows_for_traces(self, batch: Sequence[Trace], model: ModelKey, key: str) -> Sequence[SpoolRow]:
-        return []
-
-    def wake(self) -> None:
-        pass
+from tests.insides import Insides
 
 
 async def test_a_frame_that_cannot_be_counted_is_dropped_and_said(
@@ -40,16 +19,8 @@ async def test_a_frame_that_cannot_be_counted_is_dropped_and_said(
 ) -> None:
     """received = kept + refused + late + dropped holds even where counting itself fails; the next frame is counted."""
     stream.reference(tmp_path / "loan.sidelight")
-    settings, clock = Settings(time="event", reference=str(tmp_path / "loan.sidelight")), TurnedClock(stream.START_NS)
-    store, journal = Store(tmp_path / "state.db"), Journal(tmp_path / "journal", 1 << 24)
-    store.open()
-    queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
-    pipeline = Pipeline(settings, clock, store, journal, queue, clients, NoOutlet(), watching)
-    admission = Admission(
-        Limits(), clock, journal, clients, queue, models_max=4, event_time=True, future_ns=10**18,
-        window_ns=watching.window_ns, config_hash=settings.counting_hash,
-    )  # fmt: skip
-    await pipeline.recover(admission)
+    settings = Settings(time="event", reference=str(tmp_path / "loan.sidelight"))
+    inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
     add = Series.add
 
     def fails_on_the_second(series: Series, batch: Batch, event_time: bool) -> None:
@@ -59,14 +30,13 @@ async def test_a_frame_that_cannot_be_counted_is_dropped_and_said(
 
     monkeypatch.setattr(Series, "add", fails_on_the_second)
     for number in range(3):
-        assert admission.handle(stream.message(number).SerializeToString()).accepted == stream.ROWS
-    pipeline.stop()
-    await pipeline.run()
-    (watch,) = watching
+        assert inside.admission.handle(stream.message(number).SerializeToString()).accepted == stream.ROWS
+    inside.pipeline.stop()
+    await inside.pipeline.run()
+    (watch,) = inside.pipeline.watches
     counters = watch.series.counters
     assert counters["received"] == 3 * stream.ROWS
     assert (counters["kept"], counters["dropped"]) == (2 * stream.ROWS, stream.ROWS)
-    assert pipeline.poisoned == 1
+    assert inside.pipeline.poisoned == 1
     assert "frame_failed" in caplog.text
-    journal.close()
-    store.close()
+    inside.close()

@@ -10,19 +10,12 @@ from agent import checkpoint
 from agent.checkpoint import Checkpoint, Meta, Plan
 from agent.clock import TurnedClock
 from agent.config import Settings
-from agent.ingest.admission import Admission, Queue
-from agent.ingest.clients import Clients
-from agent.ingest.journal import Journal
-from agent.ingest.limits import Limits
-from agent.pipeline import Pipeline
 from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
-from agent.state import Store
 from agent.volume.traffic import Traffic
-from agent.watching import Watching
 from agent.windows import Series
 from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS, reference
-from tests.test_pipeline_failures import NoOutlet
+from tests.insides import Insides
 
 KEY = ModelKey("m", "1")
 
@@ -80,25 +73,13 @@ def test_a_checkpoint_from_before_has_no_retired() -> None:
     assert Meta.unpack(meta.pack()) == meta
 
 
-def _open(folder: Path, settings: Settings, clock: TurnedClock) -> tuple[Pipeline, Admission, Store, Journal]:
-    store, journal = Store(folder / "state.db"), Journal(folder / "journal", 1 << 24)
-    store.open()
-    queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
-    pipeline = Pipeline(settings, clock, store, journal, queue, clients, NoOutlet(), watching)
-    admission = Admission(
-        Limits(), clock, journal, clients, queue, models_max=4, event_time=False, future_ns=10**18,
-        window_ns=watching.window_ns, config_hash=settings.counting_hash,
-    )  # fmt: skip
-    return pipeline, admission, store, journal
-
-
 async def test_a_retired_version_is_still_retired_after_a_start(tmp_path: Path) -> None:
     """It takes no place at the door and no judge, and what it slept through is not counted as watched."""
     stream.reference(tmp_path / "loan.sidelight")
     settings = Settings(reference=str(tmp_path / "loan.sidelight"), retire_seconds=3600)
     clock = TurnedClock(stream.START_NS)
-    pipeline, admission, store, journal = _open(tmp_path, settings, clock)
-    await pipeline.recover(admission)
+    inside = await Insides.of(tmp_path, settings, clock).recover()
+    pipeline, admission = inside.pipeline, inside.admission
     admission.handle(stream.message(0).SerializeToString())
     await pipeline._drain()
     clock.turn(10 * 3600.0)
@@ -107,10 +88,9 @@ async def test_a_retired_version_is_still_retired_after_a_start(tmp_path: Path) 
     (watch,) = pipeline.watches
     assert watch.retired
     await pipeline.save()
-    journal.close()
-    store.close()
-    pipeline, admission, store, journal = _open(tmp_path, settings, clock)
-    await pipeline.recover(admission)
+    inside.close()
+    inside = await Insides.of(tmp_path, settings, clock).recover()
+    pipeline, admission = inside.pipeline, inside.admission
     (watch,) = pipeline.watches
     assert watch.retired
     assert watch.judge is None
@@ -120,5 +100,4 @@ async def test_a_retired_version_is_still_retired_after_a_start(tmp_path: Path) 
     assert not watch.retired
     assert watch.judge is not None
     assert watch.series.coverage.gaps == [(stream.START_NS, clock.now_ns())]
-    journal.close()
-    store.close()
+    inside.close()

@@ -17,11 +17,6 @@ from agent.bins import Feature, Layout, text_hash
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.findings import Showing
-from agent.ingest.admission import Admission, Queue
-from agent.ingest.clients import Clients
-from agent.ingest.journal import Journal
-from agent.ingest.limits import Limits
-from agent.pipeline import Pipeline
 from agent.records import (
     ABSENT,
     NULL,
@@ -38,13 +33,12 @@ from agent.records import (
 )
 from agent.reference.profile import Reference
 from agent.reporting import Reporting
-from agent.state import SCHEMA, Store, put
-from agent.watching import Watching
+from agent.state import SCHEMA, put
 from agent.web.terminal import render_status
 from agent.windows import Series
 from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS
-from tests.test_pipeline_failures import NoOutlet
+from tests.insides import Insides
 
 KEY = ModelKey("m", "1")
 MODEL = KEY.attributes()
@@ -226,16 +220,9 @@ async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path)
     """A city's name changes: status, terminal and, as cities are public, the event name the new one; the number of
     texts stands beside the reference's, in the status and as a metric."""
     stream.reference(tmp_path / "loan.sidelight")
-    settings, clock = Settings(time="event", reference=str(tmp_path / "loan.sidelight")), TurnedClock(stream.START_NS)
-    store, journal = Store(tmp_path / "state.db"), Journal(tmp_path / "journal", 1 << 24)
-    store.open()
-    queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
-    pipeline = Pipeline(settings, clock, store, journal, queue, clients, NoOutlet(), watching)
-    admission = Admission(
-        Limits(), clock, journal, clients, queue, models_max=4, event_time=True, future_ns=10**18,
-        window_ns=watching.window_ns, config_hash=settings.counting_hash,
-    )  # fmt: skip
-    await pipeline.recover(admission)
+    settings = Settings(time="event", reference=str(tmp_path / "loan.sidelight"))
+    inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
+    pipeline, admission = inside.pipeline, inside.admission
     for number in range(10 * stream.MESSAGES):
         message = stream.message(number)
         if number >= 4 * stream.MESSAGES:
@@ -244,7 +231,7 @@ async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path)
         admission.handle(message.SerializeToString())
     pipeline.stop()
     await pipeline.run()
-    reporting = Reporting(settings, clock, pipeline, admission, queue, journal, clients)
+    reporting = Reporting(settings, inside.clock, pipeline, admission, inside.queue, inside.journal, inside.clients)
     (model,) = reporting.models()
     (line,) = [line for line in model["quality"] if line["check"] == "new_category"]
     assert line["newcomers"] == [{"text": "oslo", "share": 1.0}]
@@ -257,8 +244,7 @@ async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path)
     points = [p for p in reporting.points() if p.metric is telemetry.FEATURE_DISTINCT]
     assert {p.attributes["sidelight.feature.name"]: p.value for p in points} == {"city": 5, "prediction": 2}
     assert all({*p.attributes} <= {*p.metric.attributes, *MODEL} for p in points)
-    journal.close()
-    store.close()
+    inside.close()
 
 
 def _restarted(series: Series) -> Series:

@@ -10,17 +10,11 @@ import pytest
 from agent.checkpoint import Meta
 from agent.clock import TurnedClock
 from agent.config import Settings
-from agent.ingest.admission import Admission, Queue
-from agent.ingest.clients import Clients
-from agent.ingest.journal import Journal
-from agent.ingest.limits import Limits
-from agent.pipeline import Pipeline
 from agent.records import ModelKey
-from agent.state import Store
 from agent.volume.traffic import ALONE, Beside
-from agent.watching import NEVER, RESTS, Watch, Watching
+from agent.watching import NEVER, RESTS, Watch
 from agent.wire import recorder_pb2 as wire
-from tests.test_pipeline_failures import NoOutlet
+from tests.insides import Insides
 
 HOUR = 3600.0
 START_NS = 1_700_000_000 // 3600 * 3600 * 10**9
@@ -30,20 +24,13 @@ class Playing:
     """A pipeline by arrival time, hour by hour, that learns without end: only traffic is judged."""
 
     def __init__(self, folder: Path) -> None:
-        settings = Settings(learn_windows=1_000)
-        self.clock, self.hours = TurnedClock(START_NS), 0
-        self.store, self.journal = Store(folder / "state.db"), Journal(folder / "journal", 1 << 24)
-        self.store.open()
-        queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
-        self.pipeline = Pipeline(settings, self.clock, self.store, self.journal, queue, clients, NoOutlet(), watching)
-        self.admission = Admission(
-            Limits(), self.clock, self.journal, clients, queue, models_max=4, event_time=False, future_ns=10**18,
-            window_ns=watching.window_ns, config_hash=settings.counting_hash,
-        )  # fmt: skip
+        self.clock = TurnedClock(START_NS)
+        self._inside = Insides.of(folder, Settings(learn_windows=1_000), self.clock)
+        self.pipeline, self.admission = self._inside.pipeline, self._inside.admission
         self._random = np.random.default_rng(1)
 
     async def begin(self) -> None:
-        await self.pipeline.recover(self.admission)
+        await self._inside.recover()
 
     async def hour(self, *quarters: str) -> None:
         """Each quarter of an hour's version, or "" for none; about 80 rows each."""
@@ -80,8 +67,7 @@ class Playing:
         return found
 
     def end(self) -> None:
-        self.journal.close()
-        self.store.close()
+        self._inside.close()
 
 
 async def test_a_rollback_wakes_nobody_and_an_outage_does(tmp_path: Path) -> None:
