@@ -73,12 +73,11 @@ def forecast(entries: Entries, slot_ns: int) -> Forecast | None:
     weight = PRIOR_WEIGHT + seen.size
     believed = PRIOR_WEIGHT * PRIOR_SPREAD**2
     between = (believed + max(0.0, float(excess.sum()))) / weight
-    freedom = PRIOR_WEIGHT + _freedom(seen)
     over = max(within - chance, 0.0)
     long = bool((entries["windows"] > 1).any())
     growth = (1.0,) * len(GROUPS) if long else tuple(_pooled(seen, group) for group in GROUPS)
     spread = tuple(between * grown + over / group for grown, group in zip(growth, GROUPS, strict=True))
-    freedoms = tuple(freedom if long else max(freedom / group, FREEDOM_UNSEEN / 2) for group in GROUPS)
+    freedoms = tuple(PRIOR_WEIGHT + _freedom(seen, 1 if long else group) for group in GROUPS)
     fitted = _Shape(calendar, y, best)
     return Forecast(SHAPES[best], len(np.unique(calendar.day)), spread, freedoms, level, fitted)
 
@@ -203,26 +202,33 @@ def _within(entries: Entries) -> tuple[float, float]:
     return float(entries["squares"].sum(dtype=np.float64)) / free, chance
 
 
-def _freedom(errors: Floats) -> float:
-    """Degrees of freedom of a variance from errors that hang together and may have heavy tails (0010). Of their
-    kurtosis counts what is beyond its own standard error, √(24/n)."""
-    if errors.size < 3:
+def _freedom(errors: Floats, group: int) -> float:
+    """Degrees of freedom of a variance of means of so many errors in a row, which hang together and may have heavy
+    tails (0010). Of their kurtosis counts what is beyond its own standard error, √(24/n)."""
+    independent = errors.size / group
+    if independent < 3:
         return 0.0
-    square = float(np.square(errors).sum())
+    sums = _sums(errors, group)
+    square = float(np.square(sums).sum())
     if square <= 0.0:
-        return float(errors.size)
-    r = max(0.0, float((errors[1:] * errors[:-1]).sum()) / square)
-    kurtosis = errors.size * float((errors**4).sum()) / square**2 - 3.0 - math.sqrt(24.0 / errors.size)
-    free = errors.size * (1.0 - r * r) / (1.0 + r * r)
+        return independent
+    r = max(0.0, float((sums[group:] * sums[:-group]).sum()) / square)
+    kurtosis = sums.size * float((sums**4).sum()) / square**2 - 3.0 - math.sqrt(24.0 / independent)
+    free = independent * (1.0 - r * r) / (1.0 + r * r)
     return min(free, 4.0 + 6.0 / kurtosis) if kurtosis > 0 else free
+
+
+def _sums(errors: Floats, group: int) -> Floats:
+    """Means of so many in a row, overlapping."""
+    return np.convolve(errors, np.full(group, 1.0 / group), mode="valid")
 
 
 def _pooled(errors: Floats, group: int) -> float:
     """Variance of the mean of so many errors in a row, over that of one: 1/group where they are independent."""
     if group == 1 or errors.size < 4 * group:
         return 1.0
-    sums = np.convolve(errors, np.full(group, 1.0 / group), mode="valid")
-    return min(1.0, max(1.0 / group, float(np.square(sums).mean()) / float(np.square(errors).mean() or 1.0)))
+    together, alone = (float(np.square(_sums(errors, number)).mean()) for number in (group, 1))
+    return min(1.0, max(1.0 / group, together / (alone or 1.0)))
 
 
 def _means(group: Ints, y: Floats, size: int) -> Floats:

@@ -1,6 +1,6 @@
 """Is this as much traffic as there should be? Records per covered second against what the past foretells.
 
-The newest one, two, four and eight windows are judged, upward and downward, each by an eighth of what the ledger
+The newest one, two, four and eight windows are judged, upward and downward, each by its weight in what the ledger
 allows. Rates vary more than independent records would: ln(rate / expected) is held against Student's t with the
 variance the forecasts had so far, and counts against the negative binomial of the same variance, which is right where
 an hour has a few records or none. The larger p counts.
@@ -20,6 +20,7 @@ from agent.tails import student_tail
 from agent.volume.forecast import GROUPS, Forecast, forecast
 from agent.volume.past import COVERED_MIN, Counted, Past, log_rate
 
+WEIGHTS = (0.15, 0.55, 0.2, 0.1)  # of alpha, by GROUPS: two windows are what a change is to be found in
 RATIO_MIN = 1.5  # of the rate, or of its inverse: less is a busy or a quiet day
 NEWEST_MIN = 1.25  # a group is no alarm where its newest window is back
 COUNTS_MAX = 200.0  # above it the logarithm is as good as the counts
@@ -38,6 +39,12 @@ class _Group:
     freedom: float
     rows: int
     expected: float
+    weight: float
+
+    @property
+    def paid(self) -> float:
+        """p, for both ways and all groups."""
+        return 2.0 * self.p / self.weight
 
 
 @dataclass(slots=True)
@@ -82,20 +89,19 @@ class Volume:
         return self._known
 
     def _judge(self, window: Counted, known: Forecast, alpha: float) -> Finding:
-        each = alpha / (2 * len(GROUPS))
         groups = [_group(self.past.newest, known, number, self.window_ns) for number in range(len(GROUPS))]
-        newest, best = groups[0], min(groups, key=lambda group: group.p)
+        newest, best = groups[0], min(groups, key=lambda group: group.paid)
         same_way = (best.ratio > 1) == (newest.ratio > 1) and _size(newest.ratio) >= NEWEST_MIN
-        power = _power(groups, each)
+        power = _power(groups, alpha)
         said = _words(best, known, power) if window.rows else _silence(newest, known)
-        if best.p > each or not same_way:
+        if best.paid > alpha or not same_way:
             verdict = Verdict.WITHIN_NOISE
         elif _size(best.ratio) < RATIO_MIN:
             verdict, said = Verdict.BELOW_FLOOR, f"{said}; under {RATIO_MIN} times is not worth an alarm"
         else:
             verdict = Verdict.ALARM
         return replace(
-            _finding(window, verdict, alpha, said), p_value=min(1.0, best.p * 2 * len(GROUPS)),
+            _finding(window, verdict, alpha, said), p_value=min(1.0, best.paid),
             effect=_size(best.ratio) if window.rows else 1.0, horizon=best.windows, n=best.rows,
             phi=1.0 + known.spread[0] * max(newest.expected, 1.0), first_window=window.index - best.windows + 1,
             expected=newest.expected / window.seconds,
@@ -135,7 +141,7 @@ def _group(newest: tuple[Counted, ...], known: Forecast, number: int, window_ns:
     p = student_tail(t, freedom)
     if min(rows, count) < COUNTS_MAX:
         p = max(p, counts_tail(rows, count, over, upward=log_ratio > 0))
-    return _Group(size, math.exp(log_ratio), p, over + chance, freedom, rows, count)
+    return _Group(size, math.exp(log_ratio), p, over + chance, freedom, rows, count, WEIGHTS[number])
 
 
 def counts_tail(rows: int, mean: float, spread: float, upward: bool) -> float:
@@ -161,7 +167,8 @@ def counts_tail(rows: int, mean: float, spread: float, upward: bool) -> float:
 
 def _power(groups: list[_Group], alpha: float) -> dict[str, float]:
     """The smallest rise that one window shows half the time, and how many windows a doubling takes; 0: over eight."""
-    seen = [math.exp(critical(alpha, int(group.freedom)) * math.sqrt(group.variance)) for group in groups]
+    asked = [critical(alpha * group.weight / 2, int(group.freedom)) for group in groups]
+    seen = [math.exp(t * math.sqrt(group.variance)) for t, group in zip(asked, groups, strict=True)]
     double = next((group.windows for group, ratio in zip(groups, seen, strict=True) if ratio <= 2.0), 0)
     return {"smallest_ratio": seen[0], "windows_for_double": float(double)}
 

@@ -106,9 +106,7 @@ class Traffic:
         return cls(volume, Usual.from_bytes(stored[at:]))
 
 
-def _explained(
-    volume: Finding, repeated: Finding | None, beside: Beside, rows: int, seconds: float
-) -> Finding:
+def _explained(volume: Finding, repeated: Finding | None, beside: Beside, rows: int, seconds: float) -> Finding:
     """The finding, muted where something else accounts for it."""
     if not volume.alarms:
         return volume
