@@ -25,14 +25,8 @@ def report(summary: Summary, sent: int, seconds: float, end: Status, note: str) 
     yield Text(_others_heading(len(summary.others)), style="bold")
     for other in summary.others:
         yield _other(other)
-    if summary.others:
-        yield Text("  Nothing was injected there: the data's own changes, or false alarms.", style=QUIET)
-    if any("latency" in other.alarm.names for other in summary.others):
-        moment = f"{seconds / DAYS:.1f} s"
-        yield Text(
-            f"  Latency is this machine's own: a day passes in {moment}, so a moment of other work is a slow day.",
-            style=QUIET,
-        )
+    yield Text()
+    yield from _both(summary)
     yield Text()
     yield _records(sent, seconds, end)
     yield Text(note, style=QUIET)
@@ -45,8 +39,7 @@ def _fault(found: Found) -> Iterator[RenderableType]:
     if alarm is None:
         yield Text(f"    not found: no alert named {fault.subject}", style=ALARM)
         return
-    days = "1 day" if found.days == 1 else f"{found.days} days"
-    yield Text(f"    found after {days} of it by the alert {alarm.alert} ({alarm.severity}):")
+    yield Text(f"    found after {_count(found.days, 'day')} of it by the alert {alarm.alert} ({alarm.severity}):")
     yield Padding(Text(alarm.body, style=QUIET), (0, 0, 0, 4))
 
 
@@ -59,9 +52,27 @@ def _others_heading(count: int) -> str:
 def _other(other: Other) -> Text:
     alarm = other.alarm
     line = Text.assemble(("  △ ", QUIET), f"{day(alarm.day)}  {alarm.said}")
+    line.append(f"  ({other.happening.what if other.happening else 'no cause known'})", style=QUIET)
     if other.during is not None:
         line.append(f"  (while {other.during.name})", style=QUIET)
     return line
+
+
+def _both(summary: Summary) -> Iterator[Text]:
+    """In two lines: what was injected, and what the data itself did."""
+    told = sum(found.alarm is not None for found in summary.found)
+    causes = {other.happening for other in summary.others if other.happening is not None}
+    known = sum(other.happening is not None for other in summary.others)
+    yield Text.assemble(("injected: ", QUIET), f"{len(summary.found)} faults, {told} of them found")
+    yield Text.assemble(
+        ("the data's own: ", QUIET),
+        f"{_count(known, 'alarm')} at {_count(len(causes), 'change')} that anyone can look up in it; "
+        f"without a known cause: {len(summary.others) - known}",
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _records(sent: int, seconds: float, end: Status) -> Text:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from examples.flights.faults import Fault
+from examples.flights.happenings import Happening, cause
 from examples.flights.status import Alarm
 
 DAY = pd.Timedelta(days=1)
@@ -28,10 +29,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """An alarm that names no injected fault. during: the fault it fell into, which may or may not be why."""
+    """An alarm that names no injected fault. during: the fault it fell into, which may or may not be why.
+
+    happening: what the data itself did there; None: nothing that is known.
+    """
 
     alarm: Alarm
     during: Fault | None
+    happening: Happening | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def summarise(alarms: Sequence[Alarm], faults: Sequence[Fault]) -> Summary:
     """
     found = tuple(Found(fault, next((a for a in alarms if names(a, fault)), None)) for fault in faults)
     rest = (_without(alarm, faults) for alarm in alarms)
-    others = tuple(Other(a, next((f for f in faults if f.covers(a.day)), None)) for a in rest if a.subjects)
+    others = tuple(Other(a, next((f for f in faults if f.covers(a.day)), None), cause(a)) for a in rest if a.subjects)
     return Summary(found, others)
 
 

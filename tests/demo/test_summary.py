@@ -84,6 +84,10 @@ def test_the_report_tells_each_fault_and_each_other_alarm() -> None:
     assert "12 Aug to 18 Aug" in said
     assert "found after 2 days of it by the alert data_drift" in said
     assert "every other alarm: 2" in said
-    assert "31 Dec  data drift: visib" in said
+    assert "31 Dec  data drift: visib, PSI 0.5 over 1 day  (the data's weather ends)" in said
+    assert "3 Sep  data drift: latency, PSI 0.5 over 1 day  (no cause known)" in said
+    assert "injected: 3 faults, 3 of them found" in said
+    assert "the data's own: 1 alarm at 1 change that" in said
+    assert "without a known cause: 1" in said
     assert "10 predictions sent" in said
     assert SLOW.subject in said
