@@ -126,6 +126,14 @@ class RowProjection:
         order = np.argsort(-weights, kind="stable")
         return tuple(dict.fromkeys(self.names[i] for i in order.tolist() if weights[i] >= least * weights[order[0]]))
 
+    def weights(self, part: int) -> list[tuple[str, float]]:
+        """The features of a direction and their parts of the sum of squared weights, 0-1, heaviest first."""
+        found: dict[str, float] = {}
+        squares = np.square(self.whiten[:, self.shown[part]].astype(np.float64))
+        for name, square in zip(self.names, (squares / squares.sum()).tolist(), strict=True):
+            found[name] = found.get(name, 0.0) + square
+        return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+
     @cached_property
     def digest(self) -> int:
         """xxh3-64 of everything that decides what it computes."""

@@ -23,6 +23,7 @@ NEWCOMERS = 32  # a text with more than a 32nd of what nobody knew is always hel
 NEWCOMERS_KEPT = 8  # of a closed window
 NEWCOMERS_NAMED = 3  # in a finding
 NAMED_SHARE_MIN = 0.02  # of what nobody knew; less is one of many
+NAMED_ROWS_MIN = 10  # what came in fewer rows may be one person's: a name, a note, an address in the wrong column
 SAMPLED_ROWS = 32  # of one batch's rows with a text nobody knew
 NAME_MAX = 80  # characters; longer texts are told by their beginning
 SMALL, REMEMBERED = 64, 16  # entries of a dictionary whose used ones are remembered; how many such dictionaries
@@ -141,7 +142,8 @@ def _newcomers(finding: Finding, recent: Sequence[Closed]) -> tuple[tuple[str, f
             counts.update(dict(seen.newcomers))
             total += seen.new
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NEWCOMERS_NAMED]
-    return tuple((text, count / total) for text, count in most if count >= NAMED_SHARE_MIN * total)
+    least = max(NAMED_ROWS_MIN, NAMED_SHARE_MIN * total)
+    return tuple((text, count / total) for text, count in most if count >= least)
 
 
 def short(text: str) -> str:

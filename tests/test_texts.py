@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from agent.records import (
     TextsSeen,
     Verdict,
 )
+from agent.reference import file as reference_file
 from agent.reference.profile import Reference
 from agent.reporting import Reporting
 from agent.state import SCHEMA, put
@@ -139,6 +141,13 @@ def test_the_frequent_newcomer_is_found_among_many() -> None:
     assert 0.25 < share < 0.4
 
 
+def test_what_came_in_few_rows_is_not_named() -> None:
+    """Nine rows may be one person's; ten make a spelling or a code."""
+    few = TextsSeen(9, new=19, newcomers=(("ten", 10), ("nine", 9)))
+    (found,) = texts.named([ALARM], [Closed(1, np.zeros(1, dtype=np.int32), texts={SHOP: few})])
+    assert found.newcomers == (("ten", 10 / 19),)
+
+
 def test_a_finding_names_the_newcomers_of_its_own_horizon() -> None:
     """Three of them, with their share of all that is new; other checks, segments and what does not alarm name none."""
     recent = [
@@ -244,6 +253,28 @@ async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path)
     points = [p for p in reporting.points() if p.metric is telemetry.FEATURE_DISTINCT]
     assert {p.attributes["sidelight.feature.name"]: p.value for p in points} == {"city": 5, "prediction": 2}
     assert all({*p.attributes} <= {*p.metric.attributes, *MODEL} for p in points)
+    inside.close()
+
+
+async def test_a_new_category_of_a_text_that_is_not_public_stays_on_this_machine(tmp_path: Path) -> None:
+    """The loopback status names it; no event (what alerts and OTLP logs are made of) and no metric holds it."""
+    made = stream.reference(tmp_path / "loan.sidelight")
+    private = replace(made.layout, features=tuple(replace(f, public=False) for f in made.layout.features))
+    reference_file.write(replace(made, layout=private), tmp_path / "loan.sidelight")
+    settings = Settings(time="event", reference=str(tmp_path / "loan.sidelight"))
+    inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
+    for number in range(8 * stream.MESSAGES):
+        message = stream.message(number)
+        for column in message.columns.texts if number >= 4 * stream.MESSAGES else ():
+            column.dictionary[2] = "oslo"
+        inside.admission.handle(message.SerializeToString())
+    inside.pipeline.stop()
+    await inside.pipeline.run()
+    pipeline, admission = inside.pipeline, inside.admission
+    reporting = Reporting(settings, inside.clock, pipeline, admission, inside.queue, inside.journal, inside.clients)
+    assert "oslo" in json.dumps(reporting.models())
+    assert any("categories the reference never held" in event["body"] for event in pipeline.events)
+    assert "oslo" not in json.dumps([*pipeline.events, [dict(p.attributes) for p in reporting.points()]])
     inside.close()
 
 

@@ -27,6 +27,7 @@ from agent.alerting.rules import (
 )
 from agent.alerting.wording import FIRING, RESOLVED, UPDATED, beside, event, ranked, subject_of
 from agent.records import AlertState, Finding, ModelKey, Source, Verdict
+from agent.segments.judge import DRIFT_OVER, FAULTS_OVER
 
 NEWEST_P_GOOD = 0.01  # a drift whose newest windows are this usual is over; far above any alarm's α: no flapping
 SEVERITIES = ("INFO", "WARN", "ERROR")
@@ -194,8 +195,7 @@ def _health(rule: Rule, subject: Subject, close: _Close) -> Health:
         return Health.UNKNOWN
     finding = close.findings.get(subject.id)
     if finding is None and subject.segment:  # nothing is said of what is usual, where the segment was judged
-        state = close.findings.get((SEGMENT_STATE, Source.ROW, "", subject.segment))
-        return Health.GOOD if state is not None and state.verdict is Verdict.WITHIN_NOISE else Health.UNKNOWN
+        return Health.GOOD if _is_usual(subject, close) else Health.UNKNOWN
     if finding is None:  # a check of values says nothing where all is well; a state is always said, if it is known
         return Health.GOOD if rule.needs_rows else Health.UNKNOWN
     if finding.verdict is Verdict.MUTED:
@@ -206,6 +206,18 @@ def _health(rule: Rule, subject: Subject, close: _Close) -> Health:
     if p <= NEWEST_P_GOOD or finding.alarms:
         return Health.BAD
     return Health.UNKNOWN if finding.verdict in _BLIND else Health.GOOD
+
+
+def _is_usual(subject: Subject, close: _Close) -> bool:
+    """Whether a value of which a segment says nothing was judged at all: over as few windows as when it was found, or
+    over windows that are all newer."""
+    state = close.findings.get((SEGMENT_STATE, Source.ROW, "", subject.segment))
+    if state is None:
+        return False
+    windows = state.distances.get(DRIFT_OVER if subject.check == "drift" else FAULTS_OVER, 0.0)
+    context = close.context
+    newer = (context.start_ns - subject.since_ns) / (context.end_ns - context.start_ns) - (subject.horizon - 1)
+    return 1.0 <= windows <= max(float(subject.horizon), newer)
 
 
 def _refreshed(subject: Subject, health: Health, close: _Close) -> Subject:

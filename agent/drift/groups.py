@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent.bins import Layout
+from agent.drift.relations import Relations
 from agent.projections import CLUSTER, Projection, RowProjection, VectorProjection
 from agent.records import Closed, Finding, Kind, Source, Verdict
 
 Name = tuple[Source, str]
-NAMED, NAMED_WEIGHT = 3, 1 / 3  # features named in one reason, and what they weigh at least beside the heaviest
+NAMED = 3  # features named in one reason
 ECHO_WEIGHT = 0.05  # a feature that weighs so much moves a whole row's direction when it drifts by itself
+WEIGHT_SAID_MIN = 0.05  # of a direction's squared weights
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -36,6 +38,8 @@ class Grouped:
             part: frozenset(p.heaviest(k, ECHO_WEIGHT))
             for p in layout.projections if isinstance(p, RowProjection) for k, part in enumerate(p.parts)
         }  # fmt: skip
+        rows = [p for p in layout.projections if isinstance(p, RowProjection)]
+        self._relations = {p.name: (p.parts[:-1], Relations(p)) for p in rows}
         with_parts = {f.group for f in layout.features if f.computed}
         self._blind = [
             f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts
@@ -73,7 +77,8 @@ class Grouped:
         said = [chosen.reason] if chosen.reason else []
         if chosen.alarms:
             also = f", and along {len(alarms) - 1} more of its {len(parts)} parts" if len(alarms) > 1 else ""
-            said.insert(0, f"{self._moved[chosen.subject]}{also}")
+            lost = () if echoes[chosen.subject] else self._lost(group, parts)
+            said.insert(0, f"{lost or self._moved[chosen.subject]}{also}")
             if echo := sorted(echoes[chosen.subject]):
                 said.insert(0, f"{_listed(echo[:NAMED])} drifted by itself")
                 chosen = replace(chosen, verdict=Verdict.MUTED)
@@ -82,19 +87,32 @@ class Grouped:
         return replace(chosen, subject=group, reason="; ".join(said))
 
 
+    def _lost(self, group: str, parts: Sequence[Finding]) -> str:
+        """In words, which features of a row no longer go with the others; empty: none explains what is seen."""
+        named, relations = self._relations.get(group, ((), None))
+        effects = {f.subject: f.effect for f in parts}
+        lost = relations.lost([effects.get(name, float("nan")) for name in named]) if relations else ()
+        if len(lost) == 1:
+            return f"the relation of {lost[0]} to the other features has changed"
+        return f"the relation between {_listed(lost)} has changed" if lost else ""
+
+
 def moved(projection: Projection) -> dict[str, str]:
     """What an alarm of each part says, for people."""
     if isinstance(projection, VectorProjection):
         return {part: _of_vector(part[len(projection.name) + 1 : -1]) for part in projection.parts}
     found = {}
     for k, part in enumerate(projection.parts):
-        named = projection.heaviest(k, NAMED_WEIGHT)[:NAMED]
         if k == len(projection.shown):
             found[part] = "how the features go together has changed, in many directions a little"
-        elif projection.shown[k] * 2 < len(projection.inputs):
-            found[part] = f"moved in what {_listed(named)} have in common"
-        else:
-            found[part] = f"the relation between {_listed(named)} has changed"
+            continue
+        weights = [weight for weight in projection.weights(k) if weight[1] >= WEIGHT_SAID_MIN]
+        words = "how the features go together has changed"
+        if projection.shown[k] * 2 < len(projection.inputs):
+            words = "moved in what features have in common"
+        named = [f"{name} ({share * 100:.0f} %)" for name, share in weights[:NAMED]]
+        more = [f"{len(weights) - NAMED} more"] if len(weights) > NAMED else []
+        found[part] = f"{words}, most along a sum made of {_listed([*named, *more])}"
     return found
 
 

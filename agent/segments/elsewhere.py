@@ -1,4 +1,7 @@
-"""Is it this segment alone? The same feature in the rest of the traffic: all rows but those of segments that alarm."""
+"""Is it this segment alone? The same feature in the rest of the traffic: all rows but those of segments that alarm.
+
+A rest of a few rows says nothing (NaN): neither that it is as ever nor that it changed too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from agent.bins import Feature, Layout
 from agent.drift.effect import corrected_psi, psi_terms
+from agent.drift.pooling import ROWS_MIN
 from agent.quality.measure import Of
 from agent.records import Closed, Finding, Ints
 from agent.segments.rates import Fault
@@ -42,13 +46,16 @@ class Rest:
             now += closed.counts[cells]
             now -= sum(closed.segments[name][cells].astype(np.int64) for name in names if name in closed.segments)
         now, then = np.maximum(now, 0), np.maximum(then, 0)
-        if finding.check == "drift":
+        measure = self._faults.get(finding.check)
+        of_values = measure is None or measure.of is Of.VALUES
+        everything = slice(0, feature.bins) if of_values else slice(0, feature.cells - 1)
+        rows = now[everything].sum(), then[everything].sum()
+        if min(rows) < ROWS_MIN:
+            return float("nan")
+        if measure is None:
             return _psi(feature, now, then)
-        measure = self._faults[finding.check]
         at_fault = list(measure.cells(feature))
-        everything = slice(0, feature.bins) if measure.of is Of.VALUES else slice(0, feature.cells - 1)
-        shares = [float(c[at_fault].sum()) / max(float(c[everything].sum()), 1.0) for c in (now, then)]
-        return shares[0] - shares[1]
+        return float(now[at_fault].sum() / rows[0] - then[at_fault].sum() / rows[1])
 
 
 def _group(finding: Finding) -> tuple[str, str, int, str]:
@@ -56,7 +63,7 @@ def _group(finding: Finding) -> tuple[str, str, int, str]:
 
 
 def _psi(feature: Feature, now: Ints, then: Ints) -> float:
-    """Corrected PSI, NaN where a side is empty."""
+    """Corrected PSI."""
     current, reference = now[: feature.bins].astype(np.float64), then[: feature.bins].astype(np.float64)
     n, n_reference, bins = current.sum(keepdims=True), reference.sum(keepdims=True), np.array([feature.bins])
     terms = psi_terms(current, reference, n, n_reference, bins, np.zeros(feature.bins, dtype=np.int64))

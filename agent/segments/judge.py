@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.ledger import Dial, Ledger
 from agent.quality.measure import Of
-from agent.records import Closed, Finding, Ints, Source, Verdict
+from agent.records import Bools, Closed, Finding, Ints, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.reference.profile import Reference
 from agent.segments.elsewhere import Rest
@@ -19,6 +19,8 @@ from agent.segments.prepare import Group, judged_values, prepare
 from agent.segments.rates import ROWS_MIN, kinds
 
 STATE = "segments"  # the check that says of a segment whether it could be judged
+# Among its distances: the fewest newest windows over which drift is judged, and rates of faults are; 0: none.
+DRIFT_OVER, FAULTS_OVER = "drift_over", "faults_over"
 _ALARMS_A_SLICE = 8
 
 
@@ -84,24 +86,28 @@ class Segments:
             yield [told.drift(looks, int(chosen[i]), p[:, i])]
         for rates, kind in zip(group.rates, self._prepared.kinds, strict=True):
             yield from told.faults(rates, kind)
-        judged = np.any([look.judged(group.shift.coarse.lone) for look in looks], axis=0)
+        judged = np.array([look.judged(group.shift.coarse.lone) for look in looks])
         rows = told.bases[Of.ROWS].max(axis=-1, initial=0)
-        yield self._states(group, rows, judged.reshape(len(group.names), -1).any(axis=1).tolist(), recent[-1].index)
+        yield self._states(group, rows, _any(judged, len(group.names)), recent[-1].index)
 
-    def _states(self, group: Group, rows: Ints, judged: Sequence[bool], window: int) -> list[Finding]:
-        """rows: (horizons, segments)."""
+    def _states(self, group: Group, rows: Ints, judged: Bools, window: int) -> list[Finding]:
+        """rows, judged: (horizons, segments); judged: whether drift of any feature is."""
         found = []
         for s, name in enumerate(group.names):
-            newest, most = int(rows[0, s]), int(rows[-1, s])
+            newest, most, drift = int(rows[0, s]), int(rows[-1, s]), _shortest(judged[:, s])
             verdict, reason = Verdict.WITHIN_NOISE, ""
             if not most:
                 verdict, reason = Verdict.NO_DATA, "no rows in the recent windows"
-            elif not judged[s] and most < ROWS_MIN:
+            elif not drift and most < ROWS_MIN:
                 verdict, reason = Verdict.NOT_ENOUGH_ROWS, f"{most} rows in {RUN_WINDOWS[len(rows) - 1]} windows"
-            elif not judged[s]:
+            elif not drift:
                 verdict = Verdict.REFERENCE_TOO_SHORT
                 reason = "drift is not judged: too few rows or too few windows; rates of faults are"
-            found.append(_state(name, verdict, newest, self._known[name], window, reason))
+            elif drift > 1:
+                reason = f"{newest} rows in the newest window are too few for one: {drift} are judged together"
+            state = _state(name, verdict, newest, self._known[name], window, reason)
+            told = {DRIFT_OVER: float(drift), FAULTS_OVER: float(_shortest(rows[:, s] >= ROWS_MIN))}
+            found.append(replace(state, distances=told))
         return found
 
     def _strangers(self, recent: Sequence[Closed]) -> list[Finding]:
@@ -141,6 +147,16 @@ def _state(name: str, verdict: Verdict, n: int, n_reference: int, window: int, r
     return Finding(
         STATE, "", Source.ROW, verdict, n=n, n_reference=n_reference, first_window=window, reason=reason, segment=name
     )
+
+
+def _any(judged: Bools, segments: int) -> Bools:
+    """(horizons, segments) of (horizons, subjects): whether any feature of a segment is."""
+    return np.asarray(judged.reshape(len(judged), segments, -1).any(axis=2))
+
+
+def _shortest(judged: Bools) -> int:
+    """judged: by horizon; windows of the shortest that is, 0: none is."""
+    return RUN_WINDOWS[int(np.argmax(judged))] if judged.any() else 0
 
 
 def _keys(reference: Reference) -> list[str]:

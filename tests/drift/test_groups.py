@@ -96,6 +96,35 @@ def test_a_broken_correlation_is_found_though_no_feature_shows_it() -> None:
     assert delay(reference, half, "row") in (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ([5], "the relation of f05 to the other features has changed"),
+        ([8, 3], "how the features go together has changed"),
+    ],
+)
+def test_only_a_feature_whose_loss_explains_what_is_seen_is_named(changed: list[int], said: str) -> None:
+    """Three factors in twenty features. One feature in a random order is named though each direction is made of many;
+    two that were swapped fit no single one's loss: nobody is named."""
+    random = np.random.default_rng(7)
+    loads = random.normal(size=(3, FEATURES))
+
+    def draw() -> Floats:
+        return np.asarray(random.normal(size=(ROWS, 3)) @ loads + random.normal(size=(ROWS, FEATURES)))
+
+    reference = reference_of([numbers(draw()) for _ in range(WINDOWS)])
+    values = draw()
+    values /= values.std(axis=0)
+    if len(changed) == 1:
+        values[:, changed[0]] = random.permutation(values[:, changed[0]])
+    else:
+        values[:, changed] = values[:, changed[::-1]]
+    scaled = np.sqrt(np.square(loads).sum(axis=0) + 1.0)
+    found = findings(judging(reference), [counted(reference, numbers(values * scaled))])
+    assert found["row"].alarms
+    assert found["row"].reason.startswith(said)
+
+
 def test_a_row_that_echoes_one_feature_is_muted() -> None:
     """The feature says it itself. A relation that breaks beside it is still said."""
     random = np.random.default_rng(2)

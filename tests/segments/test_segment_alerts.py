@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from agent.alerting.book import AlertBook, Change, WindowContext
@@ -15,7 +16,7 @@ from agent.evaluate import Judge
 from agent.ledger import Dial
 from agent.records import Closed, Finding, ModelKey, Source, Verdict
 from agent.windows import Series
-from tests.segments.segment_worlds import Regions
+from tests.segments.segment_worlds import Regions, judged
 
 HOUR = 3600 * 10**9
 KEY = ModelKey("fares", "1")
@@ -170,3 +171,35 @@ def test_what_most_segments_show_is_the_wholes(rows: tuple[int, ...], muted: boo
     ]  # fmt: skip
     (told,) = explain_whole([whole, *parts], frozenset())
     assert (told.verdict is Verdict.MUTED) is muted
+
+
+def test_a_segment_too_thin_to_be_judged_holds_its_alert(watched: Watched) -> None:
+    """Five rows a window after a bad one of 150: too few for one window and for four, so nothing is known of the
+    feature until the windows that are judged together are all newer; only then is the alert over."""
+    watched.run(1, shift={2: 1.5})
+    (first,) = watched.said
+    while len(watched.said) == 1:
+        watched.close(watched.world.window(rows=dict.fromkeys(range(10), 5)))
+        assert watched.index < first[0] + 40
+    assert watched.said[1][1] == "resolved"
+    assert watched.said[1][0] >= first[0] + 16
+
+
+def test_faults_are_over_where_drift_cannot_be_judged(watched: Watched) -> None:
+    """25 rows a window are enough for a rate and too few for drift: two good windows end the alert."""
+    watched.run(1, lost={4: "number1"})
+    for _ in range(3):
+        watched.close(watched.world.window(rows=dict.fromkeys(range(10), 25)))
+    assert [what for _, what, _ in watched.said] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize("check", ["drift", "missing"])
+def test_a_rest_of_a_few_rows_does_not_say_that_the_segment_is_alone(check: str) -> None:
+    """Of 1,030 rows 1,000 are the segment's: its change is the whole's, and is told as such."""
+    world = Regions([1000, 30], features=1, texts=0, seed=5)
+    closed = world.window(shift={0: 1.0}, lost={0: "number0"} if check == "missing" else None)
+    (found,) = (f for f in judged(world.segments(), [closed]) if f.alarms and f.check == check)
+    assert np.isnan(found.distances["elsewhere"])
+    whole = Finding(check, "number0", Source.FEATURE, Verdict.ALARM, effect=0.9, n=1030)
+    (told,) = explain_whole([whole, found], frozenset())
+    assert told.alarms
