@@ -13,6 +13,7 @@ from agent.bins import Feature, Layout
 from agent.drift.distances import NAMES
 from agent.drift.effect import FLOOR
 from agent.drift.matching import Matching
+from agent.drift.onset import moved_windows
 from agent.drift.pooling import ROWS_MIN, Cells
 from agent.records import BinChange, Finding, Floats, Ints, Kind, Verdict
 
@@ -97,9 +98,21 @@ class Telling:
         return Finding(
             "drift", feature.name, feature.source, _verdict(p, alpha, effect), p_value=p, alpha=alpha, effect=effect,
             horizon=chosen.horizon, n=self._n[k][best], n_reference=self._beside[k][best], phi=float(chosen.phi[k]),
-            first_window=max(self.newest_window - chosen.horizon + 1, 0), current=current, expected=expected,
+            first_window=self._first(k, best, _verdict(p, alpha, effect)), current=current, expected=expected,
             distances=said, changes=changes, reason=self._reason(k),
         )  # fmt: skip
+
+    def _first(self, k: int, best: int, verdict: Verdict) -> int:
+        """The first window that shows the change; where nothing alarms, the first of the horizon."""
+        back = self.judged[best].horizon
+        if verdict is Verdict.ALARM and back > 1:
+            own = slice(self._starts[k], self._ends[k])
+            looked = [j.beside for j in self.judged[: best + 1]]
+            rows = np.array([b.n[k] for b in looked])
+            then = [b.reference[own] / max(float(b.n_reference[k]), 1.0) for b in looked]
+            excess = np.array([b.counts[own] - n * t for b, n, t in zip(looked, rows, then, strict=True)])
+            back = moved_windows([j.horizon for j in self.judged[: best + 1]], excess, rows, then[-1])
+        return max(self.newest_window - back + 1, 0)
 
     def _newest(self, k: int, alpha: float, chosen: int) -> tuple[float, float]:
         p, effect = self._p[k], self._effect[k]

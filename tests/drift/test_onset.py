@@ -1,0 +1,41 @@
+"""Since when: the window in which a change began, not the first of those it is most certain over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.drift.onset import moved_windows
+from agent.records import Closed
+from tests.drift.worlds import World
+
+
+def test_of_pooled_windows_those_that_moved_are_counted() -> None:
+    """Four windows are judged together, three of which moved: most findings say three, nearly none four."""
+    world = World(features=20, n=1000, reference_rows=50_000, seed=3)
+    drift, said = world.drift(), []
+    for _ in range(3):
+        recent = [*world.windows(10), *(world.window(shift=0.25) for _ in range(3))]
+        closed = [Closed(100 + i, counts) for i, counts in enumerate(recent)]
+        found = [f for part in drift.judge(closed) for f in part if f.alarms and f.horizon == 4]
+        said += [closed[-1].index - f.first_window + 1 for f in found]
+    assert len(said) > 10
+    assert np.mean([windows == 3 for windows in said]) > 0.6
+    assert np.mean([windows == 4 for windows in said]) < 0.35
+
+
+def test_each_stretch_is_held_against_the_reference_of_its_own() -> None:
+    """Two cells, horizons of 1, 2 and 4: a jump in the newest window; in the newest two; three of four; none left of
+    the newest; all of a slow change."""
+    then = np.array([0.5, 0.5])
+
+    def back(*moved: float) -> int:
+        newest_first = np.cumsum([[m, -m] for m in moved], axis=0)
+        horizons = [h for h in (1, 2, 4) if h <= len(moved)]
+        rows = np.array([100.0 * h for h in horizons])
+        return moved_windows(horizons, newest_first[[h - 1 for h in horizons]], rows, then)
+
+    assert back(20.0, 0.0) == 1
+    assert back(20.0, 20.0) == 2
+    assert back(20.0, 20.0, 20.0, 0.0) == 3
+    assert back(0.0, 20.0, 20.0, 20.0) == 4
+    assert back(10.0, 9.0, 8.0, 7.0) == 4
