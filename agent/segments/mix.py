@@ -29,7 +29,8 @@ class Mix:
     def __init__(self, reference: Reference, keys: Sequence[str], dial: Dial) -> None:
         """dial: what all keys together may spend."""
         values, everything = reference.by_segment.values, np.maximum(reference.rows, 1)
-        self._two = [reference.layout.slice(i) for i in judged_features(reference.layout)[:2]]
+        layout = reference.layout
+        self._two = [layout.slice(i) for i in (judged_features(layout) or [*range(layout.sent)])[:2]]
         self._values = {key: tuple(v.value for v in values if v.key == key) for key in keys}
         features = tuple(
             Feature(key, Source.FEATURE, Kind.TEXT, categories=own, public=True) for key, own in self._values.items()
@@ -79,7 +80,7 @@ def rows_of(parts: Sequence[slice], closed: Closed) -> dict[str, int]:
     Of two: an alert that ended may have emptied one, and `fractional` is counted beside a value's own cell.
     """
     return {
-        name: max(int(counts[part.start : part.stop - 1].sum()) for part in parts)
+        name: max((int(counts[part.start : part.stop - 1].sum()) for part in parts), default=0)
         for name, counts in closed.segments.items()
     }
 

@@ -216,3 +216,14 @@ def test_the_far_tail_is_never_lighter_than_the_exact_one(share: float, rows: in
     assert exact < 1e-6
     assert exact / 2.0 < found.p_value
     assert np.log10(found.p_value / exact) < 3.5
+
+
+def test_the_mix_is_judged_where_no_feature_is() -> None:
+    """A model of vectors alone, or one whose features are all ignored: a region that doubled is told all the same."""
+    world = Regions([300, 300, 300], features=2, texts=0, seed=21)
+    layout = world.reference.layout
+    ignored = replace(layout, features=tuple(replace(f, ignored=True) for f in layout.features))
+    world.reference = replace(world.reference, layout=ignored)
+    recent = [*stream(world), *(world.window(16 + i, rows={0: 600}) for i in range(4))]
+    mix = [f for f in judged(world.segments(), recent) if f.check == "segment_mix"]
+    assert [(f.subject, f.verdict) for f in mix] == [("region", Verdict.ALARM)]
