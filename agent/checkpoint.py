@@ -8,8 +8,8 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from agent.sketches.distinct import Distinct
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
 from agent.texts import TextSketch, WindowTexts
+from agent.volume.duplicates import Repeats
 from agent.volume.traffic import Traffic
 from agent.windows import RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
@@ -44,18 +45,18 @@ class Meta:
     """Everything that is not per series. offset: frames up to this one are counted in the blobs.
 
     baselines: series id -> latency baseline, base64. retired: ids of versions that were silent for long.
-    back_in: as in `Watch`, of versions that others took over from.
+    resting: ids of those that others took over from.
     """
 
     offset: int = 0
     baselines: dict[str, str] = field(default_factory=dict)
     retired: frozenset[str] = frozenset()
-    back_in: dict[str, int] = field(default_factory=dict)
+    resting: frozenset[str] = frozenset()
 
     def pack(self) -> bytes:
         told = {
             "format": FORMAT, "offset": self.offset, "baselines": self.baselines, "retired": sorted(self.retired),
-            "back_in": self.back_in,
+            "resting": sorted(self.resting),
         }  # fmt: skip
         return json.dumps(told).encode()
 
@@ -67,12 +68,12 @@ class Meta:
                 raise CorruptError(f"checkpoint format {found['format']}, expected {FORMAT}")
             offset, baselines = found["offset"], found["baselines"]
             sound = type(offset) is int and offset >= 0 and isinstance(baselines, dict)
-            retired, back_in = found.get("retired", []), found.get("back_in", {})  # those before had none
-            sound = sound and isinstance(retired, list) and all(isinstance(name, str) for name in retired)
-            sound = sound and isinstance(back_in, dict) and all(type(index) is int for index in back_in.values())
+            retired, resting = found.get("retired", []), found.get("resting", [])  # those before had none
+            for names in (retired, resting):
+                sound = sound and isinstance(names, list) and all(isinstance(name, str) for name in names)
             if not sound or not all(isinstance(value, str) for value in baselines.values()):
                 raise CorruptError("checkpoint meta: wrong types")
-            return cls(offset, baselines, frozenset(retired), back_in)
+            return cls(offset, baselines, frozenset(retired), frozenset(resting))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptError(f"checkpoint meta: {type(error).__name__}") from error
 
@@ -83,11 +84,18 @@ def series_id(key: ModelKey) -> str:
     return xxhash.xxh3_64_hexdigest(identity.encode())
 
 
+def model_id(key: ModelKey, window_ns: int) -> str:
+    """Of a model whatever its version, by the length of its windows."""
+    return f"{series_id(replace(key, version=''))}-{window_ns}"
+
+
 @dataclass(slots=True)
 class Plan:
-    """One checkpoint's writing. kept: by series, the closed windows that stay; gone: series that are forgotten."""
+    """One checkpoint's writing. kept: by series, the closed windows that stay; gone: series that are forgotten.
+    models: whose traffic is still known; None: all."""
 
     puts: list[tuple[str, bytes]] = field(default_factory=list)
+    models: set[str] | None = None
     kept: dict[str, set[str]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
 
@@ -97,8 +105,12 @@ class Plan:
     def write(self, db: sqlite3.Connection) -> None:
         """In the caller's transaction. What is to be deleted is read off the store itself: nothing is left behind."""
         for name in self.gone:
-            for key in (f"series/{name}", f"reference/{name}", f"traffic/{name}", *keys(db, f"closed/{name}/")):
+            for key in (f"series/{name}", f"reference/{name}", f"repeats/{name}", *keys(db, f"closed/{name}/")):
                 delete(db, key)
+        if self.models is not None:
+            for key in keys(db, "traffic/"):
+                if key not in self.models:
+                    delete(db, key)
         for name, kept in self.kept.items():
             for key in keys(db, f"closed/{name}/"):
                 if key not in kept:
@@ -114,14 +126,15 @@ class Checkpoint:
         self._revisions: dict[str, int] = {}
         self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
         self._references: dict[str, int] = {}
-        self._traffic: dict[str, int] = {}  # revisions
+        self._traffic: dict[str, int] = {}  # key of a model's traffic, or of a series' repeats -> revision
         self._gone: set[str] = set()
 
     def gone(self, name: str) -> None:
         """A series was forgotten: its blobs are deleted."""
         self._gone.add(name)
-        for known in (self._revisions, self._closed, self._references, self._traffic):
+        for known in (self._revisions, self._closed, self._references):
             known.pop(name, None)
+        self._traffic.pop(f"repeats/{name}", None)
 
     def failed(self) -> None:
         """The last plan did not reach the store: everything is written again."""
@@ -153,12 +166,21 @@ class Checkpoint:
         ]
         self._closed[name] = now
 
-    def collect_traffic(self, key: ModelKey, traffic: Traffic, plan: Plan) -> None:
-        """Adds what is known of a series' traffic, where it changed."""
-        name = series_id(key)
-        if self._traffic.get(name) != traffic.revision:
-            self._traffic[name] = traffic.revision
-            plan.puts.append((f"traffic/{name}", traffic.to_bytes()))
+    def collect_repeats(self, key: ModelKey, repeats: Repeats, plan: Plan) -> None:
+        """Adds what came twice to a series, where it changed."""
+        self._collect(f"repeats/{series_id(key)}", repeats, plan)
+
+    def collect_traffic(self, known: Mapping[tuple[ModelKey, int], Traffic], plan: Plan) -> None:
+        """Adds what is known of the models' traffic, where it changed; that of others is deleted."""
+        named = {f"traffic/{model_id(*whole)}": traffic for whole, traffic in known.items()}
+        plan.models = set(named)
+        for name, traffic in named.items():
+            self._collect(name, traffic, plan)
+
+    def _collect(self, name: str, changed: Repeats | Traffic, plan: Plan) -> None:
+        if self._traffic.get(name) != changed.revision:
+            self._traffic[name] = changed.revision
+            plan.puts.append((name, changed.to_bytes()))
 
     def forgotten(self, plan: Plan) -> None:
         """Adds the series that are gone."""
@@ -336,7 +358,10 @@ def dump_closed(closed: Closed) -> bytes:
         repeats={kind: state.Repeats(rows=rows, again=again) for kind, (rows, again) in closed.repeats.items()},
         texts=[
             state.Texts(
-                source=int(source), name=name, distinct=seen.distinct, new=seen.new,
+                source=int(source),
+                name=name,
+                distinct=seen.distinct,
+                new=seen.new,
                 newcomers=[state.Newcomer(text=text, count=count) for text, count in seen.newcomers],
             )
             for (source, name), seen in closed.texts.items()

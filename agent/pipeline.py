@@ -39,8 +39,9 @@ from agent.ingest.rows import Gathering
 from agent.performance.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
 from agent.state import Store, delete, get, keys
+from agent.volume.duplicates import Repeats
 from agent.volume.traffic import Traffic
-from agent.watching import NEVER, RESTS, Watch, Watching
+from agent.watching import Watch, Watching
 from agent.windows import Series
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
@@ -188,8 +189,6 @@ class Pipeline:
             await self.watches.prepare(watch)
         if not self._event_time:
             await self._close_due(watch, item.arrived_ns, item)
-            if item.rows and item.kind in PREDICTIONS:
-                watch.wakes(item.arrived_ns)
         self._account(watch.series, item)
         self._report(watch.series, item)
         content = item.content
@@ -371,7 +370,7 @@ class Pipeline:
             switched = replace(key, version=own.version) == own and key != own
             if not switched or seen >= began_ns:
                 continue
-            other.back_in = RESTS
+            other.rests = True
             if self.alerts.of(key):
                 said |= self._end_alerts(other, index, f"superseded by version {own.version}", item)
                 other.series.clear_recent()
@@ -379,7 +378,7 @@ class Pipeline:
 
     def _notice_silence(self, watch: Watch, item: Accepted) -> None:
         """Windows without a record: were some to be expected? The past says so; nights and weekends are quiet."""
-        for finding in watch.judge_silence(self._settings, item.arrived_ns):
+        for finding in watch.judge_silence(self._settings, item.arrived_ns, self.watches.others(watch)):
             if finding.alarms:
                 index = finding.first_window + finding.horizon - 1
                 self._advance(watch, [state_finding("no_data", True, finding.reason, index)], index, 0, item)
@@ -425,8 +424,9 @@ class Pipeline:
         plan = checkpoint.Plan()
         for watch in self.watches:
             self._checkpoint.collect(watch.series, plan)
-            self._checkpoint.collect_traffic(watch.key, watch.traffic, plan)
+            self._checkpoint.collect_repeats(watch.key, watch.repeats, plan)
             await asyncio.sleep(0)
+        self._checkpoint.collect_traffic(self.watches.traffic(), plan)
         self._checkpoint.forgotten(plan)
         dirty = [client for client in self._clients if client.dirty]
         gone = list(self._clients.forgotten)
@@ -483,8 +483,8 @@ class Pipeline:
         known = {checkpoint.series_id(w.key): w.baseline for w in self.watches if w.baseline}
         retired = frozenset(checkpoint.series_id(w.key) for w in self.watches if w.retired)
         packed = {name: base64.b64encode(b.to_bytes()).decode() for name, b in known.items()}
-        back_in = {checkpoint.series_id(w.key): w.back_in for w in self.watches if w.back_in != NEVER}
-        return checkpoint.Meta(offset, packed, retired, back_in)
+        resting = frozenset(checkpoint.series_id(w.key) for w in self.watches if w.rests)
+        return checkpoint.Meta(offset, packed, retired, resting)
 
     def _load(self, db: sqlite3.Connection) -> checkpoint.Meta:
         """The whole checkpoint. A blob that does not fit costs itself; one without its offset is worth nothing."""
@@ -495,15 +495,15 @@ class Pipeline:
         series, self.corrupt = checkpoint.load_series(db, self.watches.choose, self.watches.make)
         for one in series:
             name = checkpoint.series_id(one.key)
-            watch = Watch(one, retired=name in meta.retired, back_in=meta.back_in.get(name, NEVER))
+            watch = Watch(one, retired=name in meta.retired, rests=name in meta.resting)
             self.watches.add(watch)
-            stored = self._or_none("traffic", partial(get, db, f"traffic/{checkpoint.series_id(one.key)}"))
+            stored = self._or_none("repeats", partial(get, db, f"repeats/{name}"))
             if stored is not None:
-                read = partial(Traffic.from_bytes, one.window_ns, stored)
-                watch.traffic = self._or_none("traffic", read) or watch.traffic
+                watch.repeats = self._or_none("repeats", partial(Repeats.from_bytes, stored)) or watch.repeats
             saved = meta.baselines.get(checkpoint.series_id(one.key))
             if saved:
                 watch.baseline = self._or_none("baseline", partial(_baseline, saved))
+        self._load_traffic(db)
         for key in keys(db, "client/"):
             self._or_none(key, partial(self._load_client, db, key))
         self._clients.sort()
@@ -516,6 +516,13 @@ class Pipeline:
         events = self._or_none("events", partial(json.loads, packed))
         self.events.extend(events if isinstance(events, list) else [])
         return meta
+
+    def _load_traffic(self, db: sqlite3.Connection) -> None:
+        for whole in list(self.watches.traffic()):
+            stored = self._or_none("traffic", partial(get, db, f"traffic/{checkpoint.model_id(*whole)}"))
+            traffic = None if stored is None else self._or_none("traffic", partial(Traffic.from_bytes, stored))
+            if traffic is not None and traffic.volume.window_ns == whole[1]:
+                self.watches.know(whole, traffic)
 
     def _load_client(self, db: sqlite3.Connection, key: str) -> None:
         self._clients.load(get(db, key) or b"")

@@ -20,15 +20,15 @@ from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.version import VERSION
-from agent.volume.traffic import Alphas, Beside, Traffic
+from agent.volume.duplicates import Repeats
+from agent.volume.past import Counted
+from agent.volume.traffic import Traffic, explained
 from agent.windows import Series
 
 DEFAULT_WINDOW_SECONDS = 3600.0
 LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read
 AGAIN_SECONDS = 60.0  # between two tries for a reference that could not be read
 UNUSABLE = "unusable: "
-NEVER, RESTS = -1, 1 << 62  # in place of a window's index
-SWITCH_WINDOWS = 2  # after a version is back, the others may still send a little
 log = logging.getLogger("sidelight.watching")
 
 
@@ -36,8 +36,8 @@ log = logging.getLogger("sidelight.watching")
 class Watch:
     """One series and what watches it.
 
-    findings: of the newest closed window; tried_ns: when a reference was last sought; traffic: its past and how much.
-    back_in: the window in which it came back after another version had taken over; NEVER, or RESTS while it does.
+    findings: of the newest closed window; tried_ns: when a reference was last sought. repeats: what came twice.
+    rests: another version took over. traffic: of the model, shared by its versions.
     versions: of the model, that are in use and share its dial.
     """
 
@@ -47,8 +47,9 @@ class Watch:
     findings: tuple[Finding, ...] = ()
     retired: bool = False
     tried_ns: int = 0
-    back_in: int = NEVER
+    rests: bool = False
     versions: int = 1
+    repeats: Repeats = field(default_factory=Repeats)
     traffic: Traffic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,56 +74,53 @@ class Watch:
         return [finding] if objective is None else [finding, objective]
 
     def judge_traffic(self, settings: Settings, closed: Closed, others: Sequence[Watch]) -> list[Finding]:
-        """How much came, and whether it came before; empty windows since the last one are learned from first."""
-        alphas, series, event_time = self._alphas(settings), self.series, settings.time == "event"
-        rested = self.back_in == RESTS  # by event time: by arrival `wakes` has seen it
-        if event_time and (self.traffic.volume.past.last < 0 or rested):
-            closed = replace(closed, covered_seconds=0.0)  # history may begin in the midst of a window
-        if rested:
-            self.back_in = closed.index
-        whole = (lambda _: 0.0 if rested else series.window_ns / 1e9) if event_time else series.covered_seconds
-        for _ in self.traffic.silent(closed.index, whole, alphas):
-            pass  # by event time silence is over before it is seen; by arrival a tick has said it
-        return self.traffic.close(closed, alphas, self._beside(closed, others))
+        """What came twice to this version, and, where it tells of the model, how much came to all its versions."""
+        self.rests = False
+        repeated = self.repeats.close(closed, self._alpha(settings, "duplicates"))
+        found, same, traffic = [] if repeated is None else [repeated], self._same(others), self.traffic
+        teller = next((other for other in same if other.key.version == traffic.teller and not other.rests), None)
+        rows, of_teller = self.rows(closed.index), None if teller is None else teller.rows(closed.index)
+        total = rows + sum(other.rows(closed.index) for other in same)
+        # Told already; or only what was sent afterwards; or a clock that went back.
+        if not traffic.tells(self.key.version, rows, of_teller) or closed.index <= traffic.last or total <= 0:
+            return found
+        event_time, alpha = settings.time == "event", self._alpha(settings, "volume", versions=1)
+        seconds = 0.0 if event_time and traffic.last < 0 else self._covered(closed.index, same, event_time)
+        for index in traffic.unseen(closed.index):  # told by nobody: of others, or by event time silence that is over
+            held = sum(watch.rows(index) for watch in (self, *same))
+            traffic.close(Counted(index, max(held, 0), self._covered(index, same, event_time)), alpha)
+        volume = traffic.close(Counted(closed.index, total, seconds), alpha)
+        return [*found, explained(volume, repeated, rows, seconds)]
 
-    def judge_silence(self, settings: Settings, now_ns: int) -> list[Finding]:
-        """What to say of windows that are over and had no record, by arrival time. Nothing of a version that rests."""
-        series = self.series
-        if self.retired or self.back_in == RESTS or not series.recent:
+    def judge_silence(self, settings: Settings, now_ns: int, others: Sequence[Watch]) -> list[Finding]:
+        """What to say of windows that are over, in which no version had a record, by arrival time."""
+        if self.retired or self.rests or self.traffic.teller != self.key.version:
             return []
-        alphas = self._alphas(settings)
-        return list(self.traffic.silent(now_ns // series.window_ns, series.covered_seconds, alphas))
+        same, alpha = self._same(others), self._alpha(settings, "volume", versions=1)
+        held = lambda index: sum(watch.rows(index) for watch in (self, *same))  # noqa: E731
+        covered = lambda index: self._covered(index, same, False)  # noqa: E731
+        return list(self.traffic.silent(now_ns // self.series.window_ns, held, covered, alpha))
 
-    def wakes(self, arrived_ns: int) -> None:
-        """Records come again, by arrival time, after another version had taken over: until now nobody looked for any,
-        and of the window in which they began none is usual."""
-        if self.back_in == RESTS:
-            self.back_in = arrived_ns // self.series.window_ns
-            self.series.lost(self.series.newest_ns, (self.back_in + 1) * self.series.window_ns)
+    def rows(self, index: int) -> int:
+        """Records of one window, as far as it is still held; those sent afterwards do not count."""
+        series = self.series
+        held = series.open.get(index) or next((closed for closed in series.recent if closed.index == index), None)
+        return 0 if held is None else held.rows - held.backlog
 
-    def _alpha(self, settings: Settings, check: str) -> float:
-        """What one test of the whole model's window may use."""
-        dial = Dial(settings.false_alarms_per_day, settings.replicas, self.versions)
+    def _same(self, others: Sequence[Watch]) -> list[Watch]:
+        """The other versions whose traffic is counted together with this one's."""
+        return [other for other in others if other.traffic is self.traffic and not other.retired]
+
+    def _covered(self, index: int, same: Sequence[Watch], event_time: bool) -> float:
+        """Seconds in which the agent watched the model: as long as it did any version. By event time all of them."""
+        if event_time:
+            return self.series.window_ns / 1e9
+        return max(watch.series.covered_seconds(index) for watch in (self, *same))
+
+    def _alpha(self, settings: Settings, check: str, versions: int = 0) -> float:
+        """What one test of the whole model's window may use. versions: that make such a test; 0: all in use."""
+        dial = Dial(settings.false_alarms_per_day, settings.replicas, versions or self.versions)
         return Ledger.of(dial, Layout(()), self.series.window_ns / 1e9).alpha(check, 0)
-
-    def _alphas(self, settings: Settings) -> Alphas:
-        return Alphas(self._alpha(settings, "volume"), self._alpha(settings, "duplicates"))
-
-    def _beside(self, closed: Closed, others: Sequence[Watch]) -> Beside:
-        """The model's other versions in this window."""
-        rows, usual, rested = 0.0, 0.0, []
-        for other in others:
-            series, same = other.series, replace(other.key, version=self.key.version) == self.key
-            if not same or other.retired or series.window_ns != self.series.window_ns:
-                continue
-            held = series.open.get(closed.index) or next((c for c in series.recent if c.index == closed.index), None)
-            rows += held.rows if held is not None else 0
-            expected = other.traffic.volume.expected_rows(closed.index, closed.covered_seconds)
-            if other.back_in != NEVER and closed.index - other.back_in <= SWITCH_WINDOWS:
-                rested.append(expected)
-            else:
-                usual += expected
-        return Beside(rows, usual, tuple(rested))
 
 
 class Watching:
@@ -132,6 +130,7 @@ class Watching:
         self._settings = settings
         self._budget = Budget(settings.cells_max)
         self._all: dict[ModelKey, Watch] = {}
+        self._traffic: dict[tuple[ModelKey, int], Traffic] = {}
         self.retires: Callable[[ModelKey], None] = lambda _: None  # told of every version that retires
         self.forgets: Callable[[ModelKey], None] = lambda _: None  # and of every one that is forgotten
 
@@ -146,7 +145,20 @@ class Watching:
         return self._all.get(key)
 
     def add(self, watch: Watch) -> None:
+        """With the traffic of the other versions, as long as any is remembered."""
         self._all[watch.key] = watch
+        watch.traffic = self._traffic.setdefault(_whole(watch), watch.traffic)
+
+    def traffic(self) -> dict[tuple[ModelKey, int], Traffic]:
+        """Of every model and length of windows; the key's version is empty."""
+        return self._traffic
+
+    def know(self, whole: tuple[ModelKey, int], traffic: Traffic) -> None:
+        """What a checkpoint holds of a model."""
+        self._traffic[whole] = traffic
+        for watch in self._all.values():
+            if _whole(watch) == whole:
+                watch.traffic = traffic
 
     def others(self, watch: Watch) -> list[Watch]:
         """The other versions of the same model."""
@@ -225,6 +237,9 @@ class Watching:
         for key in gone:
             del self._all[key]
             self.forgets(key)
+        if gone:
+            left = {_whole(watch) for watch in self._all.values()}
+            self._traffic = {whole: traffic for whole, traffic in self._traffic.items() if whole in left}
         return gone
 
     def make(self, key: ModelKey, reference: Reference | None, note: str) -> Series:
@@ -263,3 +278,8 @@ class Watching:
                 "reference_unusable model=%r version=%r error=no answer in %g s", key.name, key.version, LOOK_SECONDS
             )
             return None, f"{UNUSABLE}no answer within {LOOK_SECONDS:g} s"
+
+
+def _whole(watch: Watch) -> tuple[ModelKey, int]:
+    """The model with all its versions whose windows are as long."""
+    return replace(watch.key, version=""), watch.series.window_ns

@@ -108,7 +108,7 @@ class Sidecar:
         if batch is not None:
             self.watch.series.add(batch, False)
         self.close(index)
-        for finding in self.watch.judge_silence(_settings(), (index + 1) * WINDOW_NS):
+        for finding in self.watch.judge_silence(_settings(), (index + 1) * WINDOW_NS, []):
             if finding.alarms:
                 last = finding.first_window + finding.horizon - 1
                 self._advance([state_finding("no_data", True, finding.reason, last)], last, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +55,16 @@ def test_closed_windows_whose_segments_went_are_written_again() -> None:
 
 def test_traffic_is_written_into_a_store_that_was_begun_anew() -> None:
     """Though nothing changed since it was read."""
-    traffic, known = Traffic.from_bytes(HOUR_NS, Traffic.of(HOUR_NS).to_bytes()), Checkpoint()
+    known = Checkpoint()
+    whole = {(replace(KEY, version=""), HOUR_NS): Traffic.from_bytes(Traffic.of(HOUR_NS).to_bytes())}
     for _ in range(2):
         plan = Plan()
-        known.collect_traffic(KEY, traffic, plan)
-        assert [key for key, _ in plan.puts] == [f"traffic/{checkpoint.series_id(KEY)}"]
+        known.collect_traffic(whole, plan)
+        assert [key for key, _ in plan.puts] == [f"traffic/{checkpoint.model_id(KEY, HOUR_NS)}"]
         known.failed()
     plan = Plan()
-    known.collect_traffic(KEY, traffic, plan)
-    known.collect_traffic(KEY, traffic, plan)
+    known.collect_traffic(whole, plan)
+    known.collect_traffic(whole, plan)
     assert len(plan.puts) == 1
 
 

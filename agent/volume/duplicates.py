@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agent.errors import CorruptError
-from agent.records import Finding, Source, Verdict
+from agent.records import Closed, Finding, Source, Verdict
 from agent.tails import binomial_tail, student_tail
 
 IDS, ROWS = "ids", "rows"
@@ -58,6 +58,30 @@ class Usual:
         if (found < 0).any() or (found[:, 1::2] > found[:, ::2]).any():
             raise CorruptError("duplicates: more repeats than rows")
         return cls(tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in found))
+
+
+@dataclass(slots=True)
+class Repeats:
+    """One series' repeats. revision: rises with every change."""
+
+    usual: Usual = field(default_factory=Usual)
+    revision: int = 0
+
+    def close(self, closed: Closed, alpha: float) -> Finding | None:
+        """Judges one closed window, then learns from it unless it alarms; None where nothing could be sampled."""
+        self.revision += 1
+        found = judge(closed.repeats, self.usual, alpha, closed.index)
+        if found is not None and not found.alarms:
+            self.usual = self.usual.learn(closed.repeats)
+        return found
+
+    def to_bytes(self) -> bytes:
+        return self.usual.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Repeats:
+        """Raises CorruptError."""
+        return cls(Usual.from_bytes(stored))
 
 
 def judge(repeats: Mapping[str, tuple[int, int]], usual: Usual, alpha: float, window: int) -> Finding | None:

@@ -1,124 +1,99 @@
-"""What comes, as a whole: how much, whether it comes at all, and whether it comes twice. One object a series.
+"""How much comes to a model, whatever its version, and whether anything comes at all. One object a model.
 
-Duplicates explain a volume that rose by as much; another version's loss explains this one's gain. What is explained is
-muted, so that one cause makes one alert.
+A canary that is promoted, a rollout and a rollback move traffic between versions: the model's own past lives on, and
+its sum says whether anything happened. One version tells of it, so that one cause makes one alert.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from agent.errors import CorruptError
-from agent.records import Closed, Finding, Verdict
-from agent.volume import duplicates
-from agent.volume.duplicates import Usual
+from agent.records import Finding, Verdict
 from agent.volume.judge import RATIO_MIN, Volume
 from agent.volume.past import Counted, Past
 
-GAP_MAX = 64  # empty windows looked at one by one; of a longer gap nothing is learned
+GAP_MAX = 64  # windows that nobody told, looked at one by one; of a longer gap nothing is learned
+MOST = 2.0  # times the teller's records: another version tells from here on
 HEAD = struct.Struct("<qI")  # window length, bytes of the past
-
-
-@dataclass(frozen=True, slots=True)
-class Alphas:
-    """What one window's tests may use."""
-
-    volume: float
-    duplicates: float
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """The model's other versions in one window. rows: theirs; usual: how many were to be expected of those in use.
-
-    rested: of each that another had taken over from, and that is back since a few windows at most.
-    """
-
-    rows: float = 0.0
-    usual: float = 0.0
-    rested: tuple[float, ...] = ()
-
-    def explains(self, rows: float, expected: float) -> bool:
-        """Whether all versions together have what may be usual: a version's past may be of the model as a whole, or of
-        its part."""
-        if not (self.rows or self.usual or self.rested):
-            return False
-        totals = [expected + self.usual + sum(self.rested)]
-        if self.rested:
-            totals += [expected + self.usual, max(expected, self.usual, *self.rested)]
-        together = rows + self.rows
-        return any(1.0 / RATIO_MIN < together / max(total, 1e-9) < RATIO_MIN for total in totals)
-
-
-ALONE = Beside()
 
 
 @dataclass(slots=True)
 class Traffic:
-    """revision: rises with every change."""
+    """All versions of one model together. teller: the version whose alerts tell of it. revision: rises with every
+    change."""
 
     volume: Volume
-    usual: Usual = field(default_factory=Usual)
+    teller: str = ""
     revision: int = 0
 
     @classmethod
     def of(cls, window_ns: int) -> Traffic:
         return cls(Volume.of(window_ns))
 
-    def close(self, closed: Closed, alphas: Alphas, beside: Beside = ALONE) -> list[Finding]:
-        """Findings on one closed window; windows must rise, and `silent` comes before. Learns from what is usual."""
-        self.revision += 1
-        repeated = duplicates.judge(closed.repeats, self.usual, alphas.duplicates, closed.index)
-        if repeated is not None and not repeated.alarms:
-            self.usual = self.usual.learn(closed.repeats)
-        found = [] if repeated is None else [repeated]
-        rows = closed.rows - closed.backlog
-        if rows <= 0 or closed.index <= self.volume.past.last:
-            return found  # only what was sent afterwards, or a clock that went back
-        volume = self.volume.close(Counted(closed.index, rows, closed.covered_seconds), alphas.volume)
-        return [*found, _explained(volume, repeated, beside, rows, closed.covered_seconds)]
+    @property
+    def last(self) -> int:
+        """Index of the newest window judged; -1: none."""
+        return self.volume.past.last
 
-    def silent(self, before: int, covered: Callable[[int], float], alphas: Alphas) -> Iterator[Finding]:
-        """A finding for each window below `before` from which no record came, oldest first."""
-        last = self.volume.past.last
-        if last < 0:
-            return
-        for index in range(max(last + 1, before - GAP_MAX), before):
+    def tells(self, version: str, rows: int, tellers: int | None) -> bool:
+        """Whether it is for `version`, which had so many rows in a window, to tell of the model.
+
+        tellers: rows of the one that did so far; None: it is gone or rests. Few versions have twice as much by chance,
+        so alerts do not wander.
+        """
+        if version != self.teller and (tellers is None or rows > MOST * tellers):
+            self.teller = version
             self.revision += 1
-            yield self.volume.close(Counted(index, 0, covered(index)), alphas.volume)
+        return version == self.teller
+
+    def unseen(self, before: int) -> range:
+        """Windows below `before` that were not judged yet; none while nothing is known."""
+        return range(max(self.last + 1, before - GAP_MAX), before) if self.last >= 0 else range(0)
+
+    def close(self, window: Counted, alpha: float) -> Finding:
+        """Judges one window and learns from what is usual. Windows must rise."""
+        self.revision += 1
+        return self.volume.close(window, alpha)
+
+    def silent(
+        self, before: int, rows: Callable[[int], int], covered: Callable[[int], float], alpha: float
+    ) -> Iterator[Finding]:
+        """A finding for each window below `before` from which no record came, oldest first; up to one that had some,
+        for which a version has still to close it."""
+        for index in self.unseen(before):
+            if rows(index):
+                return
+            yield self.close(Counted(index, 0, covered(index)), alpha)
 
     def to_bytes(self) -> bytes:
         past = self.volume.past.to_bytes()
-        return HEAD.pack(self.volume.window_ns, len(past)) + past + self.usual.to_bytes()
+        return HEAD.pack(self.volume.window_ns, len(past)) + past + self.teller.encode()
 
     @classmethod
-    def from_bytes(cls, window_ns: int, stored: bytes) -> Traffic:
-        """Begins anew where windows had another length. Raises CorruptError."""
+    def from_bytes(cls, stored: bytes) -> Traffic:
+        """Raises CorruptError."""
         if len(stored) < HEAD.size:
             raise CorruptError(f"traffic: {len(stored)} bytes")
         length, size = HEAD.unpack_from(stored)
-        if length != window_ns:
-            return cls.of(window_ns)
         at = HEAD.size + size
-        volume = Volume(window_ns, Past.from_bytes(stored[HEAD.size : at]))
-        return cls(volume, Usual.from_bytes(stored[at:]))
+        if length <= 0 or len(stored) < at:
+            raise CorruptError(f"traffic: {len(stored)} bytes, windows of {length} ns")
+        try:
+            teller = stored[at:].decode()
+        except UnicodeDecodeError as error:
+            raise CorruptError("traffic: the version's name is no text") from error
+        return cls(Volume(length, Past.from_bytes(stored[HEAD.size : at])), teller)
 
 
-def _explained(volume: Finding, repeated: Finding | None, beside: Beside, rows: int, seconds: float) -> Finding:
-    """The finding, muted where something else accounts for it."""
-    if not volume.alarms:
+def explained(volume: Finding, repeated: Finding | None, rows: int, covered_seconds: float) -> Finding:
+    """The finding, muted where the rows beyond the usual are duplicates. rows: those that `repeated` speaks of."""
+    if not volume.alarms or repeated is None or not repeated.alarms or volume.current <= volume.expected:
         return volume
-    expected = volume.expected * seconds
-    if repeated is not None and repeated.alarms and rows > expected:
-        left = rows * (1.0 - max(0.0, repeated.effect))
-        if left < RATIO_MIN * expected:
-            return _mute(volume, "the rows beyond the usual are duplicates")
-    if beside.explains(rows, expected):
-        return _mute(volume, "traffic moved between the model's versions, which together have the usual")
-    return volume
-
-
-def _mute(finding: Finding, why: str) -> Finding:
-    return replace(finding, verdict=Verdict.MUTED, reason=f"{why}; {finding.reason}")
+    left = volume.current * covered_seconds - rows * max(0.0, repeated.effect)
+    if left >= RATIO_MIN * volume.expected * covered_seconds:
+        return volume
+    reason = f"the rows beyond the usual are duplicates; {volume.reason}"
+    return replace(volume, verdict=Verdict.MUTED, reason=reason)

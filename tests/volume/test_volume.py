@@ -10,9 +10,10 @@ from scipy import stats
 
 from agent.errors import CorruptError
 from agent.records import Closed, Verdict
+from agent.volume.duplicates import Repeats
 from agent.volume.judge import Volume, counts_tail, critical
 from agent.volume.past import DAY_NS, ENTRIES_MAX, HOUR_NS, Counted, Past
-from agent.volume.traffic import Alphas, Beside, Traffic
+from agent.volume.traffic import Traffic, explained
 from tests.volume.traffic import ALPHA, START, alarms, rows
 
 NO_CELLS = np.zeros(0, np.int32)
@@ -166,29 +167,45 @@ def test_critical_values_are_students(alpha: float, freedom: int) -> None:
 
 
 def test_duplicates_explain_a_doubled_volume() -> None:
-    """One cause, one alert: the duplicates alarm, the volume is muted and says why."""
-    traffic, alphas = Traffic.of(HOUR_NS), Alphas(ALPHA, 2e-5)
-    counts = rows(10, 15, 0.05)
+    """One cause, one alert: the duplicates alarm, the volume is muted and says why; more than they explain is told."""
+    repeats, volume, counts = Repeats(), Volume.of(HOUR_NS), rows(10, 15, 0.05)
     for i, n in enumerate(counts[:-1]):
         usual = Closed(START + i, NO_CELLS, rows=int(n), covered_seconds=3600.0, repeats={"rows": (700, 3)})
-        assert not any(f.alarms for f in traffic.close(usual, alphas))
-    doubled = Closed(
-        START + len(counts) - 1, NO_CELLS, rows=2 * int(counts[-1]), covered_seconds=3600.0,
-        repeats={"ids": (700, 0), "rows": (900, 452)},
-    )  # fmt: skip
-    again = Traffic.from_bytes(HOUR_NS, traffic.to_bytes())
-    twice, volume = traffic.close(doubled, alphas)
-    assert (twice.check, twice.verdict, volume.verdict) == ("duplicates", Verdict.ALARM, Verdict.MUTED)
+        found = repeats.close(usual, 2e-5)
+        assert found is not None
+        assert not found.alarms
+        assert not volume.close(Counted(START + i, int(n), 3600.0), ALPHA).alarms
+    index, last = START + len(counts) - 1, int(counts[-1])
+    again = Closed(index, NO_CELLS, repeats={"ids": (700, 0), "rows": (900, 452)})
+    twice = Repeats.from_bytes(repeats.to_bytes()).close(again, 2e-5)
+    assert twice is not None
+    assert twice == repeats.close(again, 2e-5)
+    assert twice.verdict is Verdict.ALARM
     assert "under new ids" in twice.reason
-    assert "duplicates" in volume.reason
-    assert [f.verdict for f in again.close(doubled, alphas)] == [Verdict.ALARM, Verdict.MUTED]
+    told = volume.close(Counted(index, 2 * last, 3600.0), ALPHA)
+    assert told.alarms
+    muted = explained(told, twice, 2 * last, 3600.0)
+    assert muted.verdict is Verdict.MUTED
+    assert "duplicates" in muted.reason
+    assert explained(told, twice, last // 4, 3600.0).alarms  # another version sent the rest
 
 
-def test_traffic_that_moves_to_another_version_is_no_loss() -> None:
-    """Together they have the usual: muted."""
-    traffic, alphas = Traffic(_learned()), Alphas(ALPHA, 2e-5)
-    index = START + 14 * 24
-    usual = traffic.volume.expected_rows(index, 3600.0)
-    moved = Closed(index, NO_CELLS, rows=int(usual * 0.2), covered_seconds=3600.0)
-    (volume,) = traffic.close(moved, alphas, beside=Beside(rows=usual * 0.8))
-    assert volume.verdict is Verdict.MUTED
+def test_one_version_tells_of_a_model_until_another_has_twice_its_records() -> None:
+    """So that no alert wanders between two that share; a version that is gone hands over at once."""
+    traffic = Traffic.of(HOUR_NS)
+    assert traffic.tells("1", 100, None)
+    assert not traffic.tells("2", 190, 100)
+    assert traffic.tells("1", 100, 190)
+    assert traffic.tells("2", 201, 100)
+    assert not Traffic.from_bytes(traffic.to_bytes()).tells("1", 100, 201)
+    assert traffic.tells("3", 1, None)
+
+
+@pytest.mark.parametrize("cut", [0, 11, 12, 40])
+def test_damaged_traffic_is_refused(cut: int) -> None:
+    """As its past is; a name that is no text too."""
+    stored = Traffic(_learned(2), "7").to_bytes()
+    assert Traffic.from_bytes(stored).teller == "7"
+    for damaged in (stored[:cut], stored[:-1] + b"\xff"):
+        with pytest.raises(CorruptError):
+            Traffic.from_bytes(damaged)
