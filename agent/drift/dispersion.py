@@ -15,11 +15,11 @@ import numpy as np
 
 from agent.drift.autocorrelation import correlation, growth, hidden, independent_groups
 from agent.drift.matching import Matching
-from agent.drift.moderation import DF_MAX, Borrowing
+from agent.drift.moderation import DF_MAX, Lending
 from agent.drift.pooling import Levels
 from agent.drift.raw import BlockSums, Deviates, deviates, residual
-from agent.drift.tail_weight import Bend, excess_kurtosis
-from agent.records import Bools, Floats
+from agent.drift.tail_weight import Bend, excess_kurtosis, t_degrees
+from agent.records import Bools, Floats, Ints
 
 GROUPS_MIN = 3  # groups of a size, for that size to be known at all
 RARE_GROUPS_MIN = 10  # rare mass borrows from nobody: its φ differs too much between features
@@ -28,12 +28,9 @@ GROWTH_MAX = 1.5  # how many times more rows than the reference's groups had
 
 
 @dataclass(frozen=True)
-class Spread:
-    """φ for one horizon and n.
-
-    phi, df, tested: (4, features) for location, scale, skew and the rest; df of the t distribution. rare, rare_tested:
-    (features,). shape: (features,), degrees of freedom that the rest's own distribution has at most. effect:
-    (features,), variance of the reference's windows' own mean location scores.
+class Phi:
+    """For one horizon and n: phi, df, tested: (4, features) for location, scale, skew and the rest; df of the t
+    distribution, tested whether there is a test. rare, rare_tested: (features,), of the mass that is tested exactly.
     """
 
     phi: Floats
@@ -41,6 +38,14 @@ class Spread:
     tested: Bools
     rare: Floats
     rare_tested: Bools
+
+
+@dataclass(frozen=True)
+class Spread(Phi):
+    """Of the whole. shape: (features,), degrees of freedom that the rest's own distribution has at most. effect:
+    (features,), variance of the reference's windows' own mean location scores.
+    """
+
     bend: Bend
     shape: Floats
     effect: Floats
@@ -93,8 +98,7 @@ class Dispersion:
         known = fits[step, features]
         base, df = self.phi[step, :, features].T, self.df[step, :, features].T
         more = np.maximum(n / np.maximum(self.rows[step, features], 1.0), 1.0)
-        phi = 1.0 + (base - 1.0) * more
-        df = df * np.square(phi / (more * base))  # the error of φ - 1 grows too
+        phi, df = grown(base, df, more)
         tail = np.zeros_like(df)
         tail[:3] = self.tail[step, :, features].T
         tail[3] = tail[:3].max(axis=0)
@@ -102,9 +106,8 @@ class Dispersion:
         # What the scores leave may lie in one direction, of which few groups say nothing: it follows the location's.
         tested = known & (df >= DF_MIN) & (df[0] >= DF_MIN)
         rare_tested = known & (self.groups[step, features] >= RARE_GROUPS_MIN)
-        # Windows with the excess kurtosis κ have the tail of a t with 4 + 6/κ.
-        both = 1.0 / (1.0 / np.clip(df, 1.0, DF_MAX) + tail / (4.0 * tail + 6.0))
-        return Spread(phi, both, tested, rare, rare_tested, self.bend, self.shape[step, features], self.effect)
+        shape = self.shape[step, features]
+        return Spread(phi, t_degrees(df, tail), tested, rare, rare_tested, self.bend, shape, self.effect)
 
 
 def _steps(horizon: int, blocks_a_window: float) -> int:
@@ -167,7 +170,13 @@ class _Raw:
         )
 
 
-def directions(phi: Floats, df: Floats) -> Floats:
+def grown(phi: Floats, df: Floats, more: Floats) -> tuple[Floats, Floats]:
+    """φ and its degrees of freedom for so many times `more` rows: φ - 1 grows with them, and its error grows too."""
+    found = 1.0 + (phi - 1.0) * more
+    return found, df * np.square(found / (more * phi))
+
+
+def directions(phi: Floats, df: Floats | Ints) -> Floats:
     """How many directions the residual's variance fills at least, after Box (1954): all of the excess may lie in one.
 
     >>> directions(np.array([1.0, 47.0]), np.array([16, 16])).round(2).tolist()
@@ -181,17 +190,13 @@ def directions(phi: Floats, df: Floats) -> Floats:
 
 def _shared(found: Sequence[_Raw]) -> tuple[Floats, Floats]:
     """Every estimate moderated: the shortest groups' by all features, longer ones' by the one before and all features.
-
-    The three scores share how far features differ; what they leave stands alone.
     """
-    phi, df = [], []
+    phi, df, lending = [], [], Lending()
     prior, cap = np.ones_like(found[0].phi), np.full_like(found[0].phi, DF_MAX)
-    lenders = (slice(0, 3), Borrowing()), (slice(3, 4), Borrowing())
     before = found[0].expected
     for raw in found:
         prior = 1.0 + (prior - 1.0) * raw.expected / before
-        both = [lender.moderate(raw.phi[k], raw.df[k], prior[k], cap[k]) for k, lender in lenders]
-        prior, cap = (np.concatenate(part) for part in zip(*both, strict=True))
+        prior, cap = lending.moderate(raw.phi, raw.df, prior, cap)
         phi.append(prior)
         df.append(cap)
         before = raw.expected

@@ -82,6 +82,21 @@ class Borrowing:
         return max(self._evidence / self._weight, 0.0) + float(np.sqrt(1.0 / (self._weight * free)))
 
 
+class Lending:
+    """φ of the four directions moderated, one size after another: the three scores share how far features differ, what
+    they leave stands alone.
+    """
+
+    def __init__(self) -> None:
+        self._lenders = (slice(0, 3), Borrowing()), (slice(3, 4), Borrowing())
+
+    def moderate(self, raw: Floats, df: Floats, prior: Floats, cap: Floats) -> tuple[Floats, Floats]:
+        """All (4, features), as `Borrowing.moderate` has them."""
+        both = [lender.moderate(raw[k], df[k], prior[k], cap[k]) for k, lender in self._lenders]
+        phi, known = (np.concatenate(part) for part in zip(*both, strict=True))
+        return phi, known
+
+
 def _centre(logs: Floats, there: Bools, noise: Floats) -> Floats:
     """(statistics, 1): the mean log, drawn to 0 by its own error: what all share is no feature's to correct."""
     count = np.maximum(there.sum(axis=1, keepdims=True), 1)

@@ -71,7 +71,9 @@ def deviates(matching: Matching, sums_at: BlockSums, size: int) -> Deviates:
             *here, rows.total[:, None, :], np.maximum(rows.effective, 1.0)[:, None, :],
             pooled.scores.skewness[:, part.features],
         )[1]  # fmt: skip
-        rare[part.features] = _rare(mean[:, 3], other[:, 3], rows, enough[:, part.features])
+        ratio = rows.total / np.maximum(rows.effective, 1.0)
+        mass, expected = mean[:, 3] * rows.total, other[:, 3] * rows.total
+        rare[part.features] = rare_phi(mass, expected, ratio, enough[:, part.features])
     z = np.where(enough[:, None, :] & ~np.isnan(pooled.scores.skewness), z, 0.0)
     return Deviates(z, total, rest, enough, seen, mean_rows, pooled, rare, tuple(made))
 
@@ -114,11 +116,13 @@ def _variance(part: Part, groups: Groups, rows: Rows) -> Floats:
     return np.where(found > 0, found, 1.0)
 
 
-def _rare(mean: Floats, other: Floats, rows: Rows, enough: Bools) -> Floats:
-    """(features,): φ of the rare mass, from its squared surprises over their expectation; at least 1."""
-    expected = other * rows.total
-    square = np.where(enough, np.square(mean * rows.total - expected), 0.0).sum(axis=0)
-    noise = np.where(enough, expected * (1.0 + rows.total / np.maximum(rows.effective, 1.0)), 0.0).sum(axis=0)
+def rare_phi(mass: Floats, expected: Floats, ratio: Floats, enough: Bools) -> Floats:
+    """(features,): φ of the rare mass, from its squared surprises over their expectation; at least 1.
+
+    All (groups, features): mass: counts; expected: of the rest; ratio: of a group's rows to the rest's.
+    """
+    square = np.where(enough, np.square(mass - expected), 0.0).sum(axis=0)
+    noise = np.where(enough, expected * (1.0 + ratio), 0.0).sum(axis=0)
     return np.maximum(np.where(noise > 0, square / np.maximum(noise, 1e-12), 1.0), 1.0)
 
 

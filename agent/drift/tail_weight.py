@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.drift.moderation import DF_MAX
 from agent.drift.raw import Deviates
 from agent.records import Bools, Floats
 
@@ -110,6 +111,22 @@ def _centred(values: Floats, enough: Bools, count: Floats) -> Floats:
     return np.where(enough, values - values.sum(axis=0) / count, 0.0)
 
 
+def t_degrees(df: Floats, tail: Floats) -> Floats:
+    """Degrees of freedom of the t for windows with the excess kurtosis `tail`, their φ known with `df`.
+
+    By itself a kurtosis κ is that of a t with 4 + 6/κ; the two add up as variances do.
+
+    >>> t_degrees(np.array([30.0, 30.0]), np.array([0.0, 1.0])).round(2).tolist()
+    [30.0, 7.5]
+    """
+    return np.asarray(1.0 / (1.0 / np.clip(df, 1.0, DF_MAX) + tail / (4.0 * tail + 6.0)), dtype=np.float64)
+
+
+def kurtosis_of(z: Floats, phi: Floats, count: Floats) -> Floats:
+    """Excess kurtosis of `count` windows' z about 0, along the first axis; phi: their mean square."""
+    return np.asarray((z**4).sum(axis=0) / np.maximum(count * phi**2, 1e-12) - 3.0, dtype=np.float64)
+
+
 def excess_kurtosis(z: Floats, phi: Floats, count: Floats, independent: Floats) -> Floats:
     """(3, features): of a window's z, at least 0: each feature's own, drawn toward the common one as far as they agree.
 
@@ -117,7 +134,7 @@ def excess_kurtosis(z: Floats, phi: Floats, count: Floats, independent: Floats) 
     windows that is worth an independent one.
     """
     groups = np.maximum(count * independent, 1.0)
-    kurtosis = (z**4).sum(axis=0) / np.maximum(count * phi**2, 1e-12) - 3.0
+    kurtosis = kurtosis_of(z, phi, count)
     error = 24.0 / groups
     there = (phi > 0) & (count >= 8)
     m = np.maximum(there.sum(axis=1, keepdims=True), 1)

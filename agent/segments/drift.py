@@ -13,12 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from agent.drift.comparison import cell_deviates
+from agent.drift.dispersion import Phi, directions
 from agent.drift.divergence import power_divergence
 from agent.drift.effect import corrected_psi, psi_terms
 from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.records import Bools, Floats, Ints
 from agent.segments.coarse import ROWS_MIN, Coarse
-from agent.segments.spread import Known, Spread, directions, means, scores
+from agent.segments.spread import Known, means, scores
 
 FLOOR = 0.05  # corrected PSI: a shift of 0.22 σ; a segment speaks of large effects only
 # Standard deviations. A t beyond 3.29 has p = 0.001 at most, and so has no combination of smaller ones: what does not
@@ -35,7 +36,7 @@ class Look:
 
     pooled: Floats  # (pooled,)
     n: Floats
-    spread: Spread
+    spread: Phi
     z: Floats
     rest: Floats
     cell: Floats
@@ -142,7 +143,7 @@ class Shift:
         n_reference = self._n_reference[chosen]
         return look.pooled[first] / phi, self.reference[first] / phi, n / np.maximum(n + n_reference, 1.0)
 
-    def _lone_stands_out(self, pooled: Floats, n: Floats, n_reference: Floats, spread: Spread) -> Bools:
+    def _lone_stands_out(self, pooled: Floats, n: Floats, n_reference: Floats, spread: Phi) -> Bools:
         first = self.coarse.first
         ratio = n / np.maximum(n_reference, 1.0)
         expected = self.reference[first] * ratio
@@ -159,7 +160,7 @@ class Shift:
             found[own] = cell_deviates(pooled[own], self.reference[own], n[owner], n_reference[owner])
         return np.asarray(np.maximum.reduceat(found, coarse.first), dtype=np.float64)
 
-    def _mean_phi(self, spread: Spread, subject: int) -> float:
+    def _mean_phi(self, spread: Phi, subject: int) -> float:
         if self.coarse.lone[subject]:
             return float(spread.rare[subject])
         has = ~np.isnan(self.coarse.skewness[:, subject])

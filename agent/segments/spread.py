@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.drift.dispersion import Phi, directions, grown
 from agent.drift.divergence import power_divergence
-from agent.drift.moderation import DF_MAX, Borrowing
+from agent.drift.moderation import DF_MAX, Lending
+from agent.drift.raw import rare_phi
 from agent.drift.scores import two_sample
-from agent.records import Bools, Floats, Ints
+from agent.drift.tail_weight import kurtosis_of, t_degrees
+from agent.records import Floats
 from agent.segments.coarse import Coarse
 
 RUN_ROWS_MIN = 20  # fewer rows of a subject in a run say nothing
@@ -48,7 +51,8 @@ class Runs:
         raw, z = scores(coarse, means(coarse, runs, n), means(coarse, whole - runs, rest), n, rest)
         z = np.where(enough[:, None, :], z, 0.0)
         phi = np.square(z).sum(axis=0) / np.maximum(count, 1.0)
-        kurtosis = (z**4).sum(axis=0) / np.maximum(count * phi**2, 1e-12) - 3.0
+        ratio = n / np.maximum(rest, 1.0)
+        mass, expected = runs[:, coarse.first], (whole - runs)[:, coarse.first] * ratio
         divergence = power_divergence(runs, whole - runs, n, rest, coarse.first, coarse.owner)
         left = np.where(enough, np.maximum(divergence - np.square(raw).sum(axis=1), 0.0), 0.0).sum(axis=0)
         left = left / np.maximum(coarse.df, 1) / np.maximum(count, 1.0)
@@ -57,22 +61,11 @@ class Runs:
         return cls(
             phi=np.vstack((phi, left)),
             df=np.vstack((df, df_left)),
-            kurtosis=np.where(df >= RARE_RUNS_MIN, kurtosis, np.nan),
-            rare=_rare(coarse, runs, whole, n / np.maximum(rest, 1.0), enough),
+            kurtosis=np.where(df >= RARE_RUNS_MIN, kurtosis_of(z, phi, count), np.nan),
+            rare=np.where(coarse.lone, rare_phi(mass, expected, ratio, enough), 1.0),
             rows=np.where(enough, n, 0.0).sum(axis=0) / np.maximum(count, 1.0),
             runs=count,
         )
-
-
-@dataclass(frozen=True)
-class Spread:
-    """For one horizon: φ, degrees of freedom of the t and whether there is a test, (4, subjects); rare: (subjects,)."""
-
-    phi: Floats
-    df: Floats
-    tested: Bools
-    rare: Floats
-    rare_tested: Bools
 
 
 @dataclass(frozen=True)
@@ -89,24 +82,21 @@ class Known:
     def part(self, chosen: slice) -> Known:
         return Known(*(field[..., chosen] for field in (self.phi, self.df, self.tail, self.rare, self.rows, self.runs)))
 
-    def at(self, n: Floats) -> Spread:
+    def at(self, n: Floats) -> Phi:
         """For n rows (subjects,): φ - 1 grows with rows beyond the runs' own, and never shrinks below them."""
-        growth = np.maximum(n / np.maximum(self.rows, 1.0), 1.0)
-        phi = 1.0 + (self.phi - 1.0) * growth
-        df = self.df * np.square(phi / (growth * self.phi))  # the error of φ - 1 grows too
-        known = (self.runs >= RUNS_MIN) & (growth <= GROWTH_MAX)
-        # Windows with the excess kurtosis κ have the tail of a t with 4 + 6/κ.
-        both = 1.0 / (1.0 / np.clip(df, 1.0, DF_MAX) + self.tail / (4.0 * self.tail + 6.0))
-        rare = 1.0 + (self.rare - 1.0) * growth
-        return Spread(phi, both, known & (df >= DF_MIN), rare, known & (self.runs >= RARE_RUNS_MIN))
+        more = np.maximum(n / np.maximum(self.rows, 1.0), 1.0)
+        phi, df = grown(self.phi, self.df, more)
+        known = (self.runs >= RUNS_MIN) & (more <= GROWTH_MAX)
+        rare = 1.0 + (self.rare - 1.0) * more
+        return Phi(phi, t_degrees(df, self.tail), known & (df >= DF_MIN), rare, known & (self.runs >= RARE_RUNS_MIN))
 
 
 def learn(segments: Sequence[Sequence[Runs]], whole: Sequence[Runs]) -> list[Known]:
     """One a horizon. segments: by horizon, then by segment, all with the whole's features in its order."""
     found: list[Known] = []
-    borrowing, borrowing_whole = (Borrowing(), Borrowing()), (Borrowing(), Borrowing())
+    lending, lending_whole = Lending(), Lending()
     for own, base in zip(segments, whole, strict=True):
-        common = _moderated(borrowing_whole, base, np.ones_like(base.phi), np.full_like(base.phi, DF_MAX))
+        common = lending_whole.moderate(base.phi, base.df, np.ones_like(base.phi), np.full_like(base.phi, DF_MAX))
         times = len(own)
         scaled = [_scaled(common[0] - 1.0, part.rows, base.rows) for part in own]
         prior = 1.0 + np.concatenate(scaled, axis=1)
@@ -118,7 +108,7 @@ def learn(segments: Sequence[Sequence[Runs]], whole: Sequence[Runs]) -> list[Kno
                 for name in ("phi", "df", "kurtosis", "rare", "rows", "runs")
             )
         )
-        phi, df = _moderated(borrowing, together, prior, np.tile(common[1], times))
+        phi, df = lending.moderate(together.phi, together.df, prior, np.tile(common[1], times))
         tail = np.maximum(_tail(together.kurtosis, together.df[:3]), np.tile(_tail(base.kurtosis, base.df[:3]), times))
         scaled_rare = [_scaled(base.rare - 1.0, part.rows, base.rows) for part in own]
         rare = np.maximum(together.rare, 1.0 + np.concatenate(scaled_rare))
@@ -143,27 +133,16 @@ def scores(coarse: Coarse, mean: Floats, other: Floats, n: Floats, n_reference: 
     return np.where(has, raw, 0.0), np.where(has, z, 0.0)
 
 
-def directions(phi: Floats, df: Floats | Ints) -> Floats:
-    """How many directions the residual's variance fills at least (Box 1954): all of the excess may lie in one."""
-    excess = (np.maximum(phi, 1.0) - 1.0) * df
-    found: Floats = np.where(df > 0, (df + excess) ** 2 / np.maximum((1.0 + excess) ** 2 + df - 1.0, 1e-9), 0.0)
-    return found
-
-
 def _scaled(excess: Floats, rows: Floats, rows_whole: Floats) -> Floats:
     found: Floats = excess * np.minimum(rows / np.maximum(rows_whole, 1.0), 1.0)
     return found
 
 
-def _moderated(borrowing: tuple[Borrowing, Borrowing], runs: Runs, prior: Floats, cap: Floats) -> tuple[Floats, Floats]:
-    """The three scores share how far subjects differ; what they leave stands alone."""
-    parts = zip(borrowing, (slice(0, 3), slice(3, 4)), strict=True)
-    both = [own.moderate(runs.phi[k], runs.df[k], prior[k], cap[k]) for own, k in parts]
-    return np.concatenate([b[0] for b in both]), np.concatenate([b[1] for b in both])
-
-
 def _tail(kurtosis: Floats, df: Floats) -> Floats:
-    """(3, subjects): excess kurtosis beyond what so few runs show by chance: the subject's own, or the common one."""
+    """(3, subjects): excess kurtosis beyond what so few runs show by chance: the subject's own, or the common one.
+
+    Not the whole's `excess_kurtosis`: two dozen runs don't say how far subjects differ, so nothing is drawn together.
+    """
     there = ~np.isnan(kurtosis)
     error = np.sqrt(24.0 / np.maximum(df + 1.0, 1.0))
     m = np.maximum(there.sum(axis=1, keepdims=True), 1)
@@ -171,12 +150,3 @@ def _tail(kurtosis: Floats, df: Floats) -> Floats:
     common -= np.where(there, error, 0.0).sum(axis=1, keepdims=True) / m / np.sqrt(m)
     own = np.where(there, kurtosis - 3.0 * error, 0.0)
     return np.asarray(np.maximum(np.maximum(own, common), 0.0), dtype=np.float64)
-
-
-def _rare(coarse: Coarse, runs: Floats, whole: Floats, ratio: Floats, enough: Bools) -> Floats:
-    """(subjects,): φ of a lone subject's mass outside its main cell, from its squared surprises; at least 1."""
-    mass, total = runs[:, coarse.first], whole[coarse.first]
-    expected = (total - mass) * ratio
-    square = np.where(enough, np.square(mass - expected), 0.0).sum(axis=0)
-    noise = np.where(enough, expected * (1.0 + ratio), 0.0).sum(axis=0)
-    return np.where(coarse.lone & (noise > 0), np.maximum(square / np.maximum(noise, 1e-12), 1.0), 1.0)
