@@ -86,6 +86,11 @@ class Drift:
         self._foretold = np.array(self._cells.credit)
         self._known = Known.of(layout, self._cells, self._matching, self._alpha)
 
+    @property
+    def cells(self) -> Cells:
+        """Of the features that are tested, in the order in which they are."""
+        return self._cells
+
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """One finding a feature, in slices of at most about 2 ms; a slice may be empty.
 

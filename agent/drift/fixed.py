@@ -18,6 +18,7 @@ from agent.config import Threshold
 from agent.drift.distances import Axis, distances
 from agent.drift.drift import Drift
 from agent.drift.pooling import ROWS_MIN, Cells
+from agent.figures import percent
 from agent.ledger import DAY_SECONDS, Ledger
 from agent.records import Closed, Finding, Floats, Verdict
 from agent.reference.profile import Reference
@@ -60,9 +61,10 @@ class Cost:
 class Nulls:
     """Rates of one rule against one reference, worked out as they are needed and kept."""
 
-    def __init__(self, reference: Reference, rule: Sequence[Threshold]) -> None:
+    def __init__(self, reference: Reference, rule: Sequence[Threshold], cells: Cells) -> None:
+        """cells: of the features that are judged."""
         self.rule = tuple(rule)
-        self._cells = Cells.of(reference.layout, reference.share, reference.pooled)
+        self._cells = cells
         self._axis = Axis.of(reference.layout, self._cells) if self._cells.features else None
         self._blocks = reference.blocks[:, self._cells.take]
         self._total = self._blocks.sum(axis=0, dtype=np.int64)
@@ -156,16 +158,16 @@ class Nulls:
 class FixedDrift:
     """The drift measure with the user's thresholds for verdicts: newest window only, at least 50 values of a feature.
 
-    cost: of the newest window judged; None before.
+    Against the whole reference, as distances are in the books that thresholds come from: no season is matched, and so
+    a price that holds over all hours is the right one. cost: of the newest window judged; None before.
     """
 
     def __init__(self, reference: Reference, ledger: Ledger, rule: Sequence[Threshold]) -> None:
-        self._drift = Drift(reference, ledger, (1,))
-        self._nulls = Nulls(reference, rule)
+        self._drift = Drift(replace(reference, starts_ns=np.arange(len(reference.starts_ns))), ledger, (1,))
+        self._nulls = Nulls(reference, rule, self._drift.cells)
         self._windows_per_day = DAY_SECONDS / ledger.window_seconds
         features = reference.layout.features
-        tested = Cells.of(reference.layout, reference.share, reference.pooled).features
-        self._place = {(features[i].source, features[i].name): k for k, i in enumerate(tested)}
+        self._place = {(features[i].source, features[i].name): k for k, i in enumerate(self._drift.cells.features)}
         self.cost: Cost | None = None
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
@@ -197,7 +199,7 @@ class FixedDrift:
         passed = [each for each in self._nulls.rule if said.get(each.distance, -math.inf) > each.limit]
         told = ", ".join(f"{each.distance} {said[each.distance]:.3g} over {each.limit:g}" for each in passed)
         often = _often(rate.share * self._windows_per_day)
-        cost = f"without drift passed by {_percent(rate.share)} of windows of {finding.n} rows, {often}"
+        cost = f"without drift passed by {percent(rate.share)} of windows of {finding.n} rows, {often}"
         rule = f"fixed threshold ({told or 'not passed: ' + _words(self._nulls.rule)}), {cost}"
         verdict = Verdict.ALARM if passed else Verdict.UNDER_THRESHOLD
         return replace(finding, verdict=verdict, alpha=float("nan"), distances=said, reason=rule)
@@ -213,14 +215,6 @@ def _level(rows: int) -> int:
 
 def _words(rule: Sequence[Threshold]) -> str:
     return ",".join(str(each) for each in rule)
-
-
-def _percent(share: float) -> str:
-    """
-    >>> _percent(0.0361), _percent(2e-7)
-    ('3.6 %', 'under 0.001 %')
-    """
-    return f"{share * 100:.2g} %" if share >= 1e-5 else "under 0.001 %"
 
 
 def _often(daily: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agent.bins import Feature
+from agent.figures import percent as percent  # for the measures
 from agent.records import Ints
 
 
@@ -62,10 +63,3 @@ class Measure:
     detail: Callable[[Look], Mapping[str, float]] = no_detail
     credit: Callable[[Feature, Ints], int] = no_credit
     known: Callable[[Feature], tuple[int, ...]] | None = None
-
-
-def percent(share: float) -> str:
-    """A share for people: "0.42 %", "12.0 %", "100 %"."""
-    if share >= 0.9995:
-        return "100 %"
-    return f"{share * 100:.1f} %" if share >= 0.0995 or share == 0.0 else f"{share * 100:.2g} %"

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.web.figures import span, whole
+from agent.figures import percent, span, whole
 from agent.web.terminal import cleaned
 
 NAMED_MAX = 6  # features named in one line; the rest is a count
@@ -125,17 +125,7 @@ def _change(sight: Line, seen: Line | None) -> str:
         return f"{seen['smallest']:.2g} σ"
     if sight["unit"] == "ratio":
         return f"× {seen['smallest']:.2g}"
-    return f"{_percent(sight['before'])} → {_percent(seen['smallest'])}"
-
-
-def _percent(share: float) -> str:
-    """
-    >>> _percent(6e-6), _percent(0.0213), _percent(0.999)
-    ('0 %', '2.1 %', '100 %')
-    """
-    if share < 5e-5:
-        return "0 %"
-    return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.2g} %"
+    return f"{percent(sight['before'])} → {percent(seen['smallest'])}"
 
 
 def _blind(ledger: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.web.figures import bar, known, number, rate, share, span, took, whole
+from agent.figures import bar, known, number, rate, share, span, took, whole
 
 _CODES = {"good": "32", "warn": "33", "bad": "31", "soft": "2", "bold": "1"}
 _STATES = {

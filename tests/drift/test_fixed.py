@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from agent.bins import Feature
 from agent.config import Threshold
 from agent.drift.fixed import FixedDrift, Nulls
+from agent.drift.pooling import Cells
 from agent.ledger import Dial, Ledger
 from agent.records import Closed, Finding, Floats, Kind, Source, Verdict
 from agent.reference.profile import Reference
-from tests.drift.worlds import make_reference, with_specials, zipf
+from tests.drift.worlds import World, make_reference, with_specials, zipf
 
 PSI = (Threshold("psi", 0.2),)
 
@@ -29,6 +32,10 @@ def reference(shares: Floats, rows: int, seed: int, blocks: int = 50, wander: fl
     else:
         feature = Feature("x", Source.FEATURE, Kind.NUMBER, edges=tuple(float(i) for i in range(shares.size - 1)))
     return make_reference([feature], [np.array(counts)])
+
+
+def nulls_of(made: Reference, rule: Sequence[Threshold]) -> Nulls:
+    return Nulls(made, rule, Cells.of(made.layout, made.share, made.pooled))
 
 
 def rate(nulls: Nulls, rows: int) -> float:
@@ -50,7 +57,7 @@ def test_the_rate_is_that_of_the_known_table(n: int, known: float) -> None:
     plain = _psi(np.maximum(now / n, 1e-4), then / 5_000)
     assert float((plain > 0.2).mean()) == pytest.approx(known, rel=0.1)
     shown = float((_psi((now + 0.5) / (n + 5.0), (then + 0.5) / 5_005.0) > 0.2).mean())
-    found = rate(Nulls(reference(TEN, 5_000, seed=1), PSI), n)
+    found = rate(nulls_of(reference(TEN, 5_000, seed=1), PSI), n)
     assert shown / 1.6 < found < shown * 1.6
     assert found < known < 3 * found
 
@@ -61,7 +68,7 @@ def _psi(p: np.ndarray, q: np.ndarray) -> Floats:
 
 def test_many_categories_pass_by_noise_alone() -> None:
     """200 Zipf categories, 500 rows: PSI > 0.2 in most windows; 10,000 rows: never."""
-    nulls = Nulls(reference(zipf(200), 50_000, seed=2), PSI)
+    nulls = nulls_of(reference(zipf(200), 50_000, seed=2), PSI)
     assert rate(nulls, 500) > 0.8
     assert rate(nulls, 10_000) < 1e-9
 
@@ -76,9 +83,9 @@ def test_the_fitted_tail_agrees_with_many_more_trials(
     """Few per mille of windows pass: over seven references, 400 trials and a fit are by the median within a factor of
     two of counting 20,000."""
     n, rule = 400 if distance != "chi_square" else 1_000, (Threshold(distance, limit),)
-    fitted = float(np.median([rate(Nulls(reference(TEN, 50_000, seed), rule), n) for seed in range(30, 37)]))
+    fitted = float(np.median([rate(nulls_of(reference(TEN, 50_000, seed), rule), n) for seed in range(30, 37)]))
     monkeypatch.setattr("agent.drift.fixed.TRIALS", 20_000)
-    counted = rate(Nulls(reference(TEN, 50_000, seed=30), rule), n)
+    counted = rate(nulls_of(reference(TEN, 50_000, seed=30), rule), n)
     assert 0.0005 < counted < 0.01
     assert counted / 2 < fitted < counted * 2
 
@@ -124,7 +131,7 @@ def test_the_calibrated_rule_stays_silent_on_the_same_noise() -> None:
 def test_a_reference_that_wanders_by_itself_costs_more() -> None:
     """Its own windows pass the threshold more often than resampled ones: the larger rate is told."""
     made = reference(TEN, 50_000, seed=6, wander=0.45)
-    nulls = Nulls(made, PSI)
+    nulls = nulls_of(made, PSI)
     for _ in nulls.prepare(0, 1_000):
         pass
     found = nulls.rate(0, 1_000)
@@ -143,7 +150,7 @@ def test_few_rows_are_not_judged_whatever_the_threshold() -> None:
 def test_a_distance_the_feature_does_not_have_never_passes() -> None:
     """ks is for numbers: a text under it is judged by the other threshold, or by none."""
     made = reference(zipf(5), 50_000, seed=8)
-    assert rate(Nulls(made, (Threshold("ks", 0.01),)), 1_000) == 0.0
+    assert rate(nulls_of(made, (Threshold("ks", 0.01),)), 1_000) == 0.0
     gone = np.array([0, 0, 0, 0, 1000, 0, 0])
     (found,) = findings(measure(made, (Threshold("ks", 0.01), Threshold("l_infinity", 0.3))), gone)
     assert found.alarms
@@ -153,7 +160,26 @@ def test_a_distance_the_feature_does_not_have_never_passes() -> None:
 def test_the_work_comes_in_slices_and_only_once() -> None:
     """A second window of nearly the same size costs nothing; the same seed gives the same rate."""
     made = reference(zipf(2_000), 50_000, seed=9)
-    nulls = Nulls(made, PSI)
+    nulls = nulls_of(made, PSI)
     assert sum(1 for _ in nulls.prepare(0, 1_000)) > 10
     assert sum(1 for _ in nulls.prepare(0, 980)) == 0
-    assert rate(Nulls(made, PSI), 1_000) == nulls.rate(0, 1_000).sampled
+    assert rate(nulls_of(made, PSI), 1_000) == nulls.rate(0, 1_000).sampled
+
+
+def test_a_season_is_in_the_price_and_in_the_finding() -> None:
+    """A sine of .3 σ over the day: the threshold is held against the whole reference, and so are n, N and the price:
+    what it tells is what happens in eight quiet days."""
+    world = World(features=3, n=300, reference_rows=300 * 24 * 28, seed=5, daily=0.3)
+    fixed = measure(world.reference, (Threshold("psi", 0.15),))
+    alarms = []
+    for _ in range(24 * 8):
+        closed = world.closed()
+        world.hour += 1
+        alarms += [f.alarms for part in fixed.judge([closed]) for f in part]
+    assert fixed.cost is not None
+    (last, *_) = (f for part in fixed.judge([closed]) for f in part)
+    assert last.n_reference == 300 * 24 * 28
+    assert "compared with" not in last.reason
+    told = fixed.cost.false_alarms_per_day / 24 / 3
+    assert told > 0.1
+    assert np.mean(alarms) == pytest.approx(told, rel=0.2)

@@ -7,10 +7,10 @@ from types import ModuleType
 
 import pytest
 
-from agent import config, findings
+from agent import config, figures, findings
 from agent.drift import fixed
 from agent.power import report, shifts
-from agent.web import figures, ledger, terminal
+from agent.web import ledger, terminal
 
 
 @pytest.mark.parametrize("module", [config, findings, fixed, report, shifts, figures, ledger, terminal])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.web.figures import bar, share, span, took, whole
+from agent.figures import bar, share, span, took, whole
 from agent.web.terminal import render_status
 from tests.web.samples import NAN, alarming, busy, empty
 

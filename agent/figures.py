@@ -27,8 +27,21 @@ def rate(value: Any) -> str:
 
 
 def share(value: Any) -> str:
-    """A ratio 0-1 in per cent."""
-    return f"{100 * value:.3g} %" if known(value) else "–"
+    """A ratio 0-1 in per cent, `–` for what is no number."""
+    return percent(value) if known(value) else "–"
+
+
+def percent(share: float) -> str:
+    """A share 0-1 for people.
+
+    >>> [percent(share) for share in (0.0042, 0.12, 0.9999, 0.0, 2e-7)]
+    ['0.42 %', '12.0 %', '100 %', '0.0 %', 'under 0.001 %']
+    """
+    if share >= 0.9995:
+        return "100 %"
+    if 0.0 < share < 1e-5:
+        return "under 0.001 %"
+    return f"{share * 100:.1f} %" if share >= 0.0995 or share == 0.0 else f"{share * 100:.2g} %"
 
 
 def took(seconds: Any) -> str:
