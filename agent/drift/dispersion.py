@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.drift.autocorrelation import correlation, growth, hidden, independent_groups
+from agent.autocorrelation import correlation, growth, hidden, independent_groups
 from agent.drift.matching import Matching
 from agent.drift.moderation import DF_MAX, Lending
 from agent.drift.pooling import Levels

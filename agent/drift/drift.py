@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.comparison import Comparison, compare, largest_cell
 from agent.drift.dispersion import Dispersion, Spread, directions
 from agent.drift.distances import Axis, distances
@@ -15,7 +16,6 @@ from agent.drift.matching import Beside, matching_of
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
 from agent.drift.seasons import is_timed
 from agent.drift.tail_weight import beyond
-from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
 from agent.records import Bools, Closed, Finding, Floats, Ints, Kind

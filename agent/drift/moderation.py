@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.drift.tails import f_tail
+from agent.array_tails import f_tail
 from agent.records import Bools, Floats
 
 DF_MAX = 400.0  # a t of more is a normal, and costs more

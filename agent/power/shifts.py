@@ -13,13 +13,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from agent.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.bins import Feature
 from agent.drift.dispersion import directions
 from agent.drift.drift import Drift, Outlook
 from agent.drift.effect import FLOOR
 from agent.drift.pooling import ROWS_MIN, Cells
 from agent.drift.scores import normal_score
-from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
 from agent.records import Bools, Floats, Ints, Kind, Source
 from agent.reference.profile import Reference

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.array_tails import f_tail
+from agent.autocorrelation import mean_variance
 from agent.quality.spread import Spread
 from agent.records import Bools, Floats, Ints
 
@@ -50,12 +52,12 @@ class Wander:
         # The rates' own correlation: noise, which is in φ too, hides a part of the neighbours'.
         own = np.where(lag > 0, np.minimum(lag * phi / np.maximum(phi - 1.0, _LEVEL), LAG_MAX), 0.0)
         # Windows are compared with a mean that moved with them: what that hid is put back.
-        moved = _mean_variance(own, blocks)
+        moved = mean_variance(own, blocks)
         alone = (phi - 1.0) * noise / (1.0 - np.clip(moved - 1.0 / blocks, 0.0, HIDDEN_MAX))
         steps, excess, freedom = [1], [alone], [known]
         for horizon in horizons:
             if horizon > 1 and len(faulty) // horizon >= GROUPS_MIN:
-                pooled = _mean_variance(own, np.full(own.shape, float(horizon)))
+                pooled = mean_variance(own, float(horizon))
                 hidden = np.clip(moved / pooled - horizon / blocks, 0.0, HIDDEN_MAX)
                 shown = alone * pooled * (1.0 - hidden)
                 found = _weighed(_grouped(faulty, horizon), _grouped(rows, horizon), shown, known)
@@ -132,20 +134,9 @@ def _shared(raw: Floats, known: Floats, lag: Floats, there: Bools) -> tuple[Floa
     apart = max(spread - float(np.median(2.0 / free)), 0.0) + spread * (2.0 / 0.37 / count) ** 0.5
     centre = max(float(np.exp(middle)), 1.0)
     lent = min(2.0 / max(apart, 1e-9), LENT_MAX)
-    surprise = _surprise(raw / centre, np.maximum(known, 1.0), np.full(known.shape, lent))
+    surprise = f_tail(raw / centre, np.maximum(known, 1.0), max(lent, 1.0))
     own = lent * np.minimum(surprise / _OUTLIER, 1.0) * (1.0 - lag**2)
     return np.maximum((own * centre + known * raw) / (own + known), 1.0), known + own
-
-
-def _mean_variance(lag: Floats, windows: Floats) -> Floats:
-    """(m,) variance of the mean of so many values with correlation lag^k, over that of one; k apart.
-
-    >>> _mean_variance(np.array([0.0, 0.5]), np.array([4.0, 4.0])).round(3).tolist()
-    [0.25, 0.516]
-    """
-    h = np.maximum(windows, 1.0)
-    series = lag / (1.0 - lag) * (1.0 - (1.0 - lag**h) / (h * (1.0 - lag)))
-    return np.asarray((1.0 + 2.0 * series) / h)
 
 
 def _weighed(faulty: Ints, rows: Ints, prior: Floats, known: Floats) -> tuple[Floats, Floats]:
@@ -154,14 +145,6 @@ def _weighed(faulty: Ints, rows: Ints, prior: Floats, known: Floats) -> tuple[Fl
     noise = _noise(rows)
     phi, foretold = 1.0 + groups.raw / noise, 1.0 + prior / noise
     own = np.maximum(groups.blocks - 1.0, 1.0)
-    lent = known * np.minimum(_surprise(phi / foretold, own, known) / _OUTLIER, 1.0)
+    lent = known * np.minimum(f_tail(phi / foretold, own, np.maximum(known, 1.0)) / _OUTLIER, 1.0)
     drawn = (own * phi + lent * foretold) / (own + lent)
     return np.maximum(drawn - 1.0, 0.0) * noise, own + lent
-
-
-def _surprise(ratio: Floats, own: Floats, other: Floats) -> Floats:
-    """P(F ≥ ratio), Paulson's (1942) normal approximation: right to a few per cent where it is near 0.05."""
-    a, b = 2.0 / (9.0 * own), 2.0 / (9.0 * np.maximum(other, 1.0))
-    root = np.cbrt(np.maximum(ratio, 0.0))
-    z = ((1.0 - b) * root - (1.0 - a)) / np.sqrt(b * root**2 + a)
-    return np.asarray(1.0 / (1.0 + np.exp(np.clip(1.702 * z, -50.0, 50.0))))

@@ -12,11 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
+from agent.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.comparison import cell_deviates
 from agent.drift.dispersion import Phi, directions
 from agent.drift.divergence import power_divergence
 from agent.drift.effect import corrected_psi, psi_terms
-from agent.drift.tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.records import Bools, Floats, Ints
 from agent.segments.coarse import ROWS_MIN, Coarse
 from agent.segments.spread import Known, means, scores

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.drift.autocorrelation import correlation, growth, hidden, independent_groups, mean_variance
+from agent.array_tails import cauchy_combination
+from agent.autocorrelation import correlation, growth, hidden, independent_groups, mean_variance
 from agent.drift.moderation import DF_MAX, Borrowing
 from agent.drift.pooling import CLASS_MIN, Cells, ranked
-from agent.drift.tails import cauchy_combination
 from agent.records import Floats
 from tests.drift.worlds import World, findings, zipf
 

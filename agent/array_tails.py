@@ -1,4 +1,4 @@
-"""Tail probabilities, in numpy alone: scipy would cost 17 MB and half a second at start.
+"""Tail probabilities of whole arrays, in numpy alone: scipy would cost 17 MB and half a second at start.
 
 All take arrays of one shape (or that broadcast) and work in log space, so that relative error stays near 1e-10 down to
 the smallest double. Continued fractions and series: Didonato and Morris (1992), Press et al. (2007), 6.2-6.4.
@@ -38,17 +38,12 @@ def log_gamma(x: npt.ArrayLike) -> Floats:
     return found
 
 
-def t_tail(t: npt.ArrayLike, df: npt.ArrayLike) -> Floats:
-    """P(|T_df| ≥ |t|), two-sided.
+def t_as_beta(t: npt.ArrayLike, df: npt.ArrayLike) -> Beta:
+    """The arguments of `beta_share` that give P(|T_df| ≥ |t|): so that several kinds of tail can go through it at once.
 
-    >>> float(t_tail(2.228, 10).round(4))
+    >>> float(beta_share(*t_as_beta(2.228, 10)).round(4))
     0.05
     """
-    return beta_share(*t_as_beta(t, df))
-
-
-def t_as_beta(t: npt.ArrayLike, df: npt.ArrayLike) -> Beta:
-    """The arguments of `beta_share` that give `t_tail`: so that several kinds of tail can go through it at once."""
     squared = np.square(np.asarray(t, dtype=np.float64))
     df = np.asarray(df, dtype=np.float64)
     whole = df + squared
@@ -70,19 +65,6 @@ def f_as_beta(f: npt.ArrayLike, df1: npt.ArrayLike, df2: npt.ArrayLike) -> Beta:
     scaled = df1 * np.maximum(np.asarray(f, dtype=np.float64), 0.0)
     whole = df2 + scaled
     return df2 / 2.0, df1 / 2.0, df2 / whole, scaled / whole
-
-
-def binomial_tail(count: npt.ArrayLike, trials: npt.ArrayLike, share: npt.ArrayLike) -> Floats:
-    """P(X ≥ count) for X ~ Binomial(trials, share); count 0 gives 1. Counts need not be whole.
-
-    >>> float(binomial_tail(3, 3, 0.5).round(10))
-    0.125
-    """
-    count, trials, share = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (count, trials, share)))
-    found = np.ones(count.shape)
-    some = count > 0
-    found[some] = beta_share(count[some], trials[some] - count[some] + 1.0, share[some], 1.0 - share[some])
-    return found
 
 
 def cauchy_combination(p: Floats, axis: int = 0, weights: Floats | float = 1.0) -> Floats:
@@ -158,7 +140,3 @@ def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
                 )
     found[where] = value
     return found
-
-
-def _away_from_zero(value: Floats) -> Floats:
-    return np.where(np.abs(value) < 1e-300, 1e-300, value)

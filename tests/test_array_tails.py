@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from agent.drift.moderation import digamma, trigamma
-from agent.drift.tails import (
+from agent.array_tails import (
     beta_share,
-    binomial_tail,
     cauchy_combination,
     f_tail,
     log_gamma,
-    t_tail,
+    t_as_beta,
 )  # fmt: skip
+from agent.drift.moderation import digamma, trigamma
 
 RANDOM = np.random.default_rng(7)
 DF = RANDOM.choice([1.0, 2.0, 3.0, 4.5, 11.0, 30.0, 49.5, 120.0, 400.0, 1000.0], 3000)
@@ -32,7 +31,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 def test_student_two_sided_far_out() -> None:
     """P(|T| ≥ t), from the heaviest tail to nearly normal."""
     t = RANDOM.uniform(-40, 40, 3000)
-    assert_close(t_tail(t, DF), 2 * stats.t.sf(np.abs(t), DF))
+    assert_close(beta_share(*t_as_beta(t, DF)), 2 * stats.t.sf(np.abs(t), DF))
 
 
 def test_f_far_out_with_broken_degrees_of_freedom() -> None:
@@ -42,10 +41,11 @@ def test_f_far_out_with_broken_degrees_of_freedom() -> None:
 
 
 def test_binomial_far_out() -> None:
-    """The exact test of rare mass."""
+    """The exact test of rare mass: P(X ≥ count) is a share of a Beta."""
     count = RANDOM.integers(0, 300, 3000).astype(float)
-    trials, share = count + RANDOM.integers(0, 3000, 3000), RANDOM.uniform(0.001, 0.999, 3000)
-    assert_close(binomial_tail(count, trials, share), stats.binom.sf(count - 1, trials, share))
+    trials, share = count + RANDOM.integers(1, 3000, 3000), RANDOM.uniform(0.001, 0.999, 3000)
+    found = beta_share(count + 1.0, trials - count, share, 1.0 - share)
+    assert_close(found, stats.binom.sf(count, trials, share))
 
 
 def test_gamma_functions() -> None:
@@ -85,4 +85,4 @@ def test_beta_share_is_a_share_and_mirrors(a: float, b: float, x: float) -> None
 
 def test_no_tests_at_all() -> None:
     """Empty arrays come back empty."""
-    assert t_tail(np.empty(0), np.empty(0)).shape == (0,)
+    assert beta_share(*t_as_beta(np.empty(0), np.empty(0))).shape == (0,)
