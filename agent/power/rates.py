@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
 
 from agent.ledger import RATES, Ledger
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
-from agent.quality.judge import FLOOR, MEASURES, ROWS_MIN
-from agent.quality.spread import rate_tail
+from agent.quality.judge import BLOCKS_MIN, MEASURES, ROWS_MIN
+from agent.quality.rates import Pools, judged
 from agent.quality.tables import Table, bases_of
+from agent.records import Verdict
 from agent.reference.profile import Reference
-from agent.tails import hypergeometric_tail
+
+Known = dict[tuple[int | float, ...], float | None]
 
 
 def rate_sights(reference: Reference, ledger: Ledger, rows: float) -> list[Sight]:
@@ -25,60 +29,63 @@ def rate_sights(reference: Reference, ledger: Ledger, rows: float) -> list[Sight
         return []
     bases = bases_of(reference.layout, reference.blocks)
     found: list[Sight] = []
+    known: Known = {}
     for measure in MEASURES:
         alphas = [ledger.alpha(measure.check, i) for i in range(len(reference.layout.features))]
         table = Table.of(measure, reference, bases, RATES, lambda i, alphas=alphas: alphas[i] > 0)  # type: ignore[misc]
         for i, index in enumerate(table.features.tolist()):
-            found.append(_sight(reference, table, i, alphas[index], rows / total))
+            found.append(_sight(reference, table, i, alphas[index], rows / total, known))
     return found
 
 
-def _sight(reference: Reference, table: Table, i: int, alpha: float, scale: float) -> Sight:
+def _sight(reference: Reference, table: Table, i: int, alpha: float, scale: float, known: Known) -> Sight:
     """scale: rows of a window for one of the reference."""
     feature = reference.layout.features[int(table.features[i])]
     name, n_reference = feature.group or feature.name, int(table.rows[i])
-    seen = tuple(_seen(table, i, alpha, n_reference * scale)) if n_reference else ()
+    seen = tuple(_seen(table, i, alpha, n_reference * scale, known)) if n_reference else ()
     before = int(table.faulty[i]) / n_reference if n_reference else float("nan")
     few = n_reference * scale * RATES[-1] < ROWS_MIN
     reason = "" if seen else f"too few rows: {ROWS_MIN} are needed" if few else "its rate varies too much"
     return Sight(table.measure.check, name, feature.source, "share", before, seen, reason, feature.critical)
 
 
-def _seen(table: Table, i: int, alpha: float, rows: float) -> Iterator[Seen]:
+def _seen(table: Table, i: int, alpha: float, rows: float, known: Known) -> Iterator[Seen]:
     credited, n_reference = int(table.faulty[i]), int(table.rows[i])
     for horizon in RATES:
         n = round(rows * horizon)
-        if n < ROWS_MIN:
+        carried = horizon == 1 or not table.then[i] or table.wander.blocks[i] >= BLOCKS_MIN * horizon
+        if n < ROWS_MIN or not carried:
             continue
-        phi, freedom = table.wander.phi(i, float(horizon), n, n_reference) if table.then[i] else (0.0, 0.0)
-        smallest = _smallest((credited, n_reference), n, phi, freedom, alpha)
+        phi, freedom = table.wander.phi(i, float(horizon), n, n_reference) if table.then[i] else (1.0, 0.0)
+        # Features with the same faults share their answer.
+        key = (credited, n_reference, bool(table.then[i]), int(table.wander.blocks[i]), n, phi, freedom, alpha)
+        if key not in known:
+            known[key] = _smallest(partial(_alarms, table, i, alpha, horizon, n), n, phi)
+        smallest = known[key]
         if smallest is not None:
             yield Seen(horizon, smallest)
 
 
-@lru_cache(maxsize=10_000)
-def _smallest(reference: tuple[int, int], n: int, phi: float, freedom: float, alpha: float) -> float | None:
-    """The rate whose lower fifth of counts alarms among n rows; None: not even all rows at fault would.
+def _alarms(table: Table, i: int, alpha: float, horizon: int, n: int, count: int) -> bool:
+    """Whether the judge would, of so many faults in n rows."""
+    faulty, rows = np.full((1, len(table.features)), count), np.full((1, len(table.features)), n)
+    windows = np.full(rows.shape, float(horizon))
+    pools = Pools((horizon,), faulty, rows, windows, near=rows > 0, every=(faulty, rows))
+    return judged(table, pools, 0, i, alpha).verdict is Verdict.ALARM
 
-    reference: faults, rows; phi 0: the reference has no such fault, and the exact test is alone.
-    """
-    then, n_reference = reference
 
-    def alarms(count: int) -> bool:
-        if count / n - then / n_reference < FLOOR or hypergeometric_tail(count, n, then, n_reference) > alpha:
-            return False
-        return not phi or rate_tail(count, n, then, n_reference, phi, freedom) <= alpha
-
+def _smallest(alarms: Callable[[int], bool], n: int, phi: float) -> float | None:
+    """The rate whose lower fifth of counts alarms among n rows; None: not even all rows at fault would."""
     if not alarms(n):
         return None
     low, high = 0, n
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if alarms(middle) else (middle, high)
-    return _rate_of(high, n, max(phi, 1.0))
+    return rate_of(high, n, max(phi, 1.0))
 
 
-def _rate_of(count: int, n: int, phi: float) -> float:
+def rate_of(count: int, n: int, phi: float) -> float:
     """The rate r with n r - 0.84 √(φ n r (1 - r)) = count - 1/2; Wilson (1927), with a continuity correction."""
     share, square = (count - 0.5) / n, LOWER_FIFTH**2 * phi / n
     half = math.sqrt(square * (share * (1.0 - share) + square / 4.0))

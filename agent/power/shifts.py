@@ -1,4 +1,4 @@
-"""The smallest shift of a number, the smallest growth of a category, that the drift rule finds.
+"""The smallest shift and widening of a number, the smallest growth of a category, that the drift rule finds.
 
 Closed form, from the judge's own numbers: the ledger's alpha, φ and degrees of freedom for the feature and horizon, the
 effect's floor. The parts are combined as the judge combines them.
@@ -24,7 +24,8 @@ from agent.power.sight import LOWER_FIFTH, Seen, Sight
 from agent.records import Bools, Floats, Ints, Kind, Source
 from agent.reference.profile import Reference
 
-# Shifts tried: of numbers in σ, of a category in log odds. What 3 σ does not show counts as not seen.
+# Changes tried: of numbers in σ or in parts of their spread, of a category in log odds. What 3 does not show counts as
+# not seen.
 TRIED = 0.02 * 1.08 ** np.arange(66)
 CATEGORY_SHARE = 0.1  # of a text, the category of about this share is the one that grows
 
@@ -37,27 +38,34 @@ def drift_sights(drift: Drift, reference: Reference, rows: float) -> list[Sight]
     own = [reference.layout.features[i] for i in cells.features]
     valid = cells.sums(reference.pooled[cells.take].astype(np.float64)) / max(float(reference.rows.sum()), 1.0)
     moved = _Moved.of(cells, own)
-    found, tested, enough = [], np.zeros(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
+    found, wider, tested, enough = [], [], np.zeros(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
     for horizon in drift.horizons:
         outlook = drift.outlook(horizon, rows * valid * horizon)
         if outlook is None:
             return []
         found.append(_smallest(outlook, moved))
+        wider.append(_smallest(outlook, moved, widens=True))
         tested |= outlook.spread.tested.any(axis=0) & (outlook.alpha > 0)
         enough |= outlook.rows >= ROWS_MIN
-    sights = [
-        _sight(feature, float(moved.before[k]), [int(each[k]) for each in found], drift.horizons, bool(tested[k]),
-               bool(enough[k]))
-        for k, feature in enumerate(own)
-    ]  # fmt: skip
+    sights = []
+    for kind, smallest in (("", found), ("sd", wider)):
+        for k, feature in enumerate(own):
+            number = feature.kind is Kind.NUMBER
+            if kind and not number:
+                continue
+            unit = kind or ("σ" if number else "share")
+            blind = _Blind(drift.horizons[-1], bool(tested[k]), bool(enough[k]))
+            before = 1.0 if unit == "sd" else float(moved.before[k])
+            seen = _seen(unit, before, drift.horizons, [int(each[k]) for each in smallest])
+            sights.append(_sight(feature, unit, before, seen, blind))
     return _of_groups(sights)
 
 
 def _of_groups(sights: Sequence[Sight]) -> list[Sight]:
     """Of the parts of a vector or a whole row, the one that sees most stands for all."""
-    found: dict[tuple[Source, str], Sight] = {}
+    found: dict[tuple[Source, str, bool], Sight] = {}
     for sight in sights:
-        key = (sight.source, sight.subject)
+        key = (sight.source, sight.subject, sight.unit == "sd")
         known, now = found.get(key), sight.within(math.inf)
         before = known.within(math.inf) if known else None
         if known is None or (now is not None and (before is None or now.smallest < before.smallest)):
@@ -99,13 +107,17 @@ class _Moved:
             before[k] = cells.share[category[k]]
         return cls(cells, lower, bound, before, category)
 
-    def shares(self, shift: Floats) -> Floats:
-        """(cells,): numbers moved up by so many σ of a normal with the same ranks; a category's odds times e^shift.
+    def shares(self, shift: Floats, widens: bool = False) -> Floats:
+        """(cells,): numbers moved up by so many σ of a normal with the same ranks, or spread out by so much of their
+        standard deviation; a category's odds times e^shift.
 
         shift: (features,).
         """
         of_cell = shift[self.cells.owner]
-        found = normal(self.bound - of_cell) - normal(self.lower - of_cell)
+        if widens:
+            found = normal(self.bound / (1.0 + of_cell)) - normal(self.lower / (1.0 + of_cell))
+        else:
+            found = normal(self.bound - of_cell) - normal(self.lower - of_cell)
         texts = self.category >= 0
         after = self.after(shift)
         rest = np.where(texts, (1.0 - after) / np.maximum(1.0 - self.before, 1e-12), 1.0)
@@ -120,12 +132,12 @@ class _Moved:
         return found
 
 
-def _smallest(outlook: Outlook, moved: _Moved) -> Ints:
+def _smallest(outlook: Outlook, moved: _Moved, widens: bool = False) -> Ints:
     """(features,): the first of TRIED that is found, by bisection; -1: none is."""
     low, high = np.full(len(moved.before), -1), np.full(len(moved.before), TRIED.size)
     while (high - low > 1).any():
         middle = np.clip((low + high) // 2, 0, TRIED.size - 1)
-        passes = _passes(outlook, moved.shares(TRIED[middle]), moved) | (middle >= high)
+        passes = _passes(outlook, moved.shares(TRIED[middle], widens), moved) | (middle >= high)
         low, high = np.where(passes, low, middle), np.where(passes, np.minimum(middle, high), high)
     return np.where(high < TRIED.size, high, -1)
 
@@ -189,28 +201,39 @@ def _effect(now: Floats, then: Floats, outlook: Outlook, noise: Floats) -> Float
     return np.asarray(psi - LOWER_FIFTH * spread, dtype=np.float64)
 
 
-def _sight(
-    feature: Feature, before: float, found: Sequence[int], horizons: Sequence[int], tested: bool, enough: bool
-) -> Sight:
-    number = feature.kind is Kind.NUMBER
+@dataclass(frozen=True, slots=True)
+class _Blind:
+    """What a feature lacks, where nothing of it is seen. longest: windows of the longest horizon."""
+
+    longest: int
+    tested: bool
+    enough: bool
+
+    @property
+    def reason(self) -> str:
+        if not self.enough:
+            return f"too few rows: {ROWS_MIN} values are needed within {self.longest} windows"
+        if not self.tested:
+            return "the reference has too few windows, or too few rows a window"
+        return "the reference varies too much, or is too short for so many features"
+
+
+def _seen(unit: str, before: float, horizons: Sequence[int], found: Sequence[int]) -> tuple[Seen, ...]:
+    """found: by horizon, an index of TRIED, -1 where nothing is seen."""
     odds = before / max(1.0 - before, 1e-12)
     seen = []
     for horizon, index in zip(horizons, found, strict=True):
         if index >= 0:
-            shift = float(TRIED[index])
-            after = odds * np.exp(shift)
-            seen.append(Seen(horizon, shift if number else float(after / (1.0 + after))))
-    reason = ""
-    if not seen:
-        reason = "the reference varies too much, or is too short for so many features"
-        if not enough:
-            reason = f"too few rows: {ROWS_MIN} values are needed within {horizons[-1]} windows"
-        elif not tested:
-            reason = "the reference has too few windows, or too few rows a window"
-    name = feature.group or feature.name
-    return Sight(
-        "drift", name, feature.source, "σ" if number else "share", before, tuple(seen), reason, feature.critical
-    )
+            size = float(TRIED[index])
+            after = odds * math.exp(size)
+            told = {"σ": size, "sd": 1.0 + size}
+            seen.append(Seen(horizon, told[unit] if unit in told else after / (1.0 + after)))
+    return tuple(seen)
+
+
+def _sight(feature: Feature, unit: str, before: float, seen: tuple[Seen, ...], blind: _Blind) -> Sight:
+    name, reason = feature.group or feature.name, "" if seen else blind.reason
+    return Sight("drift", name, feature.source, unit, before, seen, reason, feature.critical)
 
 
 def normal(x: Floats) -> Floats:

@@ -14,7 +14,7 @@ LOWER_FIFTH = NormalDist().inv_cdf(FOUND)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The smallest change found over one horizon: of a number in σ, else the share that `Sight.before` rises to."""
+    """The smallest change found over one horizon: of a number in σ, else what `Sight.before` rises to."""
 
     horizon: int  # windows
     smallest: float
@@ -24,8 +24,9 @@ class Seen:
 class Sight:
     """What one check would see of one feature.
 
-    unit: "σ" (a shift of the mean) or "share". before: the share now (NaN for σ). seen: by rising horizon, those where
-    something is seen at all; empty: blind, and `reason` says why.
+    unit: "σ" (a shift of the mean), "sd" (its spread, 1 before), "share" or "ratio" (1 before). before: NaN for σ.
+    seen: by rising horizon, those where something is seen at all; empty: blind, and `reason` says why. segment:
+    "region=north", of that part of the traffic alone.
     """
 
     check: str
@@ -36,6 +37,7 @@ class Sight:
     seen: tuple[Seen, ...] = ()
     reason: str = ""
     critical: bool = False
+    segment: str = ""
 
     def within(self, windows: float) -> Seen | None:
         """The smallest change found within so many windows; of nearly equal ones, the soonest. None: none."""

@@ -11,6 +11,7 @@ from typing import Any
 from agent.figures import percent, span, whole
 from agent.web.terminal import cleaned
 
+CHANGES = {"σ": "shift", "sd": "spread", "share": "category"}  # by a sight's unit
 NAMED_MAX = 6  # features named in one line; the rest is a count
 Line = Mapping[str, Any]
 
@@ -79,18 +80,15 @@ def _groups(sights: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
     found: dict[str, list[Line]] = defaultdict(list)
     for sight in sights:
         output = sight["source"] in ("prediction", "score")
-        if sight["check"] != "drift":
-            title = str(sight["check"]).replace("_", " ")
-        elif sight["source"] == "row":
-            title = "row shift"
-        elif sight["unit"] == "σ":
-            title = "output shift" if output else "input shift"
-        else:
-            title = "output category" if output else "input category"
-        found[title].append(sight)
-    first = ("output shift", "output category", "input shift", "input category", "row shift")
+        title = str(sight["check"]).replace("_", " ")
+        if sight["check"] == "drift":
+            whose = "row" if sight["source"] == "row" else "output" if output else "input"
+            title = f"{whose} {CHANGES[sight['unit']]}"
+        found[f"segment {title}" if sight.get("segment") else title].append(sight)
+    first = [f"{whose} {change}" for whose in ("output", "input", "row") for change in CHANGES.values()]
     order = {title: place for place, title in enumerate(first)}
-    yield from sorted(found.items(), key=lambda group: order.get(group[0], len(order)))
+    last = len(order) + 1
+    yield from sorted(found.items(), key=lambda g: last if g[0].startswith("segment") else order.get(g[0], last - 1))
 
 
 def _chosen(sights: Sequence[Line], names: int) -> Iterator[tuple[str, Line]]:
@@ -123,8 +121,8 @@ def _change(sight: Line, seen: Line | None) -> str:
         return "–"
     if sight["unit"] == "σ":
         return f"{seen['smallest']:.2g} σ"
-    if sight["unit"] == "ratio":
-        return f"× {seen['smallest']:.2g}"
+    if sight["unit"] in ("sd", "ratio"):
+        return f"× {seen['smallest']:.3g}{' sd' if sight['unit'] == 'sd' else ''}"
     return f"{percent(sight['before'])} → {percent(seen['smallest'])}"
 
 
