@@ -98,7 +98,7 @@ def schema_of(reference: Reference) -> Schema:
     for feature in reference.layout.features:
         name = feature.source, feature.name
         plain = feature.source is Source.FEATURE or OUTPUTS.get(feature.name) is feature.source
-        if not plain or feature.group or name in features:
+        if not plain or feature.computed or name in features:
             continue
         closed = feature.rules.max_new == 0.0 and not feature.seen
         features[name] = said_of(feature, FeatureSchema(allowed=feature.categories if closed else ()))

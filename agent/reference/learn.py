@@ -13,6 +13,7 @@ from agent.bins import EVERY_ROW, Layout, Taken
 from agent.records import Batch, Cells, Ints, select
 from agent.reference import learn_segments
 from agent.reference.directions import with_projections
+from agent.reference.joined import joined
 from agent.reference.learn_segments import Named
 from agent.reference.profile import Reference
 from agent.reference.traffic import features_of, stripped, vector_entries, width
@@ -22,6 +23,7 @@ LEARN_WINDOWS = 30  # statistics.md, point 5: a t with fewer blocks needs effect
 BUFFER_ROWS_FACTOR = 4  # without a closed window, at most so many times the rows
 BUFFER_VALUES = 500_000  # rows × columns held before the bins are fixed: 4 MB; edges need no more
 BUFFER_ENTRIES = 1_000_000  # entries of vectors, likewise: 4 MB
+SMALL_ROWS = 64  # of a batch; so many that are smaller become one: a lone row takes thirty times its values
 OPEN_WINDOWS_MAX = 64
 KEYS_MAX = 32  # segment keys, and protected ones
 ORIGIN = "learned from traffic"
@@ -130,6 +132,7 @@ class Learner:
             learn_segments.count(own.segments, state.segments, batch, placed.cells, layout, state.learn_windows)
             return
         state.buffer.append((window, stripped(batch, state.segments.keys)))
+        self._join_small()
         self._fix_if_enough()
 
     def close(self, window: int) -> None:
@@ -167,6 +170,18 @@ class Learner:
 
     def _closed(self) -> int:
         return sum(window.closed for window in self.state.windows.values())
+
+    def _join_small(self) -> None:
+        """The newest small batches of one window become one, once there are as many as it is worth. What is joined
+        follows from the buffer alone: the same after a restart."""
+        buffer = self.state.buffer
+        window, small = buffer[-1][0], 0
+        for index, batch in reversed(buffer):
+            if index != window or batch.rows >= SMALL_ROWS:
+                break
+            small += 1
+        if small >= SMALL_ROWS:
+            buffer[-small:] = [(window, batch) for batch in joined([batch for _, batch in buffer[-small:]])]
 
     def _fix_if_enough(self) -> None:
         state = self.state

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from agent.records import Batch, Bools, Ints, Texts, select
-from agent.reference.survey import row_hashes
+from agent.reference.joined import joined
+from agent.reference.survey import PIECES_MAX, row_hashes
 from agent.reference.traffic import vector_entries, width
 
 ROWS_MAX = 20_000  # directions need no more: their error is then under 1 % for 200 features
@@ -38,6 +39,8 @@ class RowsToFit:
         self._held += len(chosen)
         while self._held > _bound(batch):
             self._halve()
+        if len(self.batches) > PIECES_MAX:
+            self._join()
 
     def holds(self, first_row: int, rows: int) -> Bools:
         """(rows,): which of these rows of the data were kept; asked when all have been added."""
@@ -51,6 +54,12 @@ class RowsToFit:
             self._hashes[i] = hashes[chosen]
             self.batches[i] = _compact(select(self.batches[i], chosen))
             self._held += len(chosen)
+
+    def _join(self) -> None:
+        """Of very long data each batch leaves a row or two, whose columns take more than their values."""
+        self.batches = joined(self.batches)
+        ends = np.cumsum([batch.rows for batch in self.batches])
+        self._hashes = np.split(np.concatenate(self._hashes), ends[:-1])
 
     def _below(self, hashes: np.ndarray) -> Bools:
         return np.asarray(hashes >> np.uint64(64 - self._shift) == 0)

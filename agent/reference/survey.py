@@ -19,6 +19,7 @@ from agent.sketches.quantiles import Quantiles
 
 SAMPLE_ROWS = 200_000
 SAMPLE_VALUES = 4_000_000  # over all numbers together: 32 MB
+PIECES_MAX = 256  # parts of a sample, of one batch each; more become one: an array takes a hundred bytes by itself
 
 Name = tuple[Source, str]
 
@@ -72,6 +73,8 @@ class RowSample:
             kept.append(values[chosen])
         while self._held > self.bound:
             self._halve()
+        if len(self._hashes) > PIECES_MAX:
+            self._keep(np.ones(self._held, dtype=np.bool_))
 
     def values(self, name: Name) -> Floats:
         """The finite values of one number in the sample."""
@@ -80,9 +83,11 @@ class RowSample:
 
     def _halve(self) -> None:
         self._shift += 1
-        hashes = np.concatenate(self._hashes)
-        chosen = self._below(hashes)
-        self._hashes = [hashes[chosen]]
+        self._keep(self._below(np.concatenate(self._hashes)))
+
+    def _keep(self, chosen: Bools) -> None:
+        """Only these of the rows, in one part."""
+        self._hashes = [np.concatenate(self._hashes)[chosen]]
         self._held = int(np.count_nonzero(chosen))
         for name, kept in self._values.items():
             self._values[name] = [np.concatenate(kept)[chosen]]
@@ -121,7 +126,8 @@ class Survey:
     def _add_size(self, name: Name, found: Vectors) -> None:
         size = found.values.shape[1]
         if size and self.sizes[name] not in (0, size):
-            raise ValueError(f"vectors of different sizes: {self.sizes[name]} and {size} entries")
+            sizes = f"{self.sizes[name]} and {size} entries"
+            raise ValueError(f"column {name[1]!r}: vectors of different sizes: {sizes}")
         self.sizes[name] = size or self.sizes[name]
 
 

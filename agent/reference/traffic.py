@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from agent.bins import Feature
-from agent.records import PRESENT, Batch, Columns, Flags, Kind, Numbers, Source, Texts, Vectors
+from agent.records import ABSENT, PRESENT, Batch, Columns, Flags, Kind, Numbers, Source, Texts, Vectors
 from agent.reference.features import make_feature
 from agent.reference.schema import FeatureSchema
 from agent.reference.survey import NumberSurvey, count_texts
@@ -19,18 +20,32 @@ FEATURES_MAX = 1000  # the most often present ones
 WATCHED_OUTPUT = re.compile(r"(?:(.*?)\.)?(prediction|score|score:.*)", re.DOTALL)
 
 Column = Numbers | Texts | Flags | Vectors
+C = TypeVar("C", Numbers, Texts, Flags, Vectors)
 Name = tuple[Source, str]
 
 
 def stripped(batch: Batch, segments: Sequence[str] = ()) -> Batch:
-    """Only what bins are made from: features, predictions and scores; and these segment keys, unless protected."""
-    outputs = Columns(
-        numbers={name: column for name, column in batch.outputs.numbers.items() if _source(name) is not None},
-        texts={name: column for name, column in batch.outputs.texts.items() if _source(name) is Source.PREDICTION},
-        flags={name: column for name, column in batch.outputs.flags.items() if _source(name) is Source.PREDICTION},
+    """Only what bins are made from: features, predictions and scores; and these segment keys, unless protected.
+
+    Columns that no row of the batch has are left out: gathered rows bring those of earlier rows, until a restart.
+    """
+    features, outputs = (
+        Columns(_sent(part.numbers), _sent(part.texts), _sent(part.flags), _sent(part.vectors))
+        for part in (batch.features, batch.outputs)
     )
-    named = {key: column for key, column in batch.segments.items() if key in segments and key not in batch.protected}
-    return Batch(batch.model, batch.rows, batch.arrived_ns, batch.features, outputs, segments=named)
+    outputs = Columns(
+        numbers={name: column for name, column in outputs.numbers.items() if _source(name) is not None},
+        texts={name: column for name, column in outputs.texts.items() if _source(name) is Source.PREDICTION},
+        flags={name: column for name, column in outputs.flags.items() if _source(name) is Source.PREDICTION},
+    )
+    keys = _sent(batch.segments).items()
+    named = {key: column for key, column in keys if key in segments and key not in batch.protected}
+    return Batch(batch.model, batch.rows, batch.arrived_ns, features, outputs, segments=named)
+
+
+def _sent(columns: Mapping[str, C]) -> dict[str, C]:
+    """Those that some row has, be it a null."""
+    return {name: column for name, column in columns.items() if column.state is None or (column.state != ABSENT).any()}
 
 
 def width(batch: Batch) -> int:

@@ -18,10 +18,12 @@ from agent.errors import UnusableReferenceError
 from agent.records import Kind, Source
 from agent.reference import file
 from agent.reference.build import Built, build
+from agent.reference.features import schema_of
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
 from agent.reference.schema import parse
 from agent.reference.schema_text import render
+from agent.reference.table import VECTOR_ROWS
 from agent.sketches.quantiles import Quantiles
 
 START = 1_700_000_000  # seconds, within an hour
@@ -289,6 +291,28 @@ def test_vectors_nan_and_odd_types(tmp_path: Path) -> None:
     x, counts = _feature(built.reference, "x")
     assert (counts[x.bins + NULL_CELL], counts[x.bins + NAN_CELL]) == (1, 1)
     assert len([note for note in built.notes if "left out" in note]) == 2
+
+
+def test_demands_on_a_vector_come_back_out_of_the_reference(tmp_path: Path) -> None:
+    """What is computed of it is nothing a person said; the vector itself is."""
+    vectors = np.random.default_rng(0).normal(size=(1000, 4)).astype(np.float32)
+    table = pa.table({"emb": pa.array(list(vectors), pa.list_(pa.float32())), "x": np.arange(1000.0)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    said = parse('[features.emb]\ntype = "vector"\nrequired = true\ncritical = true\n')
+    request = Request((str(tmp_path / "a.parquet"),), "m", "1", vectors=("emb",), schema=said)
+    reference = build(request).reference
+    assert reference.layout.projections
+    found = schema_of(file.decode(file.encode(reference)))
+    assert found.features[Source.FEATURE, "emb"] == said.features[Source.FEATURE, "emb"]
+    assert [name for _, name in found.features] == ["emb", "x"]
+
+
+def test_vectors_of_two_sizes_name_their_column(tmp_path: Path) -> None:
+    """Also where the sizes differ between batches."""
+    vectors = [[1.0, 2.0]] * VECTOR_ROWS + [[1.0, 2.0, 3.0]] * VECTOR_ROWS
+    pq.write_table(pa.table({"emb": pa.array(vectors, pa.list_(pa.float32()))}), tmp_path / "a.parquet")
+    with pytest.raises(UnusableReferenceError, match="column 'emb': vectors of different sizes: 2 and 3 entries"):
+        build(Request((str(tmp_path / "a.parquet"),), "m", "1", vectors=("emb",)))
 
 
 def test_the_newest_windows_are_kept_when_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

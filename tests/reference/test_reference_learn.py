@@ -302,3 +302,40 @@ def test_a_feature_missing_from_some_batches_is_absent_there() -> None:
     i = learner.ready.layout.index[Source.FEATURE, "extra"]
     feature = learner.ready.layout.features[i]
     assert learner.ready.pooled[learner.ready.layout.slice(i)][feature.bins + ABSENT_CELL] == 60
+
+
+def test_rows_that_come_one_by_one_are_held_together() -> None:
+    """Little traffic comes a row at a time: the buffer does not become a heap of tiny columns, which a checkpoint would
+    walk for seconds; the reference is that of the same rows in one batch."""
+    whole = _batch(700)
+    one, single = _learner(700, 1), _learner(700, 1)
+    one.add(whole, 0)
+    for row in range(699):
+        single.add(select(whole, np.array([row])), 0)
+    assert len(single.state.buffer) < 80
+    assert sum(batch.rows for _, batch in single.state.buffer) == 699
+    single.add(select(whole, np.array([699])), 0)
+    for learner in (one, single):
+        learner.close(0)
+    assert one.ready is not None
+    assert single.ready is not None
+    assert one.ready.hash == single.ready.hash
+    assert (one.ready.blocks == single.ready.blocks).all()
+
+
+def test_columns_without_a_row_leave_no_trace() -> None:
+    """Gathered rows bring the names of earlier rows along, and an agent that was started anew does not know them."""
+    nothing = np.full(60, ABSENT, dtype=np.uint8)
+    beside = {
+        f"gone{i}": Numbers(np.zeros(60), nothing) for i in range(9_000)
+    }  # over the buffer's bound, were they held
+    one, other = _learner(1_000, 2), _learner(1_000, 2)
+    for window in (0, 1):
+        one.add(_batch(60, window), window)
+        other.add(_batch(60, window, **beside), window)
+        assert learn_state.encode(one) == learn_state.encode(other)
+        one.close(window)
+        other.close(window)
+    assert one.ready is not None
+    assert other.ready is not None
+    assert file.encode(one.ready) == file.encode(other.ready)
