@@ -32,7 +32,7 @@ def rate_sights(reference: Reference, ledger: Ledger, rows: float) -> list[Sight
     known: Known = {}
     for measure in MEASURES:
         alphas = [ledger.alpha(measure.check, i) for i in range(len(reference.layout.features))]
-        table = Table.of(measure, reference, bases, RATES, lambda i, alphas=alphas: alphas[i] > 0)  # type: ignore[misc]
+        table = Table.of(measure, reference, bases, RATES, alphas)
         for i, index in enumerate(table.features.tolist()):
             found.append(_sight(reference, table, i, alphas[index], rows / total, known))
     return found

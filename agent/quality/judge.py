@@ -49,10 +49,9 @@ class Quality:
         self._then = reference.pooled
         self._demands = Demands(reference.layout)
         bases = bases_of(reference.layout, reference.blocks)
-        tables = (
-            Table.of(measure, reference, bases, RATES, lambda i, check=measure.check: ledger.alpha(check, i) > 0)  # type: ignore[misc]
-            for measure in MEASURES
-        )
+        features = range(len(reference.layout.features))
+        alphas = {measure: [ledger.alpha(measure.check, i) for i in features] for measure in MEASURES}
+        tables = (Table.of(measure, reference, bases, RATES, alphas[measure]) for measure in MEASURES)
         self._tables = [table for table in tables if table.features.size]
         self._constant = Constant(reference, bases, lambda i: ledger.alpha("constant", i))
 

@@ -54,7 +54,7 @@ class Pools:
     @classmethod
     def of(cls, table: Table, recent: Recent) -> Pools:
         rows = recent.bases[table.measure.of][:, table.features]
-        faulty = np.minimum(table.count(recent.counts), rows)  # fractions are counted beside the values
+        faulty = np.minimum(table.places.faulty(recent.counts), rows)  # fractions are counted beside the values
         horizons = recent.horizons()
         pooled, n = (np.array([part[-h:].sum(axis=0) for h in horizons]) for part in (faulty, rows))
         squares = np.array([np.square(rows[-h:], dtype=np.float64).sum(axis=0) for h in horizons])

@@ -18,35 +18,37 @@ _FAR = 37.0  # deviates: no double is smaller than that tail
 class Spread:
     """blocks: those with rows; excess: float64 (features,), variance of blocks' rates over p(1-p); chance alone: 0.
 
-    raw: the same before it is held at 0; chance alone is on both sides of it.
+    raw: the same before it is held at 0; chance alone is on both sides of it. apart: raw, of the difference between a
+    block and all others, which wander too.
     """
 
     blocks: Ints
     excess: Floats
     raw: Floats
+    apart: Floats
 
     @classmethod
-    def of(cls, faulty: Ints, rows: Ints) -> Spread:
-        """faulty, rows: int64 (blocks, features).
+    def of(cls, faulty: Ints, rows: Ints, rows_min: int = 1) -> Spread:
+        """faulty, rows: int64 (blocks, features); rows_min: of a block, and of all others, for it to count.
 
         Each block against all others gives z²; its mean exceeds 1 by excess · B/(B-1) / (1/nᵦ + 1/N₋ᵦ), block by block
         (moments of the beta-binomial; Kleinman 1973, leaving one out). Below 0: 0. One block says nothing: 0.
         """
         all_faulty, all_rows = faulty.sum(axis=0), rows.sum(axis=0)
         rest = all_rows - rows
-        usable = (rows > 0) & (rest > 0)
+        usable = (rows >= rows_min) & (rest >= rows_min)
         blocks = np.asarray(usable.sum(axis=0))
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = all_faulty / all_rows
             inverse = 1.0 / rows + 1.0 / rest
             difference = faulty / rows - (all_faulty - faulty) / rest
             squares = difference**2 / (rate * (1.0 - rate) * inverse)
-            lift = (blocks / (blocks - 1.0)) / inverse
-        known = usable & np.isfinite(squares) & np.isfinite(lift)
+        known = usable & np.isfinite(squares)
         above = np.where(known, squares - 1.0, 0.0).sum(axis=0)
-        weight = np.where(known, lift, 0.0).sum(axis=0)
-        raw = above / np.where(weight > 0, weight, 1.0)
-        return cls(blocks, np.maximum(raw, 0.0), raw)
+        weight = np.where(known, 1.0 / np.where(usable, inverse, 1.0), 0.0).sum(axis=0)
+        apart = above / np.where(weight > 0, weight, 1.0)
+        raw = apart * (1.0 - 1.0 / np.maximum(blocks, 1))
+        return cls(blocks, np.maximum(raw, 0.0), raw, apart)
 
 
 def rate_tail(faulty: int, n: int, faulty_reference: int, n_reference: int, phi: float, freedom: float) -> float:

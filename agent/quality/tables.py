@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,18 +17,50 @@ Counts = Cells | Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """One measure over the features it applies to (m of them).
+class Places:
+    """Where one measure's cells lie, over the features it applies to (m of them).
 
-    features: int64 (m,); cells: int64, the faulty cells of all of them in a row; starts: where each one's begin.
-    own: faults the reference counted in these very cells; then: with those in other spellings; faulty: with what it is
-    credited; rows: out of so many.
+    features: int64 (m,); cells: int64, the faulty cells of all of them in a row; starts: where each one's begin. known,
+    known_starts: likewise, with the other spellings in which the reference may hold the same fault.
     """
 
     measure: Measure
     features: Ints
     cells: Ints
     starts: Ints
+    known: Ints
+    known_starts: Ints
+
+    @classmethod
+    def of(cls, measure: Measure, layout: Layout, features: Iterable[int]) -> Places:
+        """features: those that are judged; the measure applies to some of them."""
+        own = [i for i in features if measure.cells(layout.features[i])]
+        cells, known = _flat(layout, own, measure.cells), _flat(layout, own, measure.known or measure.cells)
+        return cls(measure, np.array(own, dtype=np.int64), *cells, *known)
+
+    def faulty(self, counts: Counts) -> Ints:
+        """int64 (…, m) of (…, cells)."""
+        return _count(counts, self.cells, self.starts)
+
+    def ever(self, counts: Counts) -> Ints:
+        """Likewise, in any spelling."""
+        return _count(counts, self.known, self.known_starts)
+
+    def credited(self, layout: Layout, pooled: Ints, then: Ints, rows: Ints) -> Ints:
+        """(m,): faults the reference is credited with. pooled: (cells,), its counts; then: its faults; rows: of."""
+        credit = [self.measure.credit(layout.features[i], pooled[layout.slice(i)]) for i in self.features.tolist()]
+        return np.minimum(np.maximum(then, np.array(credit, dtype=np.int64)), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One measure over the features it applies to (m of them).
+
+    own: faults the reference counted in these very cells; then: with those in other spellings; faulty: with what it is
+    credited; rows: out of so many.
+    """
+
+    places: Places
     wander: Wander
     own: Ints
     then: Ints
@@ -38,25 +70,27 @@ class Table:
     @classmethod
     def of(
         cls, measure: Measure, reference: Reference, bases: dict[Of, Ints], horizons: Sequence[int],
-        judged: Callable[[int], bool],
+        alphas: Sequence[float],
     ) -> Table:  # fmt: skip
-        """bases: of the reference's blocks, (blocks, features) each; judged: whether a feature is."""
+        """bases: of the reference's blocks, (blocks, features) each; alphas: of every feature, 0: it is not judged."""
         layout = reference.layout
-        features = [i for i, f in enumerate(layout.features) if _has_values(f) and measure.cells(f) and judged(i)]
-        cells, starts = _flat(layout, features, measure.cells)
-        seen, seen_starts = _flat(layout, features, measure.known or measure.cells)
-        chosen = np.array(features, dtype=np.int64)
-        rows = bases[measure.of][:, chosen]
-        faulty = np.minimum(_count(reference.blocks, seen, seen_starts), rows)
+        judged = [i for i, f in enumerate(layout.features) if _has_values(f) and alphas[i] > 0]
+        places = Places.of(measure, layout, judged)
+        rows = bases[measure.of][:, places.features]
+        faulty = np.minimum(places.ever(reference.blocks), rows)
         then, everything = faulty.sum(axis=0), rows.sum(axis=0)
-        credit = [measure.credit(layout.features[i], reference.pooled[layout.slice(i)]) for i in features]
-        credited = np.minimum(np.maximum(then, np.array(credit, dtype=np.int64)), everything)
-        own = _count(reference.pooled, cells, starts)
-        return cls(measure, chosen, cells, starts, Wander.of(faulty, rows, horizons), own, then, credited, everything)
+        credited = places.credited(layout, reference.pooled, then, everything)
+        own = places.faulty(reference.pooled)
+        return cls(places, Wander.of(faulty, rows, horizons), own, then, credited, everything)
 
-    def count(self, counts: Counts) -> Ints:
-        """int64 (m,) of a window; (windows, m) of windows."""
-        return _count(counts, self.cells, self.starts)
+    @property
+    def measure(self) -> Measure:
+        return self.places.measure
+
+    @property
+    def features(self) -> Ints:
+        """int64 (m,)."""
+        return self.places.features
 
     @property
     def expected(self) -> Floats:

@@ -14,8 +14,8 @@ from agent.bins import Feature, Layout
 from agent.drift.effect import corrected_psi, psi_terms
 from agent.drift.pooling import ROWS_MIN
 from agent.quality.measure import Of
+from agent.quality.tables import Places
 from agent.records import Closed, Finding, Ints
-from agent.segments.rates import Fault
 
 ELSEWHERE = "elsewhere"  # among a finding's distances: the effect in the rest of the traffic, in the check's unit
 
@@ -23,7 +23,7 @@ ELSEWHERE = "elsewhere"  # among a finding's distances: the effect in the rest o
 class Rest:
     """The reference of the rest. pooled: int64 (cells,), of the whole; segments: likewise, by name."""
 
-    def __init__(self, layout: Layout, pooled: Ints, segments: Mapping[str, Ints], faults: Sequence[Fault]) -> None:
+    def __init__(self, layout: Layout, pooled: Ints, segments: Mapping[str, Ints], faults: Sequence[Places]) -> None:
         self._layout, self._pooled, self._segments = layout, pooled, segments
         self._faults = {fault.measure.check: fault.measure for fault in faults}
 

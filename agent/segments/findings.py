@@ -9,6 +9,7 @@ import numpy as np
 from agent.bins import Feature, Layout
 from agent.quality.measure import Look as RateLook
 from agent.quality.measure import percent
+from agent.quality.tables import Places, bases_of
 from agent.records import BinChange, Finding, Floats, Ints, Kind, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.segments import drift, rates
@@ -26,7 +27,7 @@ class Told:
 
     def __init__(self, layout: Layout, group: Group, counts: Ints, window: int, alpha: Sequence[float]) -> None:
         self._layout, self._group, self._counts, self._window, self._alpha = layout, group, counts, window, alpha
-        self.bases = rates.bases(layout, counts)
+        self.bases = bases_of(layout, counts)
 
     def drift(self, looks: Sequence[Look], subject: int, p: Floats) -> Finding:
         """subject: its number in the group; p: by horizon, NaN where it was not tested."""
@@ -51,7 +52,7 @@ class Told:
             changes=changes, segment=self._group.names[segment],
         )  # fmt: skip
 
-    def faults(self, own: Rates, kind: rates.Fault) -> Iterator[list[Finding]]:
+    def faults(self, own: Rates, kind: Places) -> Iterator[list[Finding]]:
         """The unusual rates of one kind, all segments."""
         faulty, rows = kind.faulty(self._counts), self.bases[kind.measure.of][..., kind.features]
         found = own.stand_out(faulty, rows)
@@ -63,7 +64,7 @@ class Told:
             findings = [self._rate(own, kind, at, faulty[:, at[0], at[1]], rows[:, at[0], at[1]]) for at in some]
             yield [finding for finding in findings if finding is not None]
 
-    def _rate(self, own: Rates, kind: rates.Fault, at: tuple[int, int], faulty: Ints, rows: Ints) -> Finding | None:
+    def _rate(self, own: Rates, kind: Places, at: tuple[int, int], faulty: Ints, rows: Ints) -> Finding | None:
         """faulty, rows: by horizon."""
         measured = [
             own.p_value(at, int(f), int(n), k) if n >= rates.ROWS_MIN else (np.nan, 1.0)

@@ -11,12 +11,13 @@ import numpy as np
 from agent.bins import Layout
 from agent.errors import CorruptError
 from agent.quality.measure import Of
+from agent.quality.tables import Places, bases_of
 from agent.records import Cells, Floats, Ints
 from agent.reference.by_segment import RUN_WINDOWS, SegmentCounts
 from agent.reference.profile import Reference
 from agent.segments.coarse import Coarse
 from agent.segments.drift import Shift
-from agent.segments.rates import Fault, Rates, bases, kinds
+from agent.segments.rates import Rates, kinds
 from agent.segments.spread import Known, Runs, learn
 
 CELLS_AT_ONCE = 6_000  # of a group, about: what one slice of 2 ms judges
@@ -53,7 +54,7 @@ class Prepared:
     """groups: in the reference's order; kinds: the measures of faults, as each group's rates have them."""
 
     groups: tuple[Group, ...]
-    kinds: tuple[Fault, ...]
+    kinds: tuple[Places, ...]
 
 
 def judged_values(reference: Reference) -> list[SegmentCounts]:
@@ -88,7 +89,7 @@ def prepare(reference: Reference) -> Prepared:
     return Prepared(tuple(groups), measures)
 
 
-def _opened(value: SegmentCounts, reference: Reference, measures: Sequence[Fault], whole: _Part) -> _Part:
+def _opened(value: SegmentCounts, reference: Reference, measures: Sequence[Places], whole: _Part) -> _Part:
     layout, places = reference.layout, reference.by_segment.runs
     counts = value.unpack(len(places), layout.cells)
     lengths = np.array([length for _, length in places])
@@ -98,7 +99,7 @@ def _opened(value: SegmentCounts, reference: Reference, measures: Sequence[Fault
     return _Part(part.name, part.counts, part.coarse, part.pooled, part.runs, rates)
 
 
-def _part(name: str, layout: Layout, measures: Sequence[Fault], counts: Ints, runs: Sequence[Cells]) -> _Part:
+def _part(name: str, layout: Layout, measures: Sequence[Places], counts: Ints, runs: Sequence[Cells]) -> _Part:
     coarse = Coarse.of(layout, _shares(layout, counts))
     pooled = coarse.pool(counts.astype(np.float64))
     return _Part(
@@ -138,6 +139,6 @@ def _whole_runs(blocks: Cells, windows: int) -> Cells:
 
 def _shares(layout: Layout, counts: Ints) -> Floats:
     """(cells,): each cell's count over its feature's values; 0 where there are none."""
-    values = bases(layout, counts)[Of.VALUES].astype(np.float64)
+    values = bases_of(layout, counts)[Of.VALUES].astype(np.float64)
     sizes = np.diff(layout.starts)
     return np.asarray(counts / np.maximum(np.repeat(values, sizes), 1.0))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.bins import SPECIALS, Layout
+from agent.bins import Layout
 from agent.quality.judge import BLOCKS_MIN, MEASURES
-from agent.quality.measure import Measure, Of
-from agent.quality.spread import rate_tail
+from agent.quality.spread import Spread, rate_tail
+from agent.quality.tables import Places, bases_of
 from agent.records import Cells, Floats, Ints
 from agent.segments.coarse import judged_features
 from agent.tails import hypergeometric_tail
@@ -24,47 +24,10 @@ ROWS_MIN = 20
 SCREEN = 3.0  # standard deviations; less has p > 0.001 whatever its skewness, and would not be said
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One measure over the m features it applies to: where its cells lie. known: with other spellings."""
-
-    measure: Measure
-    features: Ints
-    cells: Ints
-    starts: Ints
-    known: Ints
-    known_starts: Ints
-
-    @classmethod
-    def of(cls, measure: Measure, layout: Layout) -> Fault:
-        features: list[int] = []
-        cells: list[int] = []
-        starts: list[int] = []
-        known: list[int] = []
-        known_starts: list[int] = []
-        for i in judged_features(layout):
-            feature = layout.features[i]
-            at_fault = measure.cells(feature)
-            if at_fault:
-                features.append(i)
-                starts.append(len(cells))
-                cells += [int(layout.starts[i]) + cell for cell in at_fault]
-                known_starts.append(len(known))
-                known += [int(layout.starts[i]) + cell for cell in (measure.known or measure.cells)(feature)]
-        columns = (features, cells, starts, known, known_starts)
-        return cls(measure, *(np.array(column, dtype=np.int64) for column in columns))
-
-    def faulty(self, counts: Cells | Ints) -> Ints:
-        """(…, m) of (…, cells)."""
-        return _sums(counts, self.cells, self.starts)
-
-    def ever(self, counts: Cells | Ints) -> Ints:
-        return _sums(counts, self.known, self.known_starts)
-
-
-def kinds(layout: Layout) -> list[Fault]:
+def kinds(layout: Layout) -> list[Places]:
     """Every measure that applies to some feature. Fractional numbers are not counted by segment."""
-    found = (Fault.of(measure, layout) for measure in MEASURES if measure.check != "fractional")
+    features = judged_features(layout)
+    found = (Places.of(measure, layout, features) for measure in MEASURES if measure.check != "fractional")
     return [kind for kind in found if kind.features.size]
 
 
@@ -83,14 +46,15 @@ class Rates:
     runs: Ints
 
     @classmethod
-    def of(cls, kind: Fault, layout: Layout, pooled: Ints, runs: Sequence[Cells]) -> Rates:
+    def of(cls, kind: Places, layout: Layout, pooled: Ints, runs: Sequence[Cells]) -> Rates:
         """One segment's. pooled: int64 (cells,); runs: by horizon, int32 (runs, cells)."""
-        rows = bases(layout, pooled)[kind.measure.of][kind.features]
+        rows = bases_of(layout, pooled)[kind.measure.of][kind.features]
         then = kind.ever(pooled)
-        credit = [kind.measure.credit(layout.features[i], pooled[layout.slice(int(i))]) for i in kind.features]
-        credited = np.minimum(np.maximum(then, np.array(credit, dtype=np.int64)), rows)
-        spreads = [_excess(kind.ever(run), bases(layout, run)[kind.measure.of][:, kind.features]) for run in runs]
-        excess, known = np.array([s[0] for s in spreads]), np.array([s[1] for s in spreads])
+        credited = kind.credited(layout, pooled, then, rows)
+        bases = [bases_of(layout, run)[kind.measure.of][:, kind.features] for run in runs]
+        spreads = [Spread.of(kind.ever(run), n, ROWS_MIN) for run, n in zip(runs, bases, strict=True)]
+        # The rest of the segment wanders as its runs do, and is what the newest windows are held against: `apart`.
+        excess, known = np.maximum([s.apart for s in spreads], 0.0), np.array([s.blocks for s in spreads])
         return cls(then[None], credited[None], rows[None], excess[:, None], known[:, None])
 
     @classmethod
@@ -134,31 +98,3 @@ class Rates:
             return exact, float("nan")
         phi = 1.0 + excess / (1.0 / n + 1.0 / n_reference)
         return max(exact, rate_tail(faulty, n, credited, n_reference, phi, runs)), phi
-
-
-def bases(layout: Layout, counts: Cells | Ints) -> dict[Of, Ints]:
-    """What shares are shares of: int64 (…, features) each. `fractional` is counted beside a value's bin: left out."""
-    starts, ends = layout.starts[:-1], layout.starts[1:]
-    cuts = np.stack((starts, ends - SPECIALS, ends - 1), axis=1).ravel()
-    sums = np.add.reduceat(counts, cuts, axis=-1, dtype=np.int64)
-    values = np.where(ends - SPECIALS > starts, sums[..., 0::3], 0)
-    return {Of.VALUES: values, Of.ROWS: values + sums[..., 1::3]}
-
-
-def _sums(counts: Cells | Ints, cells: Ints, starts: Ints) -> Ints:
-    return np.asarray(np.add.reduceat(counts[..., cells], starts, axis=-1, dtype=np.int64))
-
-
-def _excess(faulty: Ints, rows: Ints) -> tuple[Floats, Ints]:
-    """(m,) excess and runs; faulty, rows: (runs, m). Each run against all others (Kleinman 1973, leaving one out)."""
-    whole, everything = faulty.sum(axis=0), rows.sum(axis=0)
-    rest = everything - rows
-    usable = (rows >= ROWS_MIN) & (rest >= ROWS_MIN)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = whole / everything
-        inverse = 1.0 / rows + 1.0 / rest
-        square = np.square(faulty / rows - (whole - faulty) / rest) / (rate * (1.0 - rate) * inverse)
-    known = usable & np.isfinite(square)
-    above = np.where(known, square - 1.0, 0.0).sum(axis=0)
-    weight = np.where(known, 1.0 / np.where(usable, inverse, 1.0), 0.0).sum(axis=0)
-    return np.maximum(above, 0.0) / np.where(weight > 0, weight, 1.0), np.asarray(usable.sum(axis=0))
