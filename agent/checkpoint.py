@@ -419,7 +419,7 @@ def _sample(message: state.Sample) -> Sample:
     keys, rows = np.frombuffer(message.fingerprints, dtype="<u8"), np.frombuffer(message.rows, dtype="<i8")
     if len(keys) != len(rows):
         raise CorruptError(f"{len(keys)} fingerprints, {len(rows)} counts")
-    return Sample(message.index, message.highest + 1, dict(zip(keys.tolist(), rows.tolist(), strict=True)))
+    return Sample(message.index, message.highest + 1, Counter(dict(zip(keys.tolist(), rows.tolist(), strict=True))))
 
 
 def _ints(data: bytes, size: int) -> Ints:

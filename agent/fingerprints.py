@@ -7,6 +7,7 @@ out together, so shares within the sample are those of the traffic (consistent s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,21 +131,19 @@ class Sample:
 
     index: int
     limit: int = WHOLE
-    kept: dict[int, int] = field(default_factory=dict)
+    kept: Counter[int] = field(default_factory=Counter)
 
     def add(self, hashes: Hashes) -> None:
         chosen = hashes if self.limit >= WHOLE else hashes[hashes < np.uint64(self.limit)]
-        kept = self.kept
-        for fingerprint in chosen.tolist():
-            kept[fingerprint] = kept.get(fingerprint, 0) + 1
-        while len(kept) > KEPT_MAX:
+        self.kept.update(chosen.tolist())
+        while len(self.kept) > KEPT_MAX:
             self.limit >>= 1
-            kept = self.kept = {key: count for key, count in kept.items() if key < self.limit}
+            self.kept = Counter({key: count for key, count in self.kept.items() if key < self.limit})
 
     def repeats(self, before: Sample | None) -> tuple[int, int]:
         """(rows, rows that had come before in this window or in `before`), of those in both samples."""
         limit = self.limit if before is None else min(self.limit, before.limit)
-        known = before.kept if before is not None else {}
+        known = before.kept if before is not None else ()
         rows = new = 0
         for key, count in self.kept.items():
             if key < limit:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from agent.bins import Taken
 from agent.records import Batch, Floats, Kind, Source
 from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
@@ -35,9 +36,9 @@ class NumberSketches:
             if f.kind is Kind.NUMBER and not (f.ignored or f.computed or f.source is Source.LATENCY)
         )
 
-    def feed(self, batch: Batch, taken: slice) -> None:
+    def feed(self, batch: Batch, taken: Taken) -> None:
         """Adds these rows."""
-        if taken.start >= batch.rows:
+        if taken.start >= batch.rows if isinstance(taken, slice) else not taken.size:
             return
         full: list[Quantiles] = []
         values: list[Floats] = []

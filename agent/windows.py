@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent import durations
+from agent.bins import Taken
 from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments
 from agent.coverage import Coverage
 from agent.fingerprints import Fingerprinter, Samples, select_ids
@@ -20,6 +21,7 @@ from agent.number_sketches import ROWS_MAX, NumberSketches
 from agent.records import ABSENT, Batch, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
+from agent.sampling import evenly
 from agent.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
 
 WINDOWS_AT_ONCE = 16  # windows that one step of counting may begin
@@ -208,10 +210,10 @@ class Series:
         held = sum(window.texts is not None for window in self.open.values())
         return WindowTexts() if (held + 1) * len(self._texts) <= SKETCHES_MAX else None
 
-    def _sampled(self, batch: Batch, window: Window, event_time: bool, rows: int) -> slice:
-        """Every row, or every k-th where the window is going to have more than so many; the same ones at a replay."""
+    def _sampled(self, batch: Batch, window: Window, event_time: bool, rows: int) -> Taken:
+        """Every row, or one in k where the window is going to have more than so many; the same ones at a replay."""
         step = max(1, self._expected_rows(batch, window, event_time) // rows)
-        return slice(-(window.rows - batch.rows) % step, None, step)  # goes on where the last batch stopped
+        return evenly(window.rows - batch.rows, batch.rows, step)
 
     def _expected_rows(self, batch: Batch, window: Window, event_time: bool) -> int:
         """How many rows this window will hold: as the last one did, or as fast as it goes on, whichever is more."""
