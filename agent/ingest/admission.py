@@ -430,7 +430,7 @@ class Admission:
     def _gathering_for(self, model: ModelKey, arrived_ns: int, limits: Limits) -> Gathering:
         """Where this frame's rows go. By event time every frame is counted alone, so that a replay counts alike."""
         open_ = self._gathering.get(model)
-        if open_ is None or open_.crowded or open_.limits is not limits:
+        if open_ is None or open_.crowded(self._limits) or open_.limits is not limits:
             open_ = Gathering(model, arrived_ns, limits)
         elif open_.sealed or self._event_time or open_.rows >= GATHER_ROWS or self._other_window(open_, arrived_ns):
             open_ = open_.next(arrived_ns)

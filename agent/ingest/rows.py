@@ -165,6 +165,8 @@ class Gathering:
     output_names: dict[str, None] = field(default_factory=dict)
     outputs_before: int = 0  # names of outputs known when the present message began
     nulls: list[tuple[int, str]] = field(default_factory=list)
+    null_names: dict[str, None] = field(default_factory=dict)  # each may become a column
+    nulls_before: int = 0
     times: list[int] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     errors: list[bool] = field(default_factory=list)
@@ -189,13 +191,13 @@ class Gathering:
         """Names known by now no longer count against the limit of one message."""
         for fields in self._fields():
             fields.before = len(fields.names)
-        self.outputs_before = len(self.output_names)
+        self.outputs_before, self.nulls_before = len(self.output_names), len(self.null_names)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether it knows so many names that the next message should begin another, without them."""
-        limits = self.limits
-        many = len(self.output_names) > limits.features or len(self.output_names) * self.rows > limits.cells // 2
+    def crowded(self, limits: Limits) -> bool:
+        """Whether it knows so many names that the next message should begin another, without them. limits: the door's,
+        also for rows that were judged before."""
+        names = (self.output_names, self.null_names)
+        many = any(len(own) > limits.features or len(own) * self.rows > limits.cells // 2 for own in names)
         return many or any(fields.crowded(limits) for fields in self._fields())
 
     @property
@@ -320,10 +322,22 @@ class Gathering:
         if rare or self.overlaps or fresh:
             self._check_names(raw)
         outputs = self._outputs(row.outputs)
+        if row.nulls:
+            self._check_nulls(row.nulls)
         if rare or fresh:
             for fields, _ in typed:
                 fields.keep()
         return typed, outputs
+
+    def _check_nulls(self, nulls: Sequence[str]) -> None:
+        """Bounds the different names of one message's nulls, as those of its maps."""
+        known, limits = self.null_names, self.limits
+        fresh = [name for name in nulls if name not in known]
+        if len(known) + len(fresh) > self.nulls_before + limits.features:
+            raise _too_many("nulls", f"over {limits.features} different names in one message", limits.features)
+        if (len(known) + len(fresh)) * len(self.times) > limits.cells:
+            raise _too_many("nulls", f"rows too different, over {limits.cells} cells", limits.cells)
+        known.update(dict.fromkeys(fresh))
 
     def _forget(self) -> None:
         """Unlearns what only a refused row brought."""

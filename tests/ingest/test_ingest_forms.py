@@ -12,6 +12,7 @@ from agent.bins import MISMATCH_CELL, NULL_CELL, Feature, Layout
 from agent.ingest.limits import Limits
 from agent.records import Kind, ModelKey, Source
 from agent.wire import recorder_pb2 as wire
+from agent.wire import rows_pb2
 from tests.ingest.door import Door, batches, count, new_folder, refused, request, row, rows, totals
 from tests.ingest.predictions import NULL, Prediction, as_columns, as_row, predictions
 
@@ -112,6 +113,31 @@ def test_a_model_may_change_all_its_features() -> None:
         assert (answer.accepted, list(answer.refusals)) == (3, []), f"generation {generation}"
         kept += sum(b.rows for b in batches(door.take())) if generation % 2 else 0
     assert kept == 12
+
+
+def test_names_of_nulls_are_bounded_like_all_others() -> None:
+    """A row that is null in other features than its neighbours makes a column of each: so many a message, no more."""
+    door = Door(new_folder(), limits=Limits(features=100))
+    many = [rows_pb2.Row(nulls=[f"n{i}_{k}" for k in range(60)]) for i in range(3)]
+    answer = door.send(rows(*many))
+    assert (answer.accepted, refused(answer)[wire.REASON_TOO_MANY_FEATURES]) == (1, 2)
+    assert {(group.field, group.limit) for group in answer.refusals} == {("nulls", 100)}
+    assert door.send(rows(many[1])).accepted == 1
+    assert door.send(rows(many[2])).accepted == 1  # the room is each message's own
+    assert sum(len(batch.features.numbers) for batch in batches(door.take())) <= 3 * 60
+
+
+def test_a_replay_gathers_no_more_names_than_the_door_did() -> None:
+    """Messages whose features differ: thousands of columns at once would end the start that reads them again."""
+    folder, many = new_folder(), [rows(row(**{f"{i}_{k}": 1.0 for k in range(40)})) for i in range(50)]
+    door = Door(folder, limits=Limits(features=100))
+    for message in many:
+        assert door.send(message).accepted == 1
+    again = Door(folder, limits=Limits(features=100))
+    for taken in (door.take(), again.restored):
+        widths = [len(batch.features.numbers) for batch in batches(taken)]
+        assert max(widths) <= 140
+        assert sum(widths) == 50 * 40
 
 
 def test_a_refused_row_leaves_no_names_behind() -> None:
