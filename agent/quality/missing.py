@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.bins import ABSENT_CELL, NAN_CELL, NULL_CELL, Feature
 from agent.quality.measure import Look, Measure, Of, percent
 from agent.records import Kind
@@ -25,10 +27,15 @@ def _cells(feature: Feature) -> tuple[int, ...]:
     return (feature.bins + NULL_CELL,) if feature.bins else ()
 
 
-def _describe(look: Look) -> str:
-    if look.faulty == look.n:
-        return f"null in all {look.n} rows: sent, but empty"
-    return f"null in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
+def described(fault: str, means: str) -> Callable[[Look], str]:
+    """What a value that is not there is called, and what it means where none is."""
+
+    def describe(look: Look) -> str:
+        if look.faulty == look.n:
+            return f"{fault} in all {look.n} rows: {means}"
+        return f"{fault} in {percent(look.share)} of {look.n} rows (reference {percent(look.expected)})"
+
+    return describe
 
 
-MISSING = Measure("missing", Of.ROWS, _cells, _describe, known=valueless)
+MISSING = Measure("missing", Of.ROWS, _cells, described("null", "sent, but empty"), known=valueless)
