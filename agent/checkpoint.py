@@ -17,6 +17,7 @@ import xxhash
 from google.protobuf.message import DecodeError
 
 from agent import durations
+from agent.counted_segments import narrowed
 from agent.coverage import Coverage
 from agent.errors import CorruptError, UnavailableError
 from agent.fingerprints import Sample
@@ -391,7 +392,7 @@ def _closed(message: state.Window, cells: int) -> Closed:
         _cells(message.latency, durations.BUCKETS),
         message.rows,
         message.errors,
-        {name: _cells(data, cells) for name, data in message.segments.items()},
+        {name: narrowed(_cells(data, cells)) for name, data in message.segments.items()},
         message.covered_seconds,
         message.backlog,
         dict(sorted(message.unknown.items())),

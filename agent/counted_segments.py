@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.bins import Placed
-from agent.records import Batch, Cells, Ints
+from agent.records import Batch, Counts, Ints
 from agent.reference.profile import Reference
 
 WINDOWS_KEPT = 16  # closed windows that keep their segments: as many as these are judged over
@@ -35,6 +35,11 @@ class Budget:
         self.cells += cells
 
 
+def narrowed(counts: Counts) -> Counts:
+    """The same in as few bytes as the largest count needs: a closed segment's windows are most of what is held."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
 class CountedSegments:
     """Counts the values of one series' segment keys. What a window holds is the window's; the budget is everyone's."""
 
@@ -55,7 +60,7 @@ class CountedSegments:
         """So many were held before a restart."""
         self.budget.take_back(segments * self._cells)
 
-    def let_go(self, held: dict[str, Cells], key: str | None = None) -> None:
+    def let_go(self, held: dict[str, Counts], key: str | None = None) -> None:
         """Empties a window's segments, all or those of one key."""
         gone = [name for name in held if key is None or name.partition("=")[0] == key]
         for name in gone:

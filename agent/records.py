@@ -13,6 +13,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.integer]  # as wide as the largest needs
 Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 
@@ -214,10 +215,11 @@ class Closed:
     """One closed window: what every measure judges, newest horizons are made of these.
 
     index: start / window_seconds; counts: int32 (layout.cells,), only a resolved alert empties some of them; latency:
-    int32 buckets; segments: "key=value" -> int32 (layout.cells,). covered_seconds: how long of it the agent watched, 0
-    where that is not known; backlog: rows of times in which it did not, sent later. unknown: features of the traffic
-    that the reference does not have -> rows with them, at most 64 names. repeats: of a sample, "ids" and "rows" ->
-    (rows, those whose id or features came before in this window or the last). texts: of the watched ones that came.
+    int32 buckets; segments: "key=value" -> unsigned (layout.cells,), as wide as its largest. covered_seconds: how long
+    of it the agent watched, 0 where that is not known; backlog: rows of times in which it did not, sent later. unknown:
+    features of the traffic that the reference does not have -> rows with them, at most 64 names. repeats: of a sample,
+    "ids" and "rows" -> (rows, those whose id or features came before in this window or the last). texts: of the watched
+    ones that came.
     """
 
     index: int
@@ -225,7 +227,7 @@ class Closed:
     latency: Cells = field(default_factory=lambda: np.zeros(0, np.int32))
     rows: int = 0
     errors: int = 0
-    segments: dict[str, Cells] = field(default_factory=dict)
+    segments: dict[str, Counts] = field(default_factory=dict)
     covered_seconds: float = 0.0
     backlog: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)

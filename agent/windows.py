@@ -14,7 +14,7 @@ import numpy as np
 
 from agent import durations
 from agent.bins import Taken
-from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments
+from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments, narrowed
 from agent.coverage import Coverage
 from agent.fingerprints import Fingerprinter, Samples, select_ids
 from agent.number_sketches import ROWS_MAX, NumberSketches
@@ -258,7 +258,7 @@ class Series:
             window.latency.astype(np.int32),
             window.rows,
             window.errors,
-            {name: counts.astype(np.int32) for name, counts in window.segments.items()},
+            {name: narrowed(counts) for name, counts in window.segments.items()},
             self.window_ns / 1e9 if event_time else self.covered_seconds(index),
             window.backlog,
             dict(sorted(window.unknown.items())),

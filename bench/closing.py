@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.counted_segments import narrowed
 from agent.evaluate import Judge, Measure
 from agent.ledger import Dial
 from agent.records import Cells, Closed
@@ -153,7 +154,7 @@ def _windows(traffic: Traffic, known: Reference) -> list[Closed]:
         rows = batch(traffic, BLOCK_ROWS, seed=900 + i)
         placed = known.layout.place(rows)
         segments = {
-            f"{key}={value}": placed.count(known.layout.cells, column.codes == code).astype(np.int32)
+            f"{key}={value}": narrowed(placed.count(known.layout.cells, column.codes == code))
             for key, column in rows.segments.items()
             for code, value in enumerate(column.dictionary)
         }

@@ -98,7 +98,7 @@ class Matching:
 
     def forget_blocks(self) -> None:
         """Once φ is learned, the sums by phase are all that judging needs."""
-        self.blocks = self.blocks[:0]
+        self.blocks = np.empty((0, self.blocks.shape[1]))  # a slice would hold on to them all
 
     def rows(self, horizon: int) -> Floats:
         """(features,): about how many rows of the reference `horizon` windows are compared with."""

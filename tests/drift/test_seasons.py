@@ -60,6 +60,16 @@ def matching_for(reference: Reference, window_seconds: float = 3600.0):  # type:
     return matching_of(reference, cells, Levels(cells), window_seconds)
 
 
+def test_blocks_that_are_forgotten_are_let_go() -> None:
+    """A view of none of them would hold them all: 2 MiB for 60 blocks of 200 features."""
+    matching = matching_for(DAILY.reference)
+    assert len(matching.blocks)
+    matching.forget_blocks()
+    assert not len(matching.blocks)
+    assert matching.blocks.base is None
+
+
+
 def test_the_data_choose_the_season() -> None:
     """Hours, days, or nothing: what predicts a left-out block; noise alone chooses nothing."""
     assert chosen(DAILY) == {"hour of the day": 8}

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from agent.bins import MISMATCH_CELL, NULL_CELL, SPECIALS, Feature, Layout
 from agent.ledger import RUNNING, Dial, Ledger
-from agent.records import Cells, Closed, Finding, Floats, Kind, Source
+from agent.records import Closed, Counts, Finding, Floats, Kind, Source
 from agent.reference.by_segment import BySegment, SegmentCounts, choose_runs, pack
 from agent.reference.profile import Reference
 from agent.segments.judge import Segments, segment_tests
@@ -87,7 +87,7 @@ class Regions:
             self._lose(parts[self.names[region]], name, NULL_CELL)
         total = np.sum(list(parts.values()), axis=0)
         each = {s: (rows or {}).get(s, n) for s, n in enumerate(self.rows)}
-        seen = {name: own.astype(np.int32) for name, own in parts.items() if own.any()}
+        seen: dict[str, Counts] = {name: own.astype(np.int32) for name, own in parts.items() if own.any()}
         return Closed(index, total.astype(np.int32), rows=sum(each.values()), segments=seen)
 
     def segments(self, dial: float = 0.05) -> Segments:
@@ -102,7 +102,7 @@ class Regions:
         """Every value of the feature comes in a wrong type."""
         self._lose(closed.segments[self.names[region]], name, MISMATCH_CELL)
 
-    def _lose(self, counts: Floats | Cells, name: str, special: int) -> None:
+    def _lose(self, counts: Floats | Counts, name: str, special: int) -> None:
         layout = self.reference.layout
         at = layout.index[Source.FEATURE, name]
         own = counts[layout.slice(at)]
