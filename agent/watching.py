@@ -85,6 +85,7 @@ class Watch:
         if not traffic.tells(self.key.version, rows, of_teller) or closed.index <= traffic.last or total <= 0:
             return found
         event_time, alpha = settings.time == "event", self._alpha(settings, "volume", versions=1)
+        traffic.lend(self.series.reference)
         seconds = 0.0 if event_time and traffic.last < 0 else self._covered(closed.index, same, event_time)
         for index in traffic.unseen(closed.index):  # told by nobody: of others, or by event time silence that is over
             held = sum(watch.rows(index) for watch in (self, *same))
@@ -96,6 +97,7 @@ class Watch:
         """What to say of windows that are over, in which no version had a record, by arrival time."""
         if self.retired or self.rests or self.traffic.teller != self.key.version:
             return []
+        self.traffic.lend(self.series.reference)
         same, alpha = self._same(others), self._alpha(settings, "volume", versions=1)
         held = lambda index: sum(watch.rows(index) for watch in (self, *same))  # noqa: E731
         covered = lambda index: self._covered(index, same, False)  # noqa: E731

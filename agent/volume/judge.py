@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.records import Finding, Source, Verdict
 from agent.tails import student_tail
-from agent.volume.forecast import GROUPS, Forecast, forecast
+from agent.volume.forecast import GROUPS, Forecast, Shape, forecast
 from agent.volume.past import COVERED_MIN, Counted, Past, log_rate
 
 WEIGHTS = (0.15, 0.55, 0.2, 0.1)  # of alpha, by GROUPS: two windows are what a change is to be found in
@@ -49,10 +49,12 @@ class _Group:
 
 @dataclass(slots=True)
 class Volume:
-    """One series' traffic. past: all that is to be kept; the forecast is made anew once an entry."""
+    """One series' traffic. past: all that is to be kept; the forecast is made anew once an entry. lent: how a week goes
+    by the reference, where that says it."""
 
     window_ns: int
     past: Past
+    lent: Shape | None = None
     _known: Forecast | None = None
     _of: tuple[int, int] = (0, 0)  # the entries it was made from
 
@@ -76,16 +78,15 @@ class Volume:
         self.past = (self.past.passed if finding.alarms else self.past.learn)(window, self.window_ns)
         return finding
 
-    def expected_rows(self, index: int, seconds: float) -> float:
-        """How many records this window should have; 0 while nothing is known."""
-        known = self._forecast(index * self.window_ns)
-        return 0.0 if known is None else math.exp(known.expected(index * self.window_ns)) * seconds
+    def lend(self, lent: Shape | None) -> None:
+        """A reference's shape competes from the next window on; None: no more."""
+        self.lent, self._of = lent, (0, 0)
 
     def _forecast(self, start_ns: int) -> Forecast | None:
         entries = self.past.complete(start_ns)
         of = (int(entries["start"][0]), int(entries["start"][-1])) if entries.size else (0, 0)
         if of != self._of or not entries.size:
-            self._known, self._of = forecast(entries, self.past.slot_ns), of
+            self._known, self._of = forecast(entries, self.past.slot_ns, self.lent), of
         return self._known
 
     def _judge(self, window: Counted, known: Forecast, alpha: float) -> Finding:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from agent.errors import CorruptError
 from agent.records import Finding, Verdict
+from agent.reference.profile import Reference
+from agent.volume.forecast import lend
 from agent.volume.judge import RATIO_MIN, Volume
 from agent.volume.past import Counted, Past
 
@@ -28,6 +30,7 @@ class Traffic:
     volume: Volume
     teller: str = ""
     revision: int = 0
+    _lent_by: int = 0  # hash of the reference whose week was looked at
 
     @classmethod
     def of(cls, window_ns: int) -> Traffic:
@@ -37,6 +40,13 @@ class Traffic:
     def last(self) -> int:
         """Index of the newest window judged; -1: none."""
         return self.volume.past.last
+
+    def lend(self, reference: Reference | None) -> None:
+        """The shape of the reference's week is tried, once a reference."""
+        of = 0 if reference is None else reference.hash
+        if of != self._lent_by:
+            self._lent_by = of
+            self.volume.lend(None if reference is None else lend(reference))
 
     def tells(self, version: str, rows: int, tellers: int | None) -> bool:
         """Whether it is for `version`, which had so many rows in a window, to tell of the model.
