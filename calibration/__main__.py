@@ -22,6 +22,7 @@ from calibration.cache import ROOT, Results, code_hash, folder
 from calibration.cells import Cell
 from calibration.changes import changes
 from calibration.cost import cost
+from calibration.dials import dials
 from calibration.duel import EFFECTS, cell_of, duel_beside
 from calibration.nulls import nulls
 from calibration.outcome import found_of, null_of
@@ -31,9 +32,9 @@ from calibration.versus import Versus, versus
 
 MINUTES = 50.0
 # Parts of the time. A duel is one reference before all rules; most of its time is the peers'.
-OF_NULLS, OF_CHANGES, OF_DUELS = 0.66, 0.14, 0.2
+OF_NULLS, OF_DIALS, OF_CHANGES, OF_DUELS = 0.5, 0.06, 0.24, 0.2
 DUEL_SECONDS = 100.0
-SHORT_NULLS, SHORT_CHANGES = 8, 5  # references of each cell in the short form
+SHORT_NULLS, SHORT_CHANGES = 8, 2  # references of each cell in the short form
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,22 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     results = Results(folder(), code_hash())
     seconds = chosen.minutes * 60.0 * chosen.cores
-    of_nulls, of_changes = (_chosen(cells, chosen.only, chosen.short) for cells in (nulls(), changes()))
-    say(f"{len(of_nulls)} cells in which nothing happens")
-    tasks = _simulate(of_nulls, results, chosen, seconds * OF_NULLS, say)
-    say(f"{len(of_changes)} changes")
-    moved = _simulate(of_changes, results, chosen, seconds * OF_CHANGES, say)
+    tasks: list[list[Task]] = []
+    for cells, part in ((nulls(), OF_NULLS), (tuple(dials()), OF_DIALS), (changes(), OF_CHANGES)):
+        tasks.append(_simulate(_chosen(cells, chosen.only, chosen.short), results, chosen, seconds * part, say))
+    quiet, dialled = ([null_of(task) for task in part] for part in tasks[:2])
+    simulated = report.Simulated(quiet, dialled, [found_of(task) for task in tasks[2] if task.runs])
     whole = not (chosen.only or chosen.short)
     met: dict[float, Versus] = {}
     if whole and not chosen.no_peers:
         count = max(2, round(seconds * OF_DUELS / DUEL_SECONDS / len(EFFECTS)))
         met = {effect: duels(effect, results, count, chosen.cores, say) for effect in EFFECTS}
-    quiet, found = [null_of(task) for task in tasks], [found_of(task) for task in moved if task.runs]
-    page = report.render(_setting(chosen, [*tasks, *moved]), quiet, found, met, cost() if whole else None)
-    failed = any(null.failed for null in quiet) or any(each.failed for each in found)
+    setting = _setting(chosen, [task for part in tasks for task in part])
+    page = report.render(setting, simulated, met, cost() if whole else None)
     _write(page, picture.draw(quiet, met), chosen.out or (ROOT / "docs" / "calibration.md" if whole else None))
-    say(report.verdict(quiet, found))
-    return 1 if failed else 0
+    say(report.verdict(simulated))
+    return 1 if simulated.failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,6 +85,7 @@ def _simulate(
 ) -> list[Task]:
     if not cells:
         return []
+    say(f"{len(cells)} {'changes' if cells[0].change else 'cells in which nothing happens'}")
     if chosen.short:
         count = SHORT_NULLS if cells[0].change is None else SHORT_CHANGES
         return simulate(cells, results, 0.0, chosen.cores, say, count)

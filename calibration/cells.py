@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from agent.ledger import Dial
 from agent.records import Batch
 from calibration.tables import Shuffled, Table
 from calibration.worlds import DAY, Change, Embedding, Numeric, Stream, World
@@ -25,7 +26,8 @@ class Cell:
     """n: rows a window (hourly); reference_rows: N; days: simulated for each reference, before a change if there is
     one. limit: of the rate, in dials; 0: shown, not judged. made: learned (from traffic) or file. change, subject: what
     happens after, and the value an alert must name ("": any). expected: median delay that was promised, in windows.
-    weight: part of the time; short: also run in the short form.
+    dial: false alarms a day; trials: how often the change begins anew on each reference. weight: part of the time;
+    short: also run in the short form.
     """
 
     name: str
@@ -35,8 +37,10 @@ class Cell:
     days: float = 4.0
     limit: float = 1.0
     made: str = "learned"
+    dial: float = Dial().false_alarms_per_day
     change: Change | None = None
     subject: str = ""
+    trials: int = 1
     expected: float = 0.0
     weight: float = 1.0
     short: bool = False

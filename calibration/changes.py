@@ -8,12 +8,13 @@ from calibration.cells import Cell, normal
 from calibration.worlds import Category, Change, Embedding, Numeric, World
 
 M = 50  # as where the promised delays were measured
+TRIALS, VOLUME_TRIALS = 5, 34  # on each reference: quiet windows and changed ones are drawn anew each time
 SHARES = (0.1, 0.35, 0.25, 0.15, 0.1, 0.05)
 FIRST_NUMBER, FIRST_TEXT = "number_000", "text_000"
 
 
 def changes() -> tuple[Cell, ...]:
-    return (*moved(), *categories(), *gaps(), *together())
+    return (*moved(), *categories(), *gaps(), *together(), *volume())
 
 
 def moved() -> Iterator[Cell]:
@@ -60,7 +61,18 @@ def together() -> Iterator[Cell]:
             yield _cell(f"embedding of {size}, {what}", world, (1_000, 50_000), Change("rotate", part), "embedding")
 
 
+def volume() -> Iterator[Cell]:
+    """Traffic doubles or halves; its windows vary by so much beyond chance. Promised under 30 %: within two windows."""
+    for variation in (0.05, 0.1, 0.2, 0.3):
+        for factor, what in ((2.0, "doubled"), (0.5, "halved")):
+            name = f"traffic {what}, its coefficient of variation {variation:g}"
+            world = World((Numeric(1),), bursts=variation)
+            yield Cell(name, world, 500, 500 * 336, days=1.0, change=Change("volume", factor), subject="volume",
+                       expected=2.0 if variation < 0.3 else 0.0, trials=VOLUME_TRIALS, weight=0.3)  # fmt: skip
+
+
 def _cell(name: str, world: World, size: tuple[int, int], change: Change, subject: str = FIRST_NUMBER,
           expected: float = 0.0, short: bool = False) -> Cell:  # fmt: skip
     """A day of quiet first, so that the long horizons are full of it."""
-    return Cell(name, world, *size, days=1.0, change=change, subject=subject, expected=expected, short=short)
+    return Cell(name, world, *size, days=1.0, change=change, subject=subject, trials=TRIALS, expected=expected,
+                short=short)  # fmt: skip

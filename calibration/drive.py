@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,16 +31,16 @@ from calibration.cells import FIRST, Cell, Windows
 from calibration.parquet import build_reference
 from calibration.worlds import MODEL, WINDOW_NS, WINDOW_SECONDS
 
-DIAL = Dial()
 WITHIN = 24  # windows in which a change is to be found
+BETWEEN = 6  # quiet windows between two trials of a change
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One reference. alerts: that fired, by name; checks: findings (a value in a window) that alarmed, by check.
 
-    features: values with cells, projections among them. found: windows from the change to the alert that names the
-    changed value; 0: not within WITHIN, or no change.
+    features: values with cells, projections among them. found: of each trial, windows from the change to the alert that
+    names the changed value; 0: not within WITHIN.
     """
 
     seed: int
@@ -47,7 +48,7 @@ class Run:
     features: int
     alerts: dict[str, int] = field(default_factory=dict)
     checks: dict[str, int] = field(default_factory=dict)
-    found: int = 0
+    found: Sequence[int] = ()
     cpu_seconds: float = 0.0
 
     @property
@@ -80,16 +81,20 @@ class MeasureFailedError(Exception):
 
 
 class Sidecar:
-    """A series and all that watches it. Without a reference it learns one, from so many windows."""
+    """A series and all that watches it. Without a reference it learns one, from so many windows. dial: a day."""
 
-    def __init__(self, reference: Reference | None, learn_windows: int = 0, judge: Judge | None = None) -> None:
+    def __init__(
+        self, reference: Reference | None, learn_windows: int = 0, judge: Judge | None = None,
+        dial: float = Dial().false_alarms_per_day,
+    ) -> None:  # fmt: skip
         learner = None
         if reference is None:
             learner = Learner(blank(MODEL.name, MODEL.version, WINDOW_SECONDS), learn_windows=learn_windows)
         segments = () if reference is None else reference.segments
         self.watch = Watch(Series(MODEL, WINDOW_NS, reference, learner, segments), judge)
+        self._settings = _settings(dial)
         if judge is None and reference is not None:
-            self.watch.judge = Judge(reference, DIAL, WINDOW_SECONDS)
+            self.watch.judge = Judge(reference, Dial(dial), WINDOW_SECONDS)
         self.book = AlertBook()
         self.alerts: Counter[str] = Counter()
         self.checks: Counter[str] = Counter()
@@ -103,12 +108,18 @@ class Sidecar:
             raise AssertionError("no reference was learned")
         return found
 
+    def branch(self) -> Sidecar:
+        """Another future from here on: counts and alerts of its own, the same reference and judge."""
+        series = self.watch.series  # its sketches of numbers are shown and never judged: one for all will do
+        shared = (self.watch.judge, series.reference, series.numbers, self._failures, self._settings)
+        return deepcopy(self, {id(part): part for part in shared if part is not None})
+
     def hour(self, batch: Batch | None, index: int) -> None:
         """One window: counted, closed, judged."""
         if batch is not None:
             self.watch.series.add(batch, False)
         self.close(index)
-        for finding in self.watch.judge_silence(_settings(), (index + 1) * WINDOW_NS, []):
+        for finding in self.watch.judge_silence(self._settings, (index + 1) * WINDOW_NS, []):
             if finding.alarms:
                 last = finding.first_window + finding.horizon - 1
                 self._advance([state_finding("no_data", True, finding.reason, last)], last, 0)
@@ -121,7 +132,7 @@ class Sidecar:
         learner = series.learner
         if learner is not None and learner.ready is not None:
             series.adopt(learner.ready, learner.ready.origin)
-            self.watch.judge = Judge(learner.ready, DIAL, WINDOW_SECONDS)
+            self.watch.judge = Judge(learner.ready, Dial(self._settings.false_alarms_per_day), WINDOW_SECONDS)
 
     def _close(self, index: int) -> None:
         series = self.watch.series
@@ -130,8 +141,8 @@ class Sidecar:
         if self.watch.judge is not None:
             findings = [finding for part in self.watch.judge.judge(list(series.recent)) for finding in part]
             self._failures.look()
-        findings += self.watch.judge_latency(_settings(), index)
-        findings += self.watch.judge_traffic(_settings(), closed, ())
+        findings += self.watch.judge_latency(self._settings, index)
+        findings += self.watch.judge_traffic(self._settings, closed, ())
         findings.append(state_finding("no_data", False, "", index))
         self._advance(findings, index, closed.rows)
 
@@ -167,12 +178,9 @@ def run(cell: Cell, seed: int) -> Run:
     stream = cell.stream(seed)
     start = FIRST + cell.blocks
     sidecar = begun(cell, [(index, stream.window(index, cell.n, None)) for index in range(FIRST, start)])
-    after = _watch(sidecar, stream, cell, start)
+    after = _watch(sidecar, stream, cell, (start, cell.live_windows))
     alerts, checks = dict(sidecar.alerts), dict(sidecar.checks)
-    found = 0
-    if cell.change is not None:
-        changed = ((index, stream.window(index, cell.n, cell.change)) for index in range(after, after + WITHIN))
-        found = sidecar.until_named(cell.subject, changed)
+    found = _trials(sidecar, stream, cell, after) if cell.change is not None else ()
     features = len(sidecar.reference.layout.features)
     return Run(seed, after - start, features, alerts, checks, found, time.process_time() - began)
 
@@ -182,8 +190,8 @@ def begun(cell: Cell, windows: Sequence[tuple[int, Batch | None]]) -> Sidecar:
     rows = [(index, batch) for index, batch in windows if batch is not None]
     if cell.made == "file":
         with tempfile.TemporaryDirectory() as folder:
-            return Sidecar(build_reference(rows, Path(folder)))
-    sidecar = Sidecar(None, len(rows))
+            return Sidecar(build_reference(rows, Path(folder)), dial=cell.dial)
+    sidecar = Sidecar(None, len(rows), dial=cell.dial)
     for index, batch in windows:
         sidecar.hour(batch, index)
     sidecar.alerts.clear()  # its days are counted from here
@@ -191,17 +199,30 @@ def begun(cell: Cell, windows: Sequence[tuple[int, Batch | None]]) -> Sidecar:
     return sidecar
 
 
-def _watch(sidecar: Sidecar, stream: Windows, cell: Cell, start: int) -> int:
-    """The cell's quiet days; the index after them, earlier where the data end."""
-    for index in range(start, start + cell.live_windows):
+def _trials(sidecar: Sidecar, stream: Windows, cell: Cell, start: int) -> tuple[int, ...]:
+    """The change from here on, then from some quiet windows later, and so on: what each trial came to."""
+    found = []
+    for trial in range(cell.trials):
+        after = _watch(sidecar, stream, cell, (start, BETWEEN)) if trial else start
+        changed = ((index, stream.window(index, cell.n, cell.change)) for index in range(after, after + WITHIN))
+        found.append(sidecar.branch().until_named(cell.subject, changed))
+        start = after
+    return tuple(found)
+
+
+def _watch(sidecar: Sidecar, stream: Windows, cell: Cell, span: tuple[int, int]) -> int:
+    """So many quiet windows from an index on; the index after them, earlier where the data end."""
+    start, windows = span
+    for index in range(start, start + windows):
         try:
             sidecar.hour(stream.window(index, cell.n, None), index)
         except EOFError:
             return index
-    return start + cell.live_windows
+    return start + windows
 
 
 @cache
-def _settings() -> Settings:
-    """The defaults, whatever the environment says."""
-    return Settings(**{name: field.get_default() for name, field in Settings.model_fields.items()})
+def _settings(dial: float) -> Settings:
+    """The defaults but for the dial, whatever the environment says."""
+    defaults = {name: field.get_default() for name, field in Settings.model_fields.items()}
+    return Settings(**(defaults | {"false_alarms_per_day": dial}))

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.ledger import Dial
 from calibration.cells import Cell
 from calibration.rates import Rate, median, rate_of
 from calibration.schedule import Task
@@ -18,10 +17,12 @@ FOUND_MIN = 0.8  # share of changes with a promised delay that must be found
 
 @dataclass(frozen=True, slots=True)
 class Null:
-    """A cell in which nothing happened. rate: None where it could not run, and `why`; raised: a measure did."""
+    """A cell in which nothing happened. rate: of alerts; findings: of drift, a value that alarmed in a window each.
+    Both are None where it could not run, and `why`; raised: a measure did."""
 
     cell: Cell
     rate: Rate | None
+    findings: Rate | None
     alerts: Counter[str]
     checks: Counter[str]
     features: int
@@ -31,7 +32,7 @@ class Null:
     @property
     def limit(self) -> float:
         """Episodes a day; 0: shown only."""
-        return self.cell.limit * Dial().false_alarms_per_day
+        return self.cell.limit * self.cell.dial
 
     @property
     def failed(self) -> bool:
@@ -41,14 +42,20 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A change. delays: windows, of each reference; 0: not within the time."""
+    """A change. delays: windows, of each trial; 0: not within the time. references: on which they were made."""
 
     cell: Cell
     delays: tuple[int, ...]
+    references: int
 
     @property
     def share(self) -> float:
         return sum(d > 0 for d in self.delays) / len(self.delays)
+
+    @property
+    def kept(self) -> float:
+        """Share found within the promised windows."""
+        return sum(0 < d <= self.cell.expected for d in self.delays) / len(self.delays)
 
     @property
     def median(self) -> float:
@@ -69,12 +76,14 @@ def null_of(task: Task) -> Null:
         alerts.update(run.alerts)
         checks.update(run.checks)
     counts = [(run.episodes, run.windows / DAY) for run in task.runs]
+    drift = [(run.checks.get("drift", 0), run.windows / DAY) for run in task.runs]
     features = max((run.features for run in task.runs), default=0)
-    return Null(task.cell, rate_of(counts) if counts else None, alerts, checks, features, task.broken, task.failed)
+    rate, findings = (rate_of(counts), rate_of(drift)) if counts else (None, None)
+    return Null(task.cell, rate, findings, alerts, checks, features, task.broken, task.failed)
 
 
 def found_of(task: Task) -> Found:
-    return Found(task.cell, tuple(run.found for run in task.runs))
+    return Found(task.cell, tuple(delay for run in task.runs for delay in run.found), len(task.runs))
 
 
 def pooled(nulls: Sequence[Null], cells: str) -> tuple[float, int]:

@@ -7,65 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent.ledger import Dial
+from agent.ledger import CHECKS, Dial
 from calibration.cost import Cost
+from calibration.dials import A_DAY
 from calibration.duel import CHANGES, FEATURES, N_REFERENCE, N_WINDOW, WITHIN
 from calibration.outcome import Found, Null, pooled
-from calibration.rates import median
+from calibration.rates import Rate, median, median_interval
 from calibration.versus import Line, Versus
+from calibration.words import AGAIN, DIAL_WORDS, DUEL_TABLES, DUEL_WORDS, FOUND_WORDS, HEAD, NULL_WORDS
 
-HEAD = """# Calibration
-
-Written by `make calibration` (or `python -m calibration`); not edited by hand. Simulated histories, and real data whose
-order was shuffled, go through the agent's own code: rows become counts (`agent.windows.Series`), windows close, every
-check judges them (`agent.evaluate.Judge`), findings become alerts (`agent.alerting.machine.advance`). References are
-learned from traffic or built from a file by the same code as a user's. Windows are hours. The dial is
-`SIDELIGHT_FALSE_ALARMS_PER_DAY`, at its default of 0.05.
-
-![false episodes a day of every cell beside the dial, and how soon a shift is found beside the peers](calibration.svg)
-"""
-NULL_WORDS = """## Nothing happens
-
-n rows a window (Poisson around it), N rows in the reference, m values watched. **Episodes** are alerts that fired, of
-any kind, over all values together; all are false. Each **reference** is drawn anew and watched for some days: a dial
-that is kept on average by many good references and a few that cry all day is not kept, so the worst reference stands
-beside the mean. The interval is exact for Poisson counts (Garwood 1936), widened where references differ by more than
-chance (quasi-Poisson). A cell is **broken** where its rate minus two standard errors is above the limit.
-"""
-FOUND_WORDS = """## Something happens
-
-After a day of quiet. Found: an alert fired that names the value that changed, within {within} windows. The median
-counts what was not found as later. Promised: the design's figure for the same n and N; a promise is broken by a median
-of more than twice as many windows (and more than one window later), or where under 80 % are found.
-"""
-DUEL_WORDS = """## Beside the peers, on the same arrays
-
-References of {reference_rows:,} rows; windows of {n:,}; {numbers} numbers and a text of six categories. The peers' own
-packages judge each window ({versions}); TrustyAI's
-service has no package, so its documented rule is used (KS at 0.05; Jensen-Shannon at 0.1). Evidently is its own choice
-of test for references of over 1,000 rows (normed Wasserstein, Jensen-Shannon), and PSI. They judge one window at a time
-and each feature by itself, alibi-detect with Bonferroni over the features.
-
-First as they come, while nothing changed: alarms are feature-windows a day, of {all_windows}; an episode ends with two
-windows without an alarm. Then with as few false alarms as the dial allows: every peer's threshold is moved until only
-{rare:.1e} of the feature-windows in which nothing changed alarm (where that is less than one of them, their highest
-score is the threshold). Said are the median delay in windows, the share found within {within}, and in brackets the
-median at the peers' defaults.
-"""
-DUEL_TABLES = """### {what}
-
-{references} references, {days:.0f} days in which nothing changed; thresholds from {scores:,} feature-windows of numbers
-and {windows:,} of the text.
-"""
-AGAIN = """## Again
-
-`make calibration` takes under an hour on two cores (`ARGS="--minutes 10"` less, with fewer days; `--only flights`
-some cells). Finished runs are kept in `~/.cache/sidelight-calibration` (or `SIDELIGHT_CALIBRATION_CACHE`) under a hash
-of the statistics' source: a run that was broken off goes on where it stopped. Every history has a seed, made of its
-cell and a running number: the same cell gives the same episodes on every machine. The peers are installed there too,
-from `calibration/peer-requirements.txt`. `make calibration ARGS=--short` is what CI runs: it fails when a cell is
-broken.
-"""
+DRIFT_SHARE = next(check.share for check in CHECKS if check.name == "drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +41,29 @@ class Setting:
         return said + "".join(f"\n{note}" for note in self.notes) + "\n"
 
 
-def render(setting: Setting, nulls: Sequence[Null], found: Sequence[Found], met: Mapping[float, Versus],
-           cost: Cost | None) -> str:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """dialled: nulls with the dial turned up."""
+
+    nulls: Sequence[Null]
+    dialled: Sequence[Null]
+    found: Sequence[Found]
+
+    @property
+    def failed(self) -> bool:
+        return any(each.failed for part in (self.nulls, self.dialled, self.found) for each in part)
+
+
+def render(setting: Setting, simulated: Simulated, met: Mapping[float, Versus], cost: Cost | None) -> str:
     """The whole page."""
-    parts = [HEAD, setting.text(), verdict(nulls, found)]
+    nulls, found = simulated.nulls, simulated.found
+    parts = [HEAD, setting.text(), verdict(simulated)]
     if nulls:
         parts += [NULL_WORDS, null_table(nulls), _which(nulls)]
+    if simulated.dialled:
+        part = DRIFT_SHARE * A_DAY
+        parts += [DIAL_WORDS.format(dial=A_DAY, share=DRIFT_SHARE, part=part, m=simulated.dialled[0].cell.features),
+                  dial_table(simulated.dialled)]  # fmt: skip
     if found:
         parts += [FOUND_WORDS.format(within=WITHIN), found_table(found)]
     if met:
@@ -105,8 +73,9 @@ def render(setting: Setting, nulls: Sequence[Null], found: Sequence[Found], met:
     return "\n".join([*(part for part in parts if part), AGAIN])
 
 
-def verdict(nulls: Sequence[Null], found: Sequence[Found]) -> str:
+def verdict(simulated: Simulated) -> str:
     """What a hurried reader wants to know."""
+    nulls, found = [*simulated.nulls, *simulated.dialled], simulated.found
     judged = [null for null in nulls if (null.rate is not None and null.limit > 0.0) or null.raised]
     broken = [null for null in judged if null.failed]
     missed = [each for each in found if each.failed]
@@ -123,6 +92,28 @@ def verdict(nulls: Sequence[Null], found: Sequence[Found]) -> str:
               f"{_windows(each.median)} against {each.cell.expected:g} windows, {each.share:.0%} found."
               for each in missed]  # fmt: skip
     return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def dial_table(dialled: Sequence[Null]) -> str:
+    """Alerts over the dial, and findings of drift over drift's share of it."""
+    head = ("what features have in common", "n", "N", "references", "model-days", "alerts a day", "of the dial",
+            "drift findings a day", "of drift's share", "")  # fmt: skip
+    rows = []
+    for null in dialled:
+        cell, rate, drift = null.cell, null.rate, null.findings
+        if rate is None or drift is None:
+            rows.append((cell.name, f"{cell.n:,}", f"{cell.reference_rows:,}", *[""] * 6, f"not run: {null.why}"))
+            continue
+        rows.append((
+            cell.name, f"{cell.n:,}", f"{cell.reference_rows:,}", str(rate.references), f"{rate.days:,.0f}",
+            number(rate.rate), _over(rate, cell.dial), number(drift.rate), _over(drift, DRIFT_SHARE * cell.dial),
+            "**broken**" if null.failed else "kept",
+        ))  # fmt: skip
+    return _table(head, rows)
+
+
+def _over(rate: Rate, allowed: float) -> str:
+    return f"{number(rate.rate / allowed)} ± {number(rate.error / allowed)}"
 
 
 def null_table(nulls: Sequence[Null]) -> str:
@@ -165,17 +156,24 @@ def _counted(counter: Counter[str]) -> str:
 
 
 def found_table(found: Sequence[Found]) -> str:
-    head = ("change", "n", "N", "m", "references", "found", "median delay, windows", "promised", "")
+    head = ("change", "n", "N", "m", "references", "times", "found", "median delay, windows", "promised", "by then", "")
     rows = []
     for each in found:
         cell = each.cell
         said = "" if not cell.expected else "as promised" if each.median <= cell.expected else "later"
         said = "**not as promised**" if each.failed else said
         rows.append((
-            cell.name, f"{cell.n:,}", f"{cell.reference_rows:,}", str(cell.features), str(len(each.delays)),
-            f"{each.share:.0%}", _windows(each.median), f"{cell.expected:g}" if cell.expected else "", said,
+            cell.name, f"{cell.n:,}", f"{cell.reference_rows:,}", str(cell.features), str(each.references),
+            str(len(each.delays)), f"{each.share:.0%}", _median(each), f"{cell.expected:g}" if cell.expected else "",
+            f"{each.kept:.0%}" if cell.expected else "", said,
         ))  # fmt: skip
     return _table(head, rows)
+
+
+def _median(found: Found) -> str:
+    low, high = median_interval(found.delays)
+    said = _windows(found.median)
+    return said if low == high else f"{said} ({_windows(low)} to {_windows(high)})"
 
 
 def _duels_words(duel: Versus) -> str:

@@ -27,7 +27,8 @@ class Change:
     """What happens to the first column of every group that knows the kind.
 
     shift: σ; scale: factor of σ; missing: new rate; tails: t instead of normal, same mean and σ; share: of the target
-    category; decorrelate: new correlation of the group, marginals kept; rotate: share of a vector's entries turned.
+    category; decorrelate: new correlation of the group, marginals kept; rotate: share of a vector's entries turned;
+    volume: factor of the rows.
     """
 
     kind: str
@@ -39,7 +40,8 @@ class Numeric:
     """`count` numbers. shape: normal, lognormal, exponential, discrete (Poisson, 0/1, tenths in turn).
 
     effect: σ of every window's own shift; memory: its autocorrelation; daily, weekly: amplitude of a sine, and drop of
-    the weekend, in σ; correlation: of any two of the group; missing: rate of nulls.
+    the weekend, in σ; correlation: of any two of the group, or with factors: the share of each one's variance that so
+    many common factors carry, with loadings of either sign; missing: rate of nulls.
     """
 
     count: int
@@ -50,6 +52,7 @@ class Numeric:
     daily: float = 0.0
     weekly: float = 0.0
     correlation: float = 0.0
+    factors: int = 0
     missing: float = 0.0
 
 
@@ -108,7 +111,7 @@ class Stream:
 
     def window(self, index: int, rows: int, change: Change | None = None) -> Batch:
         """About `rows` rows."""
-        count = self._rows(index, rows)
+        count = self._rows(index, rows * change.amount if change and change.kind == "volume" else rows)
         drawn = Drawn()
         for group in self._world.groups:
             if isinstance(group, Numeric):
@@ -124,9 +127,9 @@ class Stream:
         arrived = index * WINDOW_NS + WINDOW_NS // 2
         return Batch(MODEL, count, arrived, features, Columns(), latency=latency, segments=segments)
 
-    def _rows(self, index: int, rows: int) -> int:
+    def _rows(self, index: int, rows: float) -> int:
         if self._world.even:
-            return rows
+            return round(rows)
         rate = rows * (1.0 + self._world.swing * np.sin(2 * np.pi * index / DAY))
         if self._world.bursts:
             shape = self._world.bursts**-2
@@ -159,8 +162,14 @@ class Stream:
             own = change.amount
         if own:
             values *= np.sqrt(1.0 - own)
-            values += np.sqrt(own) * self.random.standard_normal(rows)
+            values += np.sqrt(own) * self._common(group, rows)
         return values
+
+    def _common(self, group: Numeric, rows: int) -> Floats:
+        """What columns share, of variance 1 each: float64 (rows,), or (count, rows) where there are several factors."""
+        if not group.factors:
+            return self.random.standard_normal(rows)
+        return _loadings(group.count, group.factors) @ self.random.standard_normal((group.factors, rows))
 
     def _level(self, group: Numeric, index: int) -> Floats:
         """float64 (count,): where the group stands in this window."""
@@ -220,6 +229,13 @@ def embedding(random: np.random.Generator, size: int, rows: int, change: Change 
 def _rotation(size: int) -> np.ndarray:
     found, upper = np.linalg.qr(np.random.default_rng(size).standard_normal((size, size)))
     return np.asarray(found * np.sign(np.diag(upper)))  # Haar: Mezzadri 2007
+
+
+@cache
+def _loadings(count: int, factors: int) -> np.ndarray:
+    """float64 (count, factors): rows of length 1 in directions drawn once for all."""
+    found = np.random.default_rng(factors).standard_normal((count, factors))
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
 @cache

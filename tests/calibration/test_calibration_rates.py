@@ -10,7 +10,7 @@ from scipy import stats
 
 from calibration.cells import Cell, normal
 from calibration.outcome import Found, Null, null_of
-from calibration.rates import gamma_lower, median, poisson_interval, rate_of
+from calibration.rates import gamma_lower, median, median_interval, poisson_interval, rate_of
 from calibration.schedule import Task
 from calibration.versus import episodes, threshold
 from calibration.worlds import Change
@@ -58,7 +58,7 @@ def test_a_measure_that_raises_fails_its_cell() -> None:
 def test_a_limit_of_nothing_is_shown_and_not_judged() -> None:
     """For what is known not to be kept."""
     cell = Cell("x", normal(1), 100, 1_000, limit=0.0)
-    null = Null(cell, rate_of([(50, 4.0)] * 3), *(null_of(Task(cell, 1.0, 3, [], 0)).alerts,) * 2, 1)
+    null = Null(cell, rate_of([(50, 4.0)] * 3), None, *(null_of(Task(cell, 1.0, 3, [], 0)).alerts,) * 2, 1)
     assert not null.failed
 
 
@@ -84,7 +84,7 @@ def test_a_promise_is_missed_by_more_than_twice_the_delay(
 ) -> None:
     """Or where a fifth of the changes is not found at all; what was never promised cannot be missed."""
     cell = Cell("x", normal(1), 100, 1_000, change=Change("shift", 1.0), expected=expected)
-    assert Found(cell, delays).failed is failed
+    assert Found(cell, delays, 1).failed is failed
 
 
 def test_a_tuned_threshold_leaves_no_more_alarms_than_asked() -> None:
@@ -100,3 +100,19 @@ def test_an_episode_ends_after_two_quiet_windows() -> None:
     assert episodes(np.ones(24, dtype=bool)) == 1
     assert episodes(np.array([1, 0, 1, 0, 0, 1], dtype=bool)) == 2
     assert episodes(np.zeros(5, dtype=bool)) == 0
+
+
+@pytest.mark.parametrize("n", [6, 11, 20, 45])
+def test_the_median_s_interval_holds_the_median_of_the_world(n: int) -> None:
+    """In at least 95 % of samples, here of delays whose median is 4 (sampling error: a hundredth)."""
+    random = np.random.default_rng(n)
+    held = 0
+    for _ in range(1_000):
+        low, high = median_interval(random.integers(1, 8, n).tolist())
+        held += low <= 4.0 <= high
+    assert held >= 940
+
+
+def test_delays_that_were_not_found_are_the_longest() -> None:
+    """Two of six found: the median may be later than anything."""
+    assert median_interval([0, 0, 3, 0, 5, 0]) == (3.0, math.inf)

@@ -20,13 +20,15 @@ from calibration.drive import MeasureFailedError, Run, begun, run
 from calibration.duel import CHANGES, duel
 from calibration.outcome import found_of, null_of
 from calibration.picture import draw
-from calibration.report import Setting, render
+from calibration.report import Setting, Simulated, render
 from calibration.schedule import Task
 from calibration.versus import versus
 from calibration.worlds import Change
 
 SMALL = Cell("independent rows", normal(3), 50, 500, days=0.25)
-MOVED = Cell("shift", normal(3), 200, 6_000, days=0.25, change=Change("shift", 3.0), subject="number_000", expected=1.0)
+LOUD = Cell("independent features", normal(3), 50, 500, days=0.5, dial=10.0)
+MOVED = Cell("shift", normal(3), 200, 6_000, days=0.25, change=Change("shift", 3.0), subject="number_000", expected=1.0,
+             trials=2)  # fmt: skip
 
 
 def test_a_run_is_the_same_again() -> None:
@@ -39,13 +41,37 @@ def test_a_run_is_the_same_again() -> None:
 
 def test_a_large_shift_is_found_and_named() -> None:
     """Three σ; and the same alert does not name the others."""
-    assert 1 <= run(MOVED, 1).found <= 2
+    found = run(MOVED, 1).found
+    assert len(found) == 2
+    assert all(1 <= delay <= 2 for delay in found)
 
 
 def test_a_reference_from_a_file_judges_like_a_learned_one() -> None:
     """The same rows, by way of Parquet."""
     built = Cell("file", normal(3), 200, 6_000, days=0.1, made="file", change=Change("shift", 3.0), subject="")
-    assert run(built, 1).found > 0
+    assert run(built, 1).found[0] > 0
+
+
+def test_a_trial_leaves_what_it_branched_from_as_it_was() -> None:
+    """Its windows and alerts are its own; the other future goes on as if it had not been."""
+    stream = MOVED.stream(1)
+    sidecar = begun(MOVED, [(k, stream.window(k, 200)) for k in range(30)])
+    batches = [(k, stream.window(k, 200, MOVED.change)) for k in (30, 31)]
+    before = list(sidecar.watch.series.recent)
+    assert sidecar.branch().until_named("number_000", batches) > 0
+    assert [closed.index for closed in sidecar.watch.series.recent] == [closed.index for closed in before]
+    assert not sidecar.names("")
+    assert sidecar.watch.judge is sidecar.branch().watch.judge
+    assert sidecar.until_named("number_000", batches) > 0
+
+
+def test_a_higher_dial_is_what_every_check_goes_by() -> None:
+    """The judge's ledger, and the settings that volume and latency read."""
+    sidecar = begun(LOUD, [(k, LOUD.stream(1).window(k, 50)) for k in range(10)])
+    judge = sidecar.watch.judge
+    assert judge is not None
+    assert judge.ledger.dial.false_alarms_per_day == 10.0
+    assert sidecar._settings.false_alarms_per_day == 10.0
 
 
 class Broken:
@@ -93,6 +119,7 @@ def test_finished_runs_are_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SIDELIGHT_CALIBRATION_CACHE", str(tmp_path))
     monkeypatch.setattr("calibration.__main__.nulls", lambda: (SMALL,))
     monkeypatch.setattr("calibration.__main__.changes", tuple)
+    monkeypatch.setattr("calibration.__main__.dials", tuple)
     arguments = ["--only", "rows", "--minutes", "0.001", "--cores", "1", "--out", str(tmp_path / "page.md")]
     assert main(arguments) == 0
     assert "3 histories, 0 of them kept" in (tmp_path / "page.md").read_text()
@@ -109,6 +136,7 @@ def test_a_broken_cell_is_said_and_fails_the_run(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SIDELIGHT_CALIBRATION_CACHE", str(tmp_path))
     monkeypatch.setattr("calibration.__main__.nulls", lambda: (cell,))
     monkeypatch.setattr("calibration.__main__.changes", tuple)
+    monkeypatch.setattr("calibration.__main__.dials", tuple)
     results = Results(tmp_path, code_hash())
     for seed in range(3):
         results.add(cell.key, Run(seed, 24, 1, {"data_drift": 7}, {"drift": 7}, cpu_seconds=60.0))
@@ -138,10 +166,13 @@ def test_the_page_and_the_picture_hold_everything() -> None:
     assert met.tuned[0].alarms == 0.0
     quiet = null_of(Task(SMALL, 1.0, 3, [run(SMALL, 1)], 0))
     found = found_of(Task(MOVED, 1.0, 3, [run(MOVED, 1)], 0))
-    page = render(Setting("a machine", "abc", "def", 1.0, 2, 0, 3.0), [quiet], [found], {0.0: met, 0.1: met}, None)
+    loud = null_of(Task(LOUD, 1.0, 3, [Run(0, 48, 3, {"data_drift": 4}, {"drift": 6})], 0))
+    simulated = Simulated([quiet], [loud], [found])
+    page = render(Setting("a machine", "abc", "def", 1.0, 2, 0, 3.0), simulated, {0.0: met, 0.1: met}, None)
     assert "## Something happens" in page
     assert "| one | 24 | 100.0% | 0.25 |" in page
-    assert "1 of 1 cells keep their limit" in page
+    assert "2 of 2 cells keep their limit" in page
+    assert "| 2.0 | 0.20 ± 0.10 | 3.0 | 0.81 ± 0.33 | kept |" in page
     drawn = draw([quiet], {0.0: met, 0.1: met})
     ElementTree.fromstring(drawn)
     assert "the dial" in drawn
@@ -152,7 +183,7 @@ def test_changes_name_values_that_their_worlds_have() -> None:
     for cell in changes():
         batch = cell.stream(0).window(0, 10, cell.change)
         assert batch is not None
-        assert cell.subject == "" or cell.subject in batch.features.names()
+        assert cell.subject in {"", "volume", *batch.features.names()}
 
 
 def test_ours_meets_the_same_arrays_without_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:

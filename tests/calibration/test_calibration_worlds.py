@@ -57,6 +57,25 @@ def test_breaking_a_correlation_leaves_the_marginals() -> None:
     np.testing.assert_allclose(pairs[1].std(axis=1), 1.0, atol=0.02)
 
 
+def test_factors_tie_features_in_both_ways_and_keep_their_variance() -> None:
+    """Some pairs rise together, some against each other; each column has variance 1."""
+    group = Numeric(12, correlation=0.7, factors=3)
+    columns = stream(group, even=True).window(0, 50_000).features.numbers.values()
+    values = np.stack([column.values for column in columns])
+    np.testing.assert_allclose(values.std(axis=1), 1.0, atol=0.03)
+    pairs = np.asarray(np.corrcoef(values))[np.triu_indices(12, 1)]
+    assert pairs.max() > 0.4
+    assert pairs.min() < -0.4
+    assert np.abs(pairs).max() < 0.75
+
+
+def test_traffic_doubles_and_its_rows_stay_as_they_are() -> None:
+    """Only their number changes."""
+    batch = stream(Numeric(1)).window(0, 20_000, Change("volume", 2.0))
+    assert batch.rows == pytest.approx(40_000, rel=0.03)
+    assert number(batch).mean() == pytest.approx(0.0, abs=0.03)
+
+
 def test_turning_a_vector_keeps_its_length() -> None:
     """A rotation: norms are what they were, coordinates are not."""
     before = stream(Embedding(64), even=True).window(0, 500).features.vectors["embedding"].values
