@@ -16,7 +16,7 @@ CONFIGURATION = """# Configuration
 
 Everything is an environment variable; with none set the agent still does something useful. `sidelight config` prints
 what is in force and where it comes from. A wrong value stops the start with exit code 2 and names the variable.
-A list is comma separated. Made from `agent/config.py` by `make docs`.
+A list is comma separated. Made from `agent/config/` by `make docs`.
 
 """
 METRICS = """# Metrics

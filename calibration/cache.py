@@ -22,7 +22,7 @@ CODE = (
     "calibration/worlds.py", "calibration/tables.py", "calibration/drive.py",
 )  # fmt: skip
 BESIDE = {
-    "agent/app.py", "agent/cli.py", "agent/config.py", "agent/checkpoint.py", "agent/collecting.py", "agent/errors.py",
+    "agent/app.py", "agent/cli.py", "agent/checkpoint.py", "agent/collecting.py", "agent/errors.py",
     "agent/documentation.py", "agent/findings.py", "agent/outlooks.py", "agent/pipeline.py", "agent/reporting.py",
     "agent/state.py", "agent/telemetry.py", "agent/version.py", "agent/alerting/wording.py",
     "agent/reference/command.py", "agent/reference/report.py",

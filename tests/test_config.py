@@ -71,6 +71,9 @@ WRONG = [
     ("SIDELIGHT_TLS_CERT_FILE", "/nowhere/cert.pem"),
     ("SIDELIGHT_TOKENS_FILE", "/nowhere"),
     ("SIDELIGHT_LOG_LEVEL", "loud"),
+    ("SIDELIGHT_WINDOW_SECONDS", "1e-10"),
+    ("SIDELIGHT_SEGMENTS", "region,tier=gold"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "inf"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x"),
     ("OTEL_METRIC_EXPORT_INTERVAL", "soon"),
@@ -116,9 +119,9 @@ def test_half_a_tls_is_refused(given: tuple[str, ...], tmp_path: Path, monkeypat
 
 
 def test_lists_modes_and_empties(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comma separated, `none`, octal with or without its 0; an empty variable is an unset one."""
+    """Comma separated, twice is once, `none`, octal with or without its 0; an empty variable is an unset one."""
     for variable, value in {
-        "SIDELIGHT_SEGMENTS": " region, ,tier ", "SIDELIGHT_COLLECTORS": "none", "SIDELIGHT_SOCKET_MODE": "0600",
+        "SIDELIGHT_SEGMENTS": " region, ,tier ,region", "SIDELIGHT_COLLECTORS": "none", "SIDELIGHT_SOCKET_MODE": "0600",
         "SIDELIGHT_TIME": "", "SIDELIGHT_HTTP": "none", "SIDELIGHT_ENDPOINT": "unix:///a/b.sock",
     }.items():  # fmt: skip
         monkeypatch.setenv(variable, value)

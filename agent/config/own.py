@@ -1,0 +1,231 @@
+"""The agent's own options."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Literal
+
+import xxhash
+from pydantic import SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agent.config.option import Names, names, option
+from agent.config.thresholds import Threshold, thresholds
+from agent.errors import ConfigurationError
+
+WINDOW_SECONDS_MIN = 0.1  # a shorter window has no row, or is over before it is judged
+
+
+class Settings(BaseSettings):
+    """The agent's own options: SIDELIGHT_ and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIDELIGHT_", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
+    )
+
+    # Where records come in.
+    endpoint: str = option(
+        "",
+        "Unix socket senders use, as unix:/path. Unset: /run/sidelight/agent.sock where that folder "
+        "is writable, else under XDG_RUNTIME_DIR, else /tmp/sidelight-UID; the client looks in the same places.",
+    )
+    socket_mode: int = option(0o660, "Permissions of the socket file, in octal.", "octal", ge=0, le=0o777)
+    tcp: str = option(
+        "",
+        "Also listen here (host:port). A host that is not loopback needs tls_cert_file, and "
+        "client_ca_file or tokens_file.",
+    )
+    tls_cert_file: str = option("", "Server certificate chain for tcp, PEM.")
+    tls_key_file: str = option("", "Its private key, PEM.")
+    client_ca_file: str = option("", "Clients must show a certificate signed by this authority, PEM.")
+    tokens_file: str = option(
+        "", "Bearer tokens, one a line: TOKEN MODEL-PATTERN[,MODEL-PATTERN…]; patterns as in a shell."
+    )
+    http: str = option("127.0.0.1:8686", "Health, readiness, status and the local page (host:port); off: none.")
+
+    # What is kept, and where.
+    state_dir: str = option(
+        "",
+        "Folder of journal, checkpoint and spool. Unset: /var/lib/sidelight where writable, else under XDG_STATE_HOME.",
+    )
+    checkpoint_seconds: float = option(
+        2.0, "Time between checkpoints: what a crash makes the next start read again.", "s", ge=0.1, le=60
+    )
+    journal_bytes_max: int = option(
+        256 << 20, "Journal size at which records are taken without it (durable=false).", "By", ge=1 << 20
+    )
+    queue_bytes_max: int = option(
+        32 << 20, "Accepted records waiting to be counted; above: RESOURCE_EXHAUSTED.", "By", ge=1 << 20
+    )
+    spool_bytes_max: int = option(
+        256 << 20,
+        "Encoded telemetry waiting for the backend; above, metrics go first, then traces, alerts last.",
+        "By",
+        ge=1 << 20,
+    )
+    spool_age_seconds: float = option(86_400.0, "Telemetry older than this is dropped and counted.", "s", ge=60)
+
+    # Limits of the door.
+    message_bytes_max: int = option(4 << 20, "Largest message.", "By", ge=1 << 10, le=64 << 20)
+    rows_max: int = option(10_000, "Records in one message.", "{record}", ge=1, le=1_000_000)
+    row_messages_max: int = option(
+        1_000,
+        "Records in one message that carries them one by one (rows, labels, events): each is read by itself, and "
+        "nobody is served meanwhile. As columns, up to rows_max.",
+        "{record}",
+        ge=1,
+        le=100_000,
+    )
+    features_max: int = option(2_000, "Features of one record.", "{feature}", ge=1, le=10_000)
+    text_bytes_max: int = option(4_096, "Longest text, name or id.", "By", ge=16, le=1 << 20)
+    vector_size_max: int = option(8_192, "Longest vector.", "{value}", ge=1, le=1 << 20)
+    models_max: int = option(32, "Model versions watched at once.", "{model}", ge=1, le=10_000)
+    clients_max: int = option(
+        1_024, "Senders whose resends are recognised; the longest silent is forgotten first.", "{client}", ge=1
+    )
+
+    # Time and windows.
+    time: Literal["arrival", "event"] = option(
+        "arrival", "Windows by when records arrive, or by the records' own time (replaying history)."
+    )
+    window_seconds: float = option(
+        0.0, "Length of a window; 0: the reference's, or 3600 without one.", "s", ge=0, le=31 * 86_400
+    )
+    lateness_seconds: float = option(
+        0.0, "Event time only: how long a window waits for stragglers after its end.", "s", ge=0
+    )
+    future_seconds: float = option(
+        7 * 86_400.0, "Event time only: how far one record may push the watermark; beyond it is refused.", "s", ge=1
+    )
+    retire_seconds: float = option(
+        7 * 86_400.0, "A version silent for so long is retired, its counters kept.", "s", ge=60
+    )
+
+    # The reference and the rule.
+    reference: str = option(
+        "", "Reference: a file, a folder (MODEL/VERSION.sidelight) or a URL. Unset: learned from traffic."
+    )
+    learn_rows: int = option(10_000, "Rows from which a learned reference takes its bins.", "{row}", ge=100)
+    learn_windows: int = option(30, "Windows a learned reference is made of.", "{window}", ge=8)
+    false_alarms_per_day: float = option(
+        0.05, "The dial: false alarms a day for one model, over everything.", "/d", gt=0, le=100
+    )
+    drift_rule: Annotated[tuple[Threshold, ...], NoDecode] = option(
+        (),
+        "Fixed thresholds instead of the calibrated drift rule, as psi>0.2 or psi>0.2,ks>0.15 (one that is passed is "
+        "enough): psi, chi_square, jensen_shannon, ks, wasserstein, l_infinity, of the newest window. The alarm and "
+        "the status say how often that happens without any drift; the dial no longer covers drift. Unset: calibrated.",
+    )
+    replicas: int = option(1, "Agents that watch the same model; the dial is divided among them.", "{agent}", ge=1)
+    segments: Names = option((), "Segment keys that are counted apart, comma separated.")
+    cells_max: int = option(
+        4_000_000, "Counters held at once over all models, windows and segments.", "{cell}", ge=10_000
+    )
+    latency_objective_seconds: float = option(0.0, "p99 of a window above this is an alert; 0: none.", "s", ge=0)
+
+    # What goes out.
+    bin_features: int = option(50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0)
+    trace_limit_per_minute: int = option(600, "Prediction spans exported a minute.", "{span}", ge=0)
+    webhook_url: SecretStr = option(SecretStr(""), "Alerts are also posted here as JSON.")
+
+    # The machine.
+    collectors: Names = option(
+        ("cpu", "memory", "process", "cgroup", "gpu"), "Collectors that run, comma separated; none: none."
+    )
+    collect_seconds: float = option(15.0, "Time between two readings of the machine.", "s", ge=1)
+    watch_processes: Names = option((), "Process names of the model server to read, comma separated.")
+    log_level: Literal["debug", "info", "warning", "error"] = option("info", "What the agent writes to stderr.")
+
+    @field_validator("socket_mode", mode="before")
+    @classmethod
+    def _octal(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch("0?o?[0-7]{1,3}", value):
+            raise ValueError("permissions in octal, 0000 to 0777")
+        return int(value, 8)
+
+    @field_validator("segments", "collectors", "watch_processes", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = names(value)
+        return () if found == ("none",) else found
+
+    @field_validator("drift_rule", mode="before")
+    @classmethod
+    def _thresholds(cls, value: object) -> object:
+        return thresholds(value) if isinstance(value, str) else value
+
+    @field_validator("segments")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any("=" in key for key in value):
+            raise ValueError("keys without =, which stands between a key and its value")
+        return value
+
+    @field_validator("window_seconds")
+    @classmethod
+    def _window(cls, value: float) -> float:
+        if 0.0 < value < WINDOW_SECONDS_MIN:
+            raise ValueError(f"0, or at least {WINDOW_SECONDS_MIN:g} seconds")
+        return value
+
+    @field_validator("endpoint")
+    @classmethod
+    def _unix(cls, value: str) -> str:
+        if value and not value.startswith("unix:/"):
+            raise ValueError("unix:/absolute/path (tcp has an option of its own)")
+        if len(value.removeprefix("unix:").encode()) > 107:
+            raise ValueError("a path of at most 107 bytes, the kernel's limit for unix sockets")
+        return value.replace("unix:///", "unix:/")
+
+    @field_validator("tcp", "http")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value in ("", "none"):
+            return ""
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ValueError("host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Settings:
+        host = self.tcp.rpartition(":")[0].strip("[]")
+        if host and host not in ("127.0.0.1", "::1", "localhost"):
+            if not (self.tls_cert_file and self.tls_key_file):
+                raise ConfigurationError(
+                    "SIDELIGHT_TCP",
+                    self.tcp,
+                    "a loopback host, or SIDELIGHT_TLS_CERT_FILE and SIDELIGHT_TLS_KEY_FILE as well",
+                )
+            if not (self.client_ca_file or self.tokens_file):
+                raise ConfigurationError(
+                    "SIDELIGHT_TCP",
+                    self.tcp,
+                    "a loopback host, or SIDELIGHT_CLIENT_CA_FILE or SIDELIGHT_TOKENS_FILE as well",
+                )
+        for name in ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file"):
+            path = getattr(self, name)
+            if path and not os.access(path, os.R_OK):
+                raise ConfigurationError(f"SIDELIGHT_{name.upper()}", path, "a readable file")
+        pair = [bool(self.tls_cert_file), bool(self.tls_key_file)]
+        if any(pair) != all(pair) or (self.client_ca_file and not all(pair)):
+            given = self.tls_cert_file or self.tls_key_file or self.client_ca_file
+            raise ConfigurationError(
+                "SIDELIGHT_TLS_KEY_FILE" if pair[0] else "SIDELIGHT_TLS_CERT_FILE",
+                "",
+                f"a certificate and its key, both, as {given} is given",
+            )
+        return self
+
+    @property
+    def counting_hash(self) -> int:
+        """xxh3-64 of the options that decide how records are counted: a journal written under others is still
+        readable."""
+        return xxhash.xxh3_64_intdigest(
+            repr((self.time, self.window_seconds, self.lateness_seconds, self.segments)).encode()
+        )
