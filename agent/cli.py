@@ -151,18 +151,20 @@ def _ledger(chosen: argparse.Namespace) -> int:
 
 def _of_reference(location: str, rows: float | None) -> dict[str, Any]:
     """What an agent with these options would see by this reference."""
-    from agent.drift import Drift
-    from agent.ledger import Dial, Ledger
+    from agent.evaluate import Judge
+    from agent.ledger import Dial
     from agent.power.report import describe
+    from agent.power.service import ASSUMED, sights_without_a_past
     from agent.reference import locate
 
     settings, reference = config.load()[0], locate.read(location)
     seconds = settings.window_seconds or reference.layout.window_seconds
     dial = Dial(settings.false_alarms_per_day, settings.replicas)
-    ledger = Ledger.of(dial, reference.layout, seconds)
+    judge = Judge(reference, dial, seconds, settings.drift_rule)
     scale = seconds / reference.layout.window_seconds
-    usual = float(reference.rows.sum()) / max(len(reference.rows), 1) * scale
-    return describe(reference, ledger, Drift(reference, ledger), rows or usual)
+    usual = rows or float(reference.rows.sum()) / max(len(reference.rows), 1) * scale
+    volume, duplicates, latency = (judge.ledger.alpha(name, 0) for name in ("volume", "duplicates", "latency"))
+    return describe(judge, usual, sights_without_a_past((volume, duplicates, latency), usual, seconds), ASSUMED)
 
 
 def _rows(text: str) -> float:

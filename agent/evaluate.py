@@ -44,9 +44,8 @@ class Judge:
         judging = self.fixed or self.calibrated
         assert judging is not None  # noqa: S101 - one of the two
         drift = Grouped(judging, reference.layout)
-        self.measures: tuple[Measure, ...] = (
-            drift, Quality(reference, self.ledger), Segments(reference, self.ledger),
-        )  # fmt: skip
+        self.segments = Segments(reference, self.ledger)
+        self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger), self.segments)
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """Findings on the newest of `recent`, slice by slice. A measure that fails is logged and the others go on."""

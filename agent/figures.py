@@ -31,14 +31,18 @@ def share(value: Any) -> str:
     return percent(value) if known(value) else "–"
 
 
-def percent(share: float) -> str:
-    """A share 0-1 for people.
+def percent(share: float, brief: bool = False) -> str:
+    """A share 0-1 for people. brief: for columns.
 
     >>> [percent(share) for share in (0.0042, 0.12, 0.9999, 0.0, 2e-7)]
     ['0.42 %', '12.0 %', '100 %', '0.0 %', 'under 0.001 %']
+    >>> [percent(share, brief=True) for share in (0.0042, 0.12, 2e-7)]
+    ['0.42 %', '12 %', '0 %']
     """
     if share >= 0.9995:
         return "100 %"
+    if brief and (share < 5e-5 or share >= 0.0995):
+        return f"{share * 100:.0f} %"
     if 0.0 < share < 1e-5:
         return "under 0.001 %"
     return f"{share * 100:.1f} %" if share >= 0.0995 or share == 0.0 else f"{share * 100:.2g} %"

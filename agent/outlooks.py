@@ -6,13 +6,14 @@ import asyncio
 import json
 import logging
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from agent.evaluate import Judge
-from agent.power.report import cost_of, describe
+from agent.power.report import cost_of, describe, line
+from agent.power.service import duplicates_sight, latency_sight, volume_sight
 from agent.records import ModelKey
 from agent.watching import Watch
 
@@ -38,7 +39,7 @@ class Outlook:
     @classmethod
     def of(cls, judge: Judge, rows: float) -> Outlook:
         """Takes some 100 ms for 200 features."""
-        told = describe(judge.reference, judge.ledger, judge.calibrated, rows)
+        told = describe(judge, rows)
         short = {name: told[name] for name in SHORT}
         return cls(judge, rows, short, zlib.compress(json.dumps(told).encode()))
 
@@ -83,20 +84,19 @@ class Outlooks:
             return None
         told: dict[str, Any] = json.loads(zlib.decompress(known.packed))
         return told | short | {
-            "model": watch.key.name, "version": watch.key.version, "sights": [*told["sights"], *_volume(watch)],
+            "model": watch.key.name, "version": watch.key.version,
+            "sights": [*told["sights"], *_service(watch, known.judge, known.rows)],
         }  # fmt: skip
 
 
-def _volume(watch: Watch) -> Iterator[dict[str, Any]]:
-    """The smallest change of traffic that one window shows; the volume check has reckoned it from its own past."""
+def _service(watch: Watch, judge: Judge, rows: float) -> list[dict[str, Any]]:
+    """Of the service's own past, as it is now: it grows with every window."""
     seconds = watch.series.window_ns / 1e9
-    for finding in watch.findings:
-        smallest = finding.distances.get("smallest_ratio")
-        if finding.check == "volume" and smallest:
-            yield {
-                "check": "volume", "feature": "traffic", "source": "row", "unit": "ratio", "before": 1.0,
-                "critical": False, "reason": "", "seen": [{"windows": 1, "seconds": seconds, "smallest": smallest}],
-            }  # fmt: skip
+    found = [volume_sight(f, seconds) for f in watch.findings if f.check == "volume"]
+    found.append(duplicates_sight(watch.repeats.usual, judge.ledger.alpha("duplicates", 0), rows))
+    if watch.baseline is not None:
+        found.append(latency_sight(watch.baseline, judge.ledger.alpha("latency", 0), rows))
+    return [line(sight, seconds) for sight in found]
 
 
 def _usual_rows(watch: Watch) -> float:

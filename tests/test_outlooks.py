@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from types import SimpleNamespace
 from typing import Any, cast
@@ -75,8 +76,16 @@ async def test_a_fixed_rule_says_its_cost_once_a_window_was_judged_by_it() -> No
 async def test_the_traffic_s_own_power_is_the_volume_check_s() -> None:
     """What the newest volume finding reckoned stands in the ledger."""
     one, outlooks = watch(), Outlooks()
-    one.findings = (Finding("volume", "traffic", Source.ROW, Verdict.WITHIN_NOISE, distances={"smallest_ratio": 1.6}),)
+    one.findings = (
+        Finding(
+            "volume", "traffic", Source.ROW, Verdict.WITHIN_NOISE, expected=1.0, phi=36.0,
+            distances={"smallest_ratio": 1.6, "windows_for_double": 2.0},
+        ),
+    )  # fmt: skip
     await outlooks.look([one])
     told = outlooks.of(one)
     assert told is not None
-    assert told["sights"][-1]["seen"][0]["smallest"] == 1.6
+    (volume,) = (sight for sight in told["sights"] if sight["check"] == "volume")
+    # Half of the cases at 1.6; four of five where the traffic itself wanders by a tenth (φ 36 at 3,600 rows).
+    assert volume["seen"][0]["smallest"] == pytest.approx(1.6 * math.exp(0.8416 * 0.1), rel=1e-3)
+    assert {"duplicates", "volume"} <= {sight["check"] for sight in told["sights"]}

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.drift.drift import Drift
 from agent.drift.fixed import Cost
-from agent.ledger import Ledger
+from agent.evaluate import Judge
 from agent.power.rates import rate_sights
+from agent.power.segments import segment_sights
 from agent.power.shifts import drift_sights
 from agent.power.sight import Sight
 from agent.records import Source
-from agent.reference.profile import Reference
 
 DAY_SECONDS = 86_400.0
 
 
-def describe(reference: Reference, ledger: Ledger, drift: Drift | None, rows: float) -> dict[str, Any]:
-    """For windows of so many rows; drift None: a fixed threshold judges drift.
+def describe(judge: Judge, rows: float, service: Sequence[Sight] = (), assumed: str = "") -> dict[str, Any]:
+    """For windows of so many rows. service: what the checks of the service itself see; assumed: what these suppose.
 
-    Takes some 100 ms for 200 features: run it in a thread, once.
+    Takes some 300 ms for 200 features: run it in a thread, once.
 
     split: a line for each part of the dial; sights: a line for each feature and check; headline: one sentence.
     """
-    sights = [*(drift_sights(drift, reference, rows) if drift else ()), *rate_sights(reference, ledger, rows)]
+    reference, ledger, drift = judge.reference, judge.ledger, judge.calibrated
+    sights = [
+        *(drift_sights(drift, reference, rows) if drift else ()), *rate_sights(reference, ledger, rows), *service,
+        *segment_sights(judge.segments, reference, rows),
+    ]  # fmt: skip
     return {
         "model": reference.model,
         "version": reference.version,
@@ -44,7 +47,8 @@ def describe(reference: Reference, ledger: Ledger, drift: Drift | None, rows: fl
             }
             for row in ledger.rows()
         ],
-        "sights": [_line(sight, ledger.window_seconds) for sight in sights],
+        "sights": [line(sight, ledger.window_seconds) for sight in sights],
+        "assumed": assumed,
         "headline": headline(sights, ledger.window_seconds),
         "smallest_shift": smallest_shift(sights, ledger.window_seconds),
     }  # fmt: skip
@@ -88,7 +92,8 @@ def headline(sights: Sequence[Sight], window_seconds: float) -> str:
 
 
 def _inputs(sights: Sequence[Sight]) -> list[Sight]:
-    return [s for s in sights if s.check == "drift" and s.source is Source.FEATURE and s.unit == "σ"]
+    whole = [s for s in sights if s.check == "drift" and not s.segment]
+    return [s for s in whole if s.source is Source.FEATURE and s.unit == "σ"]
 
 
 def _within_a_day(sights: Sequence[Sight], window_seconds: float) -> list[float]:
@@ -100,7 +105,8 @@ def _count(inputs: int) -> str:
     return f"{inputs} input" if inputs == 1 else f"{inputs} inputs"
 
 
-def _line(sight: Sight, window_seconds: float) -> dict[str, Any]:
+def line(sight: Sight, window_seconds: float) -> dict[str, Any]:
+    """As `sidelight ledger --json` prints it."""
     return {
         "check": sight.check,
         "feature": sight.subject,
@@ -108,6 +114,7 @@ def _line(sight: Sight, window_seconds: float) -> dict[str, Any]:
         "unit": sight.unit,
         "before": sight.before,
         "critical": sight.critical,
+        "segment": sight.segment,
         "reason": sight.reason,
         "seen": [
             {"windows": seen.horizon, "seconds": seen.horizon * window_seconds, "smallest": seen.smallest}

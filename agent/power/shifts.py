@@ -91,7 +91,7 @@ class _Moved:
     def of(cls, cells: Cells, features: Sequence[Feature]) -> _Moved:
         upto = np.cumsum(cells.share)
         upto -= (upto - cells.share)[cells.starts][cells.owner]
-        bound = np.array([_normal_inverse(share) for share in upto.tolist()])
+        bound = np.array([normal_inverse(share) for share in upto.tolist()])
         lower = np.concatenate(([-np.inf], bound[:-1]))
         lower[cells.starts] = -np.inf
         ends = [*cells.starts[1:].tolist(), cells.take.size]
@@ -249,7 +249,7 @@ def normal(x: Floats) -> Floats:
     return np.asarray(np.where(x > 0, 1.0 - tail, tail), dtype=np.float64)
 
 
-def _normal_inverse(share: float) -> float:
+def normal_inverse(share: float) -> float:
     if share <= 1e-12:
         return -np.inf
     return np.inf if share >= 1.0 - 1e-12 else NormalDist().inv_cdf(share)

@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.ledger import Dial, Ledger
 from agent.quality.measure import Of
+from agent.quality.tables import Places
 from agent.records import Bools, Closed, Finding, Ints, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.reference.profile import Reference
@@ -49,6 +50,21 @@ class Segments:
         self._rest = Rest(reference.layout, reference.pooled, counts, self._prepared.kinds)
         keys = _keys(reference)
         self._mix = Mix(reference, keys, _mix_dial(ledger, len(keys))) if keys and self._ready else None
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The segments that can be judged."""
+        return self._prepared.groups
+
+    @property
+    def kinds(self) -> tuple[Places, ...]:
+        """The faults looked for, as each group's rates have them."""
+        return self._prepared.kinds
+
+    @property
+    def alphas(self) -> Sequence[float]:
+        """What one test may use, by feature of the layout."""
+        return self._alpha
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """One finding "segments" for each (was it judged, else why not), and one for each check that is unusual.

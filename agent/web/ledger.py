@@ -72,7 +72,9 @@ def _sights(ledger: Mapping[str, Any], names: int) -> Iterator[str]:
             once, later = _within(sight, 1), _within(sight)
             soon = f" in {span(later['seconds'])}" if later and later["windows"] > 1 else ""
             told = f"{_change(sight, later)}{soon}" if later != once else ""
-            yield f"  {'' if number else title:<18}{word:<{names}}{_change(sight, once):>17}{told:>24}".rstrip()
+            yield f"  {'' if number else title:<18}{word:<{names}}{_change(sight, once):>17} {told:>23}".rstrip()
+    if ledger.get("assumed"):
+        yield f"  {ledger['assumed']}"
 
 
 def _groups(sights: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
@@ -83,7 +85,7 @@ def _groups(sights: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
         title = str(sight["check"]).replace("_", " ")
         if sight["check"] == "drift":
             whose = "row" if sight["source"] == "row" else "output" if output else "input"
-            title = f"{whose} {CHANGES[sight['unit']]}"
+            title = CHANGES[sight["unit"]] if sight.get("segment") else f"{whose} {CHANGES[sight['unit']]}"
         found[f"segment {title}" if sight.get("segment") else title].append(sight)
     first = [f"{whose} {change}" for whose in ("output", "input", "row") for change in CHANGES.values()]
     order = {title: place for place, title in enumerate(first)}
@@ -123,7 +125,7 @@ def _change(sight: Line, seen: Line | None) -> str:
         return f"{seen['smallest']:.2g} σ"
     if sight["unit"] in ("sd", "ratio"):
         return f"× {seen['smallest']:.3g}{' sd' if sight['unit'] == 'sd' else ''}"
-    return f"{percent(sight['before'])} → {percent(seen['smallest'])}"
+    return f"{percent(sight['before'], brief=True)} → {percent(seen['smallest'], brief=True)}"
 
 
 def _blind(ledger: Mapping[str, Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tests.drift.worlds import World, zipf
 
 WORLD = World(features=4, n=1000, reference_rows=50_000, seed=1, texts=[zipf(12)])
 JUDGE = Judge(WORLD.reference, Dial(), 3600.0)
-TOLD = describe(WORLD.reference, JUDGE.ledger, JUDGE.calibrated, 1000.0)
+TOLD = describe(JUDGE, 1000.0)
 
 
 @pytest.mark.parametrize("width", [80, 100])
