@@ -87,7 +87,9 @@ class Settings(BaseSettings):
 
     # Time and windows.
     time: Literal["arrival", "event"] = option(
-        "arrival", "Windows by when records arrive, or by the records' own time (replaying history)."
+        "arrival",
+        "Windows by when records arrive, or by the records' own time (replaying history). By event time silence is "
+        "never told: a replay that ended looks the same, so a live service is watched by arrival.",
     )
     window_seconds: float = option(
         0.0, "Length of a window; 0: the reference's, or 3600 without one.", "s", ge=0, le=31 * 86_400
