@@ -29,7 +29,8 @@ def share(world: Regions, shift: float, horizon: int) -> float:
 
 @pytest.mark.parametrize(("rows", "horizon", "effect"), [(200, 1, 0.0), (40, 4, 0.0), (200, 4, 0.1)])
 def test_the_shift_it_names_is_found_in_four_of_five(rows: int, horizon: int, effect: float) -> None:
-    """Ten regions, with and without a wander of their own: what is named in about 80 %, three quarters of it in half."""
+    """Ten regions, with and without a wander of their own: what is named in about 80 %, three quarters of it in fewer
+    than 60 %."""
     world = Regions([rows] * 10, features=3, texts=0, seed=3, effect=effect)
     (smallest,) = (s.smallest for s in sight(world, "drift", "σ").seen if s.horizon == horizon)
     assert 0.6 < share(world, smallest, horizon) <= 1.0
