@@ -239,6 +239,8 @@ def _restore(
         reference, note = reference_file.decode(stored), message.reference_note
     one = make(key, reference, note)
     _restore_totals(one, message)
+    if one.window_ns == message.window_nanos:  # also under another reference what is closed stays closed
+        one.closed_below, one.last_rows = message.closed_below, message.last_rows
     if one.window_ns != message.window_nanos or (reference.hash if reference else 0) != message.reference_hash:
         log.warning("counts_dropped model=%r version=%r: other reference or window length", key.name, key.version)
         return one
@@ -246,7 +248,6 @@ def _restore(
     for sample in message.samples:
         both = one.samples[sample.kind]
         both.before, both.now = both.now, _sample(sample)
-    one.closed_below, one.last_rows = message.closed_below, message.last_rows
     for window in message.open:
         one.open[window.index] = _window(window, None if reference is None else reference.layout.cells)
     for key_ in keys(db, f"closed/{name}/"):
@@ -323,6 +324,7 @@ def _dump_window(window: Window) -> state.Window:
         segments={name: counts.astype("<i8").tobytes() for name, counts in window.segments.items()},
         unknown=window.unknown,
         backlog=window.backlog,
+        first_unix_nano=window.first_ns,
         sketched=window.texts is not None,
         texts=[] if window.texts is None else [_dump_texts(*own) for own in window.texts.sketches.items()],
     )
@@ -381,6 +383,7 @@ def _window(message: state.Window, cells: int | None) -> Window:
         segments={name: _ints(data, cells or 0) for name, data in message.segments.items()},
         unknown=Counter(dict(message.unknown)),
         backlog=message.backlog,
+        first_ns=message.first_unix_nano,
         texts=_window_texts(message) if message.sketched else None,
     )
 

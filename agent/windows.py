@@ -35,8 +35,8 @@ PROJECTED_ROWS = 10_000  # rows of a window that vectors and whole rows are proj
 class Window:
     """One open window. counts: int64 (cells,) or None while there is no layout; latency: int64 (128,).
 
-    first_ns: when its first record arrived, as far as this process has seen. unknown, backlog: as in `Closed`. texts:
-    None where too many windows are open.
+    first_ns: when its first record arrived. unknown, backlog: as in `Closed`. texts: None where too many windows are
+    open.
     """
 
     index: int
@@ -188,8 +188,8 @@ class Series:
 
     def _fingerprint(self, index: int, batch: Batch) -> None:
         """Samples what the rows are and are called, so that those that come again are seen."""
-        if batch.features.names():
-            self.samples["rows"].add(index, self._fingerprinter.rows(batch))
+        if batch.features.names():  # a row without a value, whose hash is 0, is no copy of another such
+            self.samples["rows"].add(index, select_ids(self._fingerprinter.rows(batch)))
         if batch.ids is not None:
             self.samples["ids"].add(index, select_ids(batch.ids))
 
@@ -197,7 +197,7 @@ class Series:
         """Counts features that the reference has no bins for: somebody sends more than the model was trained on."""
         features = batch.features
         for columns in (features.numbers, features.texts, features.flags, features.vectors):
-            for name in columns.keys() - self._names:
+            for name in sorted(columns.keys() - self._names):  # the same ones are named after a restart
                 state = columns[name].state
                 rows = batch.rows if state is None else int(np.count_nonzero(state != ABSENT))
                 if name not in window.unknown and len(window.unknown) >= UNKNOWN_MAX:

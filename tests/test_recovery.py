@@ -12,11 +12,14 @@ from agent.checkpoint import Checkpoint, Meta, Plan
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
+from agent.reference.profile import Reference
+from agent.state import Store
 from agent.volume.traffic import Traffic
 from agent.windows import Series
 from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS, reference
 from tests.insides import Insides
+from tests.reference.references import small_reference
 
 KEY = ModelKey("m", "1")
 
@@ -66,6 +69,50 @@ def test_traffic_is_written_into_a_store_that_was_begun_anew() -> None:
     known.collect_traffic(whole, plan)
     known.collect_traffic(whole, plan)
     assert len(plan.puts) == 1
+
+
+def _restarted(one: Series, folder: Path, other: Reference) -> Series:
+    """The series as the next start finds it, with the reference that is given then."""
+    store, plan = Store(folder / "state.db"), Plan()
+    store.open()
+    Checkpoint().collect(one, plan)
+    store.run_now(plan.write)
+    (found,), corrupt = store.run_now(
+        lambda db: checkpoint.load_series(
+            db, lambda _: (other, ""), lambda key, given, _: Series(key, HOUR_NS, given, None)
+        )
+    )
+    store.close()
+    assert not corrupt
+    return found
+
+
+def test_a_window_goes_on_at_the_pace_it_had(tmp_path: Path) -> None:
+    """How much a window will hold decides which rows are sampled: an agent that forgot when the window began would take
+    an hour's rows for a minute's, and look at next to none of the rest."""
+    one = Series(KEY, HOUR_NS, reference(), None)
+    batch = Batch(KEY, 1_000, 0, Columns({"a": Numbers(np.zeros(1_000))}), Columns())
+    for minute in range(30):
+        one.add(replace(batch, arrived_ns=7 * HOUR_NS + minute * 60 * 10**9), False)
+    again = _restarted(one, tmp_path, reference())
+    later = replace(batch, arrived_ns=7 * HOUR_NS + 31 * 60 * 10**9)
+    expected = [own._expected_rows(later, own.open[7], False) for own in (one, again)]
+    assert expected[0] == expected[1] == 30_000 * 60 // 31
+
+
+def test_what_is_closed_stays_closed_under_another_reference(tmp_path: Path) -> None:
+    """Counts by other bins are worth nothing; a window is not judged twice all the same."""
+    one = Series(KEY, HOUR_NS, reference(), None)
+    times = np.array([3 * HOUR_NS, 5 * HOUR_NS], dtype=np.int64)
+    batch = Batch(KEY, 2, 9 * HOUR_NS, Columns({"a": Numbers(np.zeros(2))}), Columns(), time_ns=times)
+    one.add(batch, True)
+    assert [one.close(index).index for index in one.due(5 * HOUR_NS)] == [3]
+    again = _restarted(one, tmp_path, small_reference())
+    assert again.reference is not None
+    assert again.reference.hash != reference().hash
+    again.add(batch, True)
+    assert sorted(again.open) == [5]
+    assert again.counters["late"] == 1
 
 
 def test_a_checkpoint_from_before_has_no_retired() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
-from agent.windows import HORIZON, Series
+from agent.records import ABSENT, Batch, Columns, ModelKey, Numbers, Source, Texts
+from agent.windows import HORIZON, UNKNOWN_MAX, Series
 from tests.ingest.door import HOUR_NS, LAYOUT, reference
 
 KEY = ModelKey("m", "1")
@@ -107,3 +107,26 @@ def test_latencies_that_are_none_leave_the_histogram_alone() -> None:
     series.add(_batch(*[0.1] * 6, latency=[math.nan, -1.0, math.inf, 1e300, 0.25, 0.0]), event_time=True)
     assert int(series.latency.sum()) == 2
     assert series.latency_sum == 0.25
+
+
+def test_features_nobody_knows_are_named_in_order() -> None:
+    """Of too many the same ones are named by every process: sets of texts have an order of their own in each."""
+    series = _series()
+    names = [f"new{i:03d}" for i in range(200)]
+    features = Columns({name: Numbers(np.zeros(1)) for name in reversed(names)})
+    series.add(Batch(KEY, 1, START, features, Columns()), event_time=False)
+    (window,) = series.open.values()
+    assert sorted(window.unknown) == names[:UNKNOWN_MAX]
+    assert series.counters["unknown_not_named"] == 200 - UNKNOWN_MAX
+
+
+def test_rows_without_a_value_repeat_nothing() -> None:
+    """Gathered rows may bring the names of earlier rows along; with or without them there is nothing to compare."""
+    nothing = np.full(3, ABSENT, dtype=np.uint8)
+    found = []
+    for features in (Columns(), Columns({"a": Numbers(np.zeros(3), nothing)})):
+        series = _series()
+        series.add(_batch(0.0), event_time=False)
+        series.add(Batch(KEY, 3, START, features, Columns()), event_time=False)
+        found.append(series.close(START // HOUR_NS).repeats["rows"])
+    assert found == [(1, 0), (1, 0)]

@@ -114,7 +114,7 @@ class Refusal(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., field: _Optional[str] = ..., count: _Optional[int] = ..., detail: _Optional[str] = ..., last_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Window(_message.Message):
-    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog", "repeats", "texts", "sketched")
+    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog", "repeats", "texts", "sketched", "first_unix_nano")
     class SegmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class Window(_message.Message):
     REPEATS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SKETCHED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
     index: int
     rows: int
     counts: bytes
@@ -162,7 +163,8 @@ class Window(_message.Message):
     repeats: _containers.MessageMap[str, Repeats]
     texts: _containers.RepeatedCompositeFieldContainer[Texts]
     sketched: bool
-    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ..., texts: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ..., sketched: bool = ...) -> None: ...
+    first_unix_nano: int
+    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ..., texts: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ..., sketched: bool = ..., first_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Texts(_message.Message):
     __slots__ = ("source", "name", "sketch", "distinct", "new", "error", "newcomers")
