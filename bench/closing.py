@@ -111,6 +111,7 @@ def evaluating(scale: Scale, folder: Path) -> Iterator[Line]:
         "ms",
         Samples.of([slices[longest].slice_ms]),
         2.0,
+        beside=(bare,),
         why=SLICE_WHY,
         note=f"the median over repeats of the dearest slice, in {longest}; "
         + ", ".join(f"{name}: {own.slices} slices, the longest {own.slice_ms:.1f} ms" for name, own in slices.items()),

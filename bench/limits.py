@@ -15,6 +15,7 @@ from agent.wire import rows_pb2, twin_pb2
 from bench.traffic import Traffic, messages
 
 BINS = 24
+CELLS = 30  # of a feature: some twenty bins and those for what is no value
 DIRECTIONS = 36  # 32 leading ones and four random ones, as a reference has
 
 
@@ -69,6 +70,19 @@ def multiply_add(traffic: Traffic) -> Callable[[], float]:
     values = np.random.default_rng(0).integers(0, 1 << 63, (traffic.numbers + traffic.texts, traffic.rows), np.uint64)
     odd = values[:, 0] | np.uint64(1)
     return lambda: cpu_per(lambda: np.einsum("i,ij->j", odd, values), traffic.rows, 500)
+
+
+def count_apart(traffic: Traffic, segments: int) -> Callable[[], float]:
+    """The cells of a message counted once more, apart by a segment key's values, and nothing else; µs a record."""
+    random, features = np.random.default_rng(0), traffic.numbers + traffic.texts + 2  # and prediction and score
+    cells = np.arange(features)[:, None] * CELLS + random.integers(0, CELLS, (features, traffic.rows))
+    codes = random.integers(0, segments, traffic.rows)
+    size = features * CELLS
+
+    def count() -> None:
+        np.bincount((codes * size + cells).ravel(), minlength=segments * size)
+
+    return lambda: cpu_per(count, traffic.rows, 50)
 
 
 class VectorFloor:

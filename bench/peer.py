@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from bench.environments import installed
 from bench.scale import WORK
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "peer-requirements.txt"
-INSTALL_SECONDS = 600
 
 
 class Peer:
@@ -57,20 +56,5 @@ class Peer:
 
 
 def install() -> Path | None:
-    """The peer's Python, its environment made where there is none yet; None where it cannot be had (offline, say)."""
-    folder = WORK / "peer"
-    python, done = folder / "bin" / "python", folder / "installed"
-    if done.exists() and done.read_text() == REQUIREMENTS.read_text():
-        return python
-    commands = (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(REQUIREMENTS)],
-    )
-    try:
-        for command in commands:
-            subprocess.run(command, check=True, timeout=INSTALL_SECONDS, stdout=subprocess.DEVNULL)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"the peer could not be installed, its columns stay empty: {error}", file=sys.stderr)
-        return None
-    done.write_text(REQUIREMENTS.read_text())
-    return python
+    """The peer's Python; None where it cannot be had."""
+    return installed(WORK / "peer", REQUIREMENTS)

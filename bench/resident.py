@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.line import Beside, Line, Samples, in_turns
-from bench.processes import Agent, Sender
+from bench.processes import Agent, Process, Sender, empty_handler
 from bench.scale import Scale
 from bench.traffic import Traffic, segment_name, write_reference
 
@@ -103,28 +104,54 @@ def soak(scale: Scale, folder: Path) -> Iterator[Line]:
     if not scale.soak_seconds:
         yield Line(what, "MiB", None, note="not measured in this run: `python -m bench --soak 60`")
         return
-    traffic = Traffic()
+    traffic = Traffic(segments=(SEGMENTS,))
     references = write_reference(traffic, folder / "soak", 2.0)
-    with Agent(folder / "soak", reference=str(references)) as agent:
+    with Agent(folder / "soak", reference=str(references), segments=segment_name(0)) as agent:
         agent.wait_ready()
-        with Sender(agent.endpoint, traffic, folder / "soak") as sender:
-            _send_for(sender, scale.soak_seconds / 4)
-            before, already = agent.resident_mib(), agent.kept()
-            _send_for(sender, scale.soak_seconds * 3 / 4)
-            time.sleep(1.0)
-            after, millions = agent.resident_mib(), (agent.kept() - already) / 1e6
+        ours = _grown(agent, agent.endpoint, traffic, folder / "soak", scale.soak_seconds)
+        agent.kept()
+    empty, endpoint = empty_handler(folder / "soak_empty")
+    with empty:
+        theirs = _grown(empty, endpoint, traffic, folder / "soak_empty", scale.soak_seconds / 3)
     yield Line(
         what,
         "MiB",
-        Samples.of([(after - before) / millions]),
-        note=f"{before:.1f} to {after:.1f} MiB over {millions:.1f} million records, {scale.soak_seconds * 3 / 4:.0f} s",
+        Samples.of([ours.per_million]),
+        beside=(Beside("empty grpc.aio handler", Samples.of([theirs.per_million])),),
+        note=f"{ours.before:.1f} to {ours.after:.1f} MiB over {ours.millions:.1f} million records in {SEGMENTS} "
+        f"segments, {scale.soak_seconds * 3 / 4:.0f} s of windows of 2 s",
     )
 
 
-def _send_for(sender: Sender, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Resident MiB after the first quarter of a load and at its end; records between, in millions."""
+
+    before: float
+    after: float
+    millions: float
+
+    @property
+    def per_million(self) -> float:
+        return (self.after - self.before) / self.millions
+
+
+def _grown(process: Process, endpoint: str, traffic: Traffic, folder: Path, seconds: float) -> Growth:
+    with Sender(endpoint, traffic, folder) as sender:
+        _send_for(sender, seconds / 4)
+        before = process.resident_mib()
+        messages = _send_for(sender, seconds * 3 / 4)
+        time.sleep(1.0)
+        return Growth(before, process.resident_mib(), messages * traffic.rows / 1e6)
+
+
+def _send_for(sender: Sender, seconds: float) -> int:
+    """How many messages; at least a hundred."""
+    until, sent = time.monotonic() + seconds, 0
+    while not sent or time.monotonic() < until:
         sender.send(100, stream=True)
+        sent += 100
+    return sent
 
 
 def _imports() -> tuple[float, float]:

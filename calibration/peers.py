@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from bench.environments import installed
 from calibration.cache import folder
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "peer-requirements.txt"
-INSTALL_SECONDS = 1_200
 QUIET = {"WHYLOGS_NO_ANALYTICS": "True", "NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1",
          "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # fmt: skip
 
@@ -24,23 +23,8 @@ def environment() -> Path:
 
 
 def install() -> Path | None:
-    """The peers' Python; None where they cannot be had (offline, say). Takes minutes the first time."""
-    python, done = environment() / "bin" / "python", environment() / "installed"
-    if done.exists() and done.read_text() == REQUIREMENTS.read_text():
-        return python
-    print("installing the peers' packages, some minutes", file=sys.stderr)
-    commands = (
-        [sys.executable, "-m", "venv", str(environment())],
-        [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(REQUIREMENTS)],
-    )
-    try:
-        for command in commands:
-            subprocess.run(command, check=True, timeout=INSTALL_SECONDS, stdout=subprocess.DEVNULL)
-    except (subprocess.SubprocessError, OSError) as error:
-        print(f"the peers could not be installed, their columns stay empty: {error}", file=sys.stderr)
-        return None
-    done.write_text(REQUIREMENTS.read_text())
-    return python
+    """The peers' Python; None where they cannot be had."""
+    return installed(environment(), REQUIREMENTS)
 
 
 class Peers:
