@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -44,9 +45,11 @@ class Cells:
     credit: tuple[float, ...] = ()  # (features,): rows of mass never seen that the reference itself foretells
 
     @classmethod
-    def of(cls, layout: Layout, share: Floats, pooled: Ints) -> Cells:
-        """share, pooled: (layout cells,), of the reference: shares within each feature, and counts."""
-        tested = tuple(i for i, f in enumerate(layout.features) if is_tested(f))
+    def of(cls, layout: Layout, share: Floats, pooled: Ints, features: Sequence[int] | None = None) -> Cells:
+        """share, pooled: (layout cells,), of the reference: shares within each feature, and counts. features: those
+        that are judged; None: all that can be."""
+        judged = [i for i, f in enumerate(layout.features) if is_tested(f)] if features is None else features
+        tested = tuple(judged)
         take = []
         credit = np.zeros(len(tested))
         never = np.zeros(layout.cells, dtype=bool)
@@ -141,7 +144,7 @@ class Levels:
         self.cells = cells
         begins: list[Bools] = []
         for level in range(LEVELS_MAX):
-            begins.append(_pool(cells, _threshold(level)))
+            begins.append(begins_of(cells, _threshold(level)))
             if not ((cells.share > 0) & (cells.share < _threshold(level))).any():
                 break  # as fine as the reference itself
         self._begins = np.array(begins)
@@ -195,12 +198,12 @@ def _threshold(level: int) -> float:
     return EXPECTED_MIN / float(ROWS_MIN * 2**level)
 
 
-def _pool(cells: Cells, threshold: float) -> Bools:
-    """(cells,): where a pooled cell begins. Greedy along each feature's order; a light rest joins the one before."""
+def begins_of(cells: Cells, threshold: float) -> Bools:
+    """(cells,): where a pooled cell begins, each with at least `threshold` of its feature's share. Greedy along the
+    feature's order; a light rest joins the one before."""
     begins = np.zeros(cells.take.size, dtype=bool)
-    ends: Sequence[int] = [*cells.starts[1:].tolist(), cells.take.size]
     share, joined = cells.share.tolist(), set(cells.joined)
-    for start, end in zip(cells.starts.tolist(), ends, strict=True):
+    for start, end in pairwise([*cells.starts.tolist(), cells.take.size]):
         mass, last = threshold, start
         for i in range(start, end):
             if mass >= threshold and i not in joined:

@@ -8,12 +8,12 @@ reference, and from ROWS_MIN rows on a test of it keeps its tail.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.bins import Feature, Layout
-from agent.drift.pooling import Cells as Order
+from agent.bins import Layout
+from agent.drift.pooling import Cells, begins_of
 from agent.drift.scores import orthonormal
 from agent.records import Bools, Floats, Ints, Kind, Source
 
@@ -45,42 +45,28 @@ class Coarse:
     feature: Ints
 
     @classmethod
-    def of(cls, layout: Layout, share: Floats) -> Coarse:
-        """One segment's subjects: every tested feature. share: (layout.cells,), of the segment's reference."""
-        tested = judged_features(layout)
-        take, begins, lone = [], [], []
-        for i in tested:
-            own, begin = _pooled(layout.features[i], int(layout.starts[i]), share)
-            lone.append(begin is None)
-            if begin is None:
-                main = own[np.argmax(share[own])]
-                own = np.append(own[own != main], main)
-                begin = np.isin(np.arange(own.size), (0, own.size - 1))
-            take.append(own)
-            begins.append(begin)
-        sizes = np.array([own.size for own in take], dtype=np.int64)
-        flat = np.concatenate(take) if take else np.empty(0, np.int64)
-        numeric = np.array([layout.features[i].kind is Kind.NUMBER for i in tested], dtype=bool)
-        owner = np.repeat(np.arange(len(tested)), sizes)
-        order = Order(tuple(tested), flat, np.cumsum(sizes) - sizes, owner, share[flat], numeric)
-        begin_all = np.concatenate(begins) if begins else np.empty(0, dtype=bool)
-        alone = np.array(lone, dtype=bool)
-        scores = orthonormal(order, begin_all, alone)
-        starts = np.flatnonzero(begin_all)
-        bins = np.bincount(owner[starts], minlength=len(tested))
+    def of(cls, layout: Layout, share: Floats, counts: Ints) -> Coarse:
+        """One segment's subjects: every tested feature. share, counts: (layout.cells,), of the segment's reference."""
+        cells = Cells.of(layout, share, counts, judged_features(layout))
+        begin = begins_of(cells, SHARE_MIN)
+        alone = cells.sums(begin.astype(np.float64)) == 1
+        cells = _main_last(cells, begin, alone)
+        scores = orthonormal(cells, begin, alone)
+        starts = np.flatnonzero(begin)
+        bins = np.bincount(cells.owner[starts], minlength=len(cells.features))
         has = (~np.isnan(scores.skewness)).sum(axis=0)
         return cls(
-            take=flat,
+            take=cells.take,
             starts=starts,
             first=np.cumsum(bins) - bins,
-            owner=owner[starts],
+            owner=cells.owner[starts],
             bins=bins,
             df=np.where(alone, 0, np.maximum(bins - 1 - has, 0)),
             vectors=scores.vectors[:, starts].astype(np.float64),
             skewness=scores.skewness,
             lone=alone,
-            text=np.array([layout.features[i].kind is Kind.TEXT for i in tested], dtype=bool),
-            feature=np.array(tested, dtype=np.int64),
+            text=np.array([layout.features[i].kind is Kind.TEXT for i in cells.features], dtype=bool),
+            feature=np.array(cells.features, dtype=np.int64),
         )
 
     @classmethod
@@ -123,20 +109,13 @@ def judged_features(layout: Layout) -> list[int]:
     ]
 
 
-def _pooled(feature: Feature, start: int, share: Floats) -> tuple[Ints, Bools | None]:
-    """The feature's value cells in the order in which they are pooled, and where a pooled cell begins; None: only one.
-
-    Texts by rising share, so that rare categories lie together. Greedy; a light rest joins the one before.
-    """
-    own = np.arange(start, start + feature.bins)
-    if feature.kind is Kind.TEXT:
-        own = own[np.argsort(share[own], kind="stable")]
-    begin = np.zeros(own.size, dtype=bool)
-    mass, last = SHARE_MIN, 0
-    for i, part in enumerate(share[own].tolist()):
-        if mass >= SHARE_MIN:
-            begin[i], mass, last = True, 0.0, i
-        mass += part
-    if mass < SHARE_MIN and last:
-        begin[last] = False
-    return own, begin if begin.sum() > 1 else None
+def _main_last(cells: Cells, begin: Bools, alone: Bools) -> Cells:
+    """Where all was pooled into one cell, the heaviest lies last and stands apart; `begin` is set so, in place."""
+    take, share = cells.take.copy(), cells.share.copy()
+    for subject in np.flatnonzero(alone):
+        own = np.flatnonzero(cells.owner == subject)
+        main = own[np.argmax(share[own])]
+        order = np.append(own[own != main], main)
+        take[own], share[own] = take[order], share[order]
+        begin[own[-1]] = True
+    return replace(cells, take=take, share=share)

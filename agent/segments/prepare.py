@@ -100,7 +100,7 @@ def _opened(value: SegmentCounts, reference: Reference, measures: Sequence[Place
 
 
 def _part(name: str, layout: Layout, measures: Sequence[Places], counts: Ints, runs: Sequence[Cells]) -> _Part:
-    coarse = Coarse.of(layout, _shares(layout, counts))
+    coarse = Coarse.of(layout, _shares(layout, counts), counts)
     pooled = coarse.pool(counts.astype(np.float64))
     return _Part(
         name=name,
