@@ -91,7 +91,9 @@ class Volume:
 
     def _judge(self, window: Counted, known: Forecast, alpha: float) -> Finding:
         groups = [_group(self.past.newest, known, number, self.window_ns) for number in range(len(GROUPS))]
-        newest, best = groups[0], min(groups, key=lambda group: group.paid)
+        newest = groups[0]
+        # One that is worth an alarm, before one that is more certain of less.
+        best = min(groups, key=lambda group: (group.paid > alpha or _size(group.ratio) < RATIO_MIN, group.paid))
         same_way = (best.ratio > 1) == (newest.ratio > 1) and _size(newest.ratio) >= NEWEST_MIN
         power = _power(groups, alpha)
         said = _words(best, known, power) if window.rows else _silence(newest, known)

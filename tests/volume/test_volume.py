@@ -35,6 +35,18 @@ def test_doubled_and_halved_traffic_is_found_within_two_windows(factor: float, s
     assert found[0] < began + 2
 
 
+def test_a_doubling_is_told_at_once_where_two_windows_are_surer_of_less() -> None:
+    """The window before was usual: over both, traffic rose by less than the floor, with a smaller p."""
+    volume = Volume.of(HOUR_NS)
+    rng = np.random.default_rng(0)
+    for i, n in enumerate(rng.poisson(5000 * np.exp(0.05 * rng.standard_t(6, size=14 * 24)))):
+        volume.close(Counted(START + i, int(n), 3600.0), ALPHA)
+    assert volume.close(Counted(START + 14 * 24, 5000, 3600.0), ALPHA).verdict is Verdict.WITHIN_NOISE
+    found = volume.close(Counted(START + 14 * 24 + 1, 10_000, 3600.0), ALPHA)
+    assert (found.verdict, found.horizon) == (Verdict.ALARM, 1)
+    assert found.effect == pytest.approx(2.0, rel=0.05)
+
+
 def test_a_finding_says_what_it_could_see() -> None:
     """The more traffic varies, the larger a change must be, and the more windows a doubling takes."""
     seen = []
