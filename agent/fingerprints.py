@@ -27,6 +27,7 @@ TABLE_TEXTS_MAX = 64
 NULL_BITS = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
+_PLACES = tuple(str(i) for i in range(2 * ENTRIES_HASHED))  # names of a vector's entries
 
 
 class Fingerprinter:
@@ -49,8 +50,8 @@ class Fingerprinter:
         for name, vectors in features.vectors.items():
             step = max(1, vectors.values.shape[1] // ENTRIES_HASHED)
             some = np.ascontiguousarray(vectors.values[:, ::step]).view(np.uint32).astype(np.uint64)
-            odd = self._odd(tuple(str(i) for i in range(some.shape[1])))
-            self._add(name, (some * odd.T).sum(axis=1, dtype=np.uint64), vectors, total)
+            odd = self._odd(_PLACES[: some.shape[1]])[:, 0]
+            self._add(name, np.einsum("ij,j->i", some, odd), vectors, total)  # 0.6 of a product and its sum
         return mixed(total)
 
     def _add_numbers(self, features: Columns, total: Hashes) -> None:
@@ -62,6 +63,8 @@ class Fingerprinter:
             # Numbers a person wrote have their low bits empty, and a product carries only upward: those bits go on top.
             bits: Hashes = values.view(np.uint64).byteswap(inplace=True)
             total += np.einsum("i,ij->j", self._odd(tuple(full))[:, 0], bits)  # 0.6 of np.matmul's time
+        if len(full) == len(features.numbers):
+            return
         for name, column in features.numbers.items():
             if column.state is not None:
                 self._add(name, (column.values + 0.0).view(np.uint64).byteswap(inplace=True), column, total)
@@ -112,12 +115,10 @@ def numbered(prefix: bytes, numbers: Hashes) -> Hashes:
 
 
 def mixed(values: Hashes) -> Hashes:
-    """Every bit depends on every bit of the input, one to one: Evensen's xmxmx (2018)."""
+    """One to one, and the upper half depends on every bit of the input: samples look there. A third of xmxmx's time."""
     found = values ^ (values >> _HALF)
     found *= _MIX
-    found ^= found >> _HALF
-    found *= _MIX
-    return np.asarray(found ^ (found >> _HALF))
+    return found
 
 
 def select_ids(hashes: Hashes) -> Hashes:

@@ -152,8 +152,9 @@ Projection = VectorProjection | RowProjection
 def finite(vectors: Singles) -> tuple[Singles, Bools | None]:
     """The vectors with entries beyond ±1e15 brought down to it, so that no square overflows, and which rows are finite
     (None: all). One pass where nothing is wrong."""
+    flat = vectors.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.einsum("ij,ij->", vectors, vectors)):
+        if np.isfinite(flat @ flat):
             return vectors, None
     whole = np.asarray(np.isfinite(vectors).all(axis=1), dtype=np.bool_)
     return np.clip(vectors, -HUGE, HUGE), None if whole.all() else whole

@@ -26,9 +26,10 @@ from bench.line import number
 from bench.processes import Agent, Sender, cpu_microseconds
 from bench.scale import ROOT, WORK
 from bench.stopwatch import Stopwatch
-from bench.traffic import Traffic, messages, reference, stamp, write_reference
+from bench.traffic import RING, Traffic, messages, reference, stamp, write_reference
 
 TOP = 30
+WIDE_RING = 8 * RING
 BUSY_ROWS = 1_000_000  # a window: heavy traffic, of which sketches and projections take a sample
 DUPLICATES = ("duplicates: ids to hashes", "duplicates: samples", "duplicates: rows to hashes")
 WHOLE = "vectors and whole rows: projected"
@@ -83,7 +84,9 @@ class Stations:
 
     def __init__(self, traffic: Traffic, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._traffic, self._ring, self._sequence = traffic, messages(traffic), itertools.count(1)
+        # Rows that come again and again would all be in the samples that busy windows keep a thousandth of.
+        ring = RING if traffic.vector or traffic.body == "rows" else WIDE_RING
+        self._traffic, self._ring, self._sequence = traffic, messages(traffic, ring), itertools.count(1)
         settings = Settings(
             state_dir=str(folder / "state"),
             endpoint=f"unix:{folder / 'p.sock'}",
@@ -105,6 +108,8 @@ class Stations:
             self._app.admission.handle(self._ring[sequence % len(self._ring)] + stamp("stations", sequence))
             if i % every == every - 1:
                 self._count()
+        journal = self._app.journal
+        journal.cut(journal.offset)  # as after a checkpoint
 
     def _count(self) -> None:
         done: set[int] = set()
