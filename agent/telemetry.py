@@ -372,6 +372,13 @@ QUEUE_SIZE = _define("sidelight.queue.size", Shape.GAUGE, "By", "Accepted record
 CHECKPOINT_AGE = _define("sidelight.checkpoint.age", Shape.GAUGE, "s", "Time since the newest checkpoint.")
 
 # What leaves.
+EXPORT_PRODUCED = _define(
+    "sidelight.export.produced",
+    Shape.COUNTER,
+    "{item}",
+    "Points, spans, log records and alerts that were to leave: as many as settled and wait.",
+    "sidelight.signal",
+)
 EXPORT_ITEMS = _define(
     "sidelight.export.items",
     Shape.COUNTER,

@@ -183,6 +183,7 @@ class Exporter:
             of = {"sidelight.signal": signal}
             dropped = {**of, "sidelight.outcome": "dropped"}
             found += [
+                Point(telemetry.EXPORT_PRODUCED, s.produced, of),
                 Point(telemetry.EXPORT_ITEMS, s.delivered, {**of, "sidelight.outcome": "delivered"}),
                 Point(telemetry.EXPORT_ITEMS, s.rejected, {**of, "sidelight.outcome": "rejected"}),
                 *(

@@ -85,6 +85,7 @@ async def test_the_exporter_reports_on_itself(tmp_path: Path) -> None:
             (p.metric.name, p.attributes.get("sidelight.signal"), p.attributes.get("sidelight.outcome")): p.value
             for p in s.exporter.points()
         }
+        assert found["sidelight.export.produced", "logs", None] == 2
         assert found["sidelight.export.items", "logs", "delivered"] == 1
         assert found["sidelight.export.items", "logs", "rejected"] == 1
         assert found["sidelight.spool.items", "logs", None] == 0
