@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent import durations, telemetry
+from agent.alerting.rules import SEGMENT_STATE
 from agent.bins import OTHER_SEEN_MAX, Layout
 from agent.clock import Clock
 from agent.config import Settings
@@ -196,7 +197,7 @@ class Reporting:
             "rate_per_second": self._rate(series),
             "last_seen": _iso(series.last_seen_ns),
             "latency": None if not quantiles else dict(zip(("p50", "p95", "p99"), quantiles, strict=True)),
-            **self._showing(series).groups(watch.findings),
+            **self._showing(series).groups([*watch.findings, *self._keys_without_records(watch)]),
             "texts": _texts(series),
             "texts_not_sketched": count["texts_not_sketched"],  # rows of windows begun while too many were open
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
@@ -205,6 +206,16 @@ class Reporting:
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),
         }
+
+    def _keys_without_records(self, watch: Watch) -> list[Finding]:
+        """Segment keys of the settings that no record of the recent windows has: a misspelt one would be silent."""
+        recent = watch.series.recent
+        seen = {name.partition("=")[0] for closed in recent for name in closed.segments}
+        why = "SIDELIGHT_SEGMENTS names it, and no record of the recent windows has it"
+        return [
+            Finding(SEGMENT_STATE, "", Source.ROW, Verdict.NO_DATA, reason=why, segment=key)
+            for key in self._settings.segments if recent and key not in seen
+        ]  # fmt: skip
 
     def _showing(self, series: Series) -> Showing:
         host = self._settings.http.rpartition(":")[0].strip("[]")
@@ -302,7 +313,7 @@ def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
         return "reference_too_short", drift[0].reason
     if verdicts <= {Verdict.NO_DATA, Verdict.NOT_ENOUGH_ROWS}:
         return "no_data", drift[0].reason or "the newest window has too few rows"
-    return "watching", series.reference_note
+    return "watching", "" if series.reference_note == "given" else series.reference_note
 
 
 def exponential(series: Series) -> Exponential:

@@ -257,11 +257,12 @@ async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path)
 
 
 async def test_a_new_category_of_a_text_that_is_not_public_stays_on_this_machine(tmp_path: Path) -> None:
-    """The loopback status names it; no event (what alerts and OTLP logs are made of) and no metric holds it."""
+    """The loopback status names it; no event (what alerts and OTLP logs are made of) and no metric holds it. A segment
+    key that no record has is said there too."""
     made = stream.reference(tmp_path / "loan.sidelight")
     private = replace(made.layout, features=tuple(replace(f, public=False) for f in made.layout.features))
     reference_file.write(replace(made, layout=private), tmp_path / "loan.sidelight")
-    settings = Settings(time="event", reference=str(tmp_path / "loan.sidelight"))
+    settings = Settings(time="event", reference=str(tmp_path / "loan.sidelight"), segments=("regin",))
     inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
     for number in range(8 * stream.MESSAGES):
         message = stream.message(number)
@@ -273,6 +274,7 @@ async def test_a_new_category_of_a_text_that_is_not_public_stays_on_this_machine
     pipeline, admission = inside.pipeline, inside.admission
     reporting = Reporting(settings, inside.clock, pipeline, admission, inside.queue, inside.journal, inside.clients)
     assert "oslo" in json.dumps(reporting.models())
+    assert "regin  no data: SIDELIGHT_SEGMENTS names it" in render_status({"models": reporting.models()}, 160)
     assert any("categories the reference never held" in event["body"] for event in pipeline.events)
     assert "oslo" not in json.dumps([*pipeline.events, [dict(p.attributes) for p in reporting.points()]])
     inside.close()

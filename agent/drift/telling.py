@@ -105,13 +105,13 @@ class Telling:
     def _first(self, k: int, best: int, verdict: Verdict) -> int:
         """The first window that shows the change; where nothing alarms, the first of the horizon."""
         back = self.judged[best].horizon
-        if verdict is Verdict.ALARM and back > 1:
+        if verdict is Verdict.ALARM:
             own = slice(self._starts[k], self._ends[k])
-            looked = [j.beside for j in self.judged[: best + 1]]
+            looked = [j.beside for j in self.judged]
             rows = np.array([b.n[k] for b in looked])
             then = [b.reference[own] / max(float(b.n_reference[k]), 1.0) for b in looked]
             excess = np.array([b.counts[own] - n * t for b, n, t in zip(looked, rows, then, strict=True)])
-            back = moved_windows([j.horizon for j in self.judged[: best + 1]], excess, rows, then[-1])
+            back = moved_windows([j.horizon for j in self.judged], best, excess, rows, then[best])
         return max(self.newest_window - back + 1, 0)
 
     def _newest(self, k: int, alpha: float, chosen: int) -> tuple[float, float]:

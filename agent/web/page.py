@@ -140,7 +140,7 @@ function model(m) {
 function alert(a) {
   return el("section", "card alert " + a.state,
     el("div", "row", el("h2", "", String(a.name).replaceAll("_", " ")), el("span", "soft", [a.model, a.version].filter(Boolean).join(" ")),
-      el("span", "grow"), el("span", "pill " + (a.state === "firing" ? "bad" : "warn"), a.state), el("span", "soft small", "since " + a.since)),
+      el("span", "grow"), el("span", "pill " + (a.state === "firing" ? "bad" : "warn"), a.state), el("span", "soft small", since(a))),
     el("p", "", a.summary), (a.subjects || []).length ? el("p", "soft small", a.subjects.join(", ")) : ""); }
 
 function machine(s) {

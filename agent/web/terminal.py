@@ -63,7 +63,7 @@ def _alerts(status: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
             continue
         mark = paint(alert["state"], "bad" if alert["state"] == "firing" else "warn")
         where = " ".join(word for word in (alert.get("model"), alert.get("version")) if word)
-        yield f"{mark}  {alert['name']}  {where}, since {alert.get('since', '?')}"
+        yield f"{mark}  {alert['name']}  {where}, since {_moment(alert.get('since', '?'))}"
         yield f"  {alert.get('summary', '')}"
 
 

@@ -28,14 +28,17 @@ def test_each_stretch_is_held_against_the_reference_of_its_own() -> None:
     the newest; all of a slow change."""
     then = np.array([0.5, 0.5])
 
-    def back(*moved: float) -> int:
+    def back(*moved: float, told: int) -> int:
         newest_first = np.cumsum([[m, -m] for m in moved], axis=0)
         horizons = [h for h in (1, 2, 4) if h <= len(moved)]
         rows = np.array([100.0 * h for h in horizons])
-        return moved_windows(horizons, newest_first[[h - 1 for h in horizons]], rows, then)
+        return moved_windows(horizons, horizons.index(told), newest_first[[h - 1 for h in horizons]], rows, then)
 
-    assert back(20.0, 0.0) == 1
-    assert back(20.0, 20.0) == 2
-    assert back(20.0, 20.0, 20.0, 0.0) == 3
-    assert back(0.0, 20.0, 20.0, 20.0) == 4
-    assert back(10.0, 9.0, 8.0, 7.0) == 4
+    assert back(20.0, 0.0, told=2) == 1
+    assert back(20.0, 20.0, told=2) == 2
+    assert back(20.0, 20.0, 20.0, 0.0, told=4) == 3
+    assert back(0.0, 20.0, 20.0, 20.0, told=4) == 4
+    assert back(10.0, 9.0, 8.0, 7.0, told=4) == 4
+    assert back(20.0, 20.0, 20.0, 0.0, told=2) == 3
+    assert back(20.0, 20.0, 20.0, 20.0, told=1) == 4
+    assert back(20.0, 0.0, 20.0, 20.0, told=1) == 1
