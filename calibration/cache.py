@@ -17,8 +17,8 @@ from calibration.drive import Run
 ROOT = Path(__file__).parent.parent
 # All that decides a verdict. The wire, the disk, the page and the exporters do not.
 CODE = (
-    "agent/*.py", "agent/drift/*.py", "agent/quality/*.py", "agent/volume/*.py", "agent/segments/*.py",
-    "agent/sketches/*.py", "agent/reference/*.py", "agent/alerting/*.py",
+    "agent/*.py", "agent/bins/*.py", "agent/drift/*.py", "agent/quality/*.py", "agent/volume/*.py",
+    "agent/segments/*.py", "agent/sketches/*.py", "agent/reference/*.py", "agent/alerting/*.py",
     "calibration/worlds.py", "calibration/tables.py", "calibration/drive.py",
 )  # fmt: skip
 BESIDE = {

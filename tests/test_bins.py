@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.bins import SPECIALS, TABLES_MAX, Feature, Layout, Placed, text_hash
-from agent.records import ABSENT, NULL, Batch, Columns, Flags, Kind, ModelKey, Numbers, Source, Texts, select
+from agent.bins import FRACTIONAL_CELL, SPECIALS, TABLES_MAX, Feature, Layout, Placed, text_hash
+from agent.records import ABSENT, NULL, PRESENT, Batch, Columns, Flags, Kind, ModelKey, Numbers, Source, Texts, select
 
 KEY = ModelKey("m")
 MISSING: Any = object()
@@ -240,3 +240,13 @@ def test_the_hash_knows_what_decides_a_cell() -> None:
 
     assert of() == of(public=True) == of(critical=True)
     assert len({of(), of(edges=(0.0, 2.0)), of(integral=True), of(seen=frozenset({1}))}) == 4
+
+
+def test_what_stands_where_a_value_is_missing_is_no_fraction() -> None:
+    """A sender's column has some number under each null; it is nobody's value, and breaks no whole number."""
+    layout = Layout((Feature("a", Source.FEATURE, Kind.NUMBER, edges=(0.0, 1.0, 2.0), integral=True),))
+    column = Numbers(np.array([0.5, 0.5, 0.5, 1.0]), np.array([NULL, ABSENT, PRESENT, PRESENT], dtype=np.uint8))
+    counts = layout.place(Batch(KEY, 4, 0, Columns({"a": column}), Columns())).count(layout.cells)
+    feature = layout.features[0]
+    assert counts[feature.bins + FRACTIONAL_CELL] == 1
+    assert counts[: feature.bins].sum() == 2
