@@ -208,10 +208,10 @@ class Reporting:
         }
 
     def _keys_without_records(self, watch: Watch) -> list[Finding]:
-        """Segment keys of the settings that no record of the recent windows has: a misspelt one would be silent."""
+        """Segment keys of the settings that nothing recent was counted by: a misspelt one would be silent."""
         recent = watch.series.recent
         seen = {name.partition("=")[0] for closed in recent for name in closed.segments}
-        why = "SIDELIGHT_SEGMENTS names it, and no record of the recent windows has it"
+        why = "SIDELIGHT_SEGMENTS names it, and no record of the recent windows was counted by it"
         return [
             Finding(SEGMENT_STATE, "", Source.ROW, Verdict.NO_DATA, reason=why, segment=key)
             for key in self._settings.segments if recent and key not in seen

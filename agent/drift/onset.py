@@ -19,7 +19,7 @@ _ROUNDING = 0.4  # of a window: chance makes a jump look a little longer than it
 def moved_windows(horizons: Sequence[int], told: int, excess: Floats, rows: Floats, then: Floats) -> int:
     """How many of the newest windows one has to go back to reach the first that moved, at least 1.
 
-    horizons: rising; told: which of them is the finding's; windows before it count while they go on moving the same way.
+    horizons: rising; told: which of them is the finding's; windows before it count while they moved the same way.
     excess: (horizons, cells), counts beyond what the reference leads one to expect; rows: (horizons,); then: (cells,)
     shares in the reference. The change of each stretch of windows is its excess along the told one's, in the metric of
     χ².
