@@ -1,8 +1,10 @@
 """The one dial, split: how significant a single test must be, so that all together keep the promised rate.
 
-Every check owns a fixed share of the dial, whether it runs or not, and so does every check still to come: adding one
-never changes what the others got. A share is divided over all tests that the check makes in a day (features x windows x
+Every check owns a share of the dial. One that has nothing to judge (no segments, no texts, no labels) lends its share
+to the checks that look at each feature, in proportion, and takes it back when it runs: nobody ever has less than its
+own (docs/decisions/0092). A share is divided over all tests that the check makes in a day (features x windows x
 horizons), which bounds the expected number of false alarms whatever the tests have to do with each other (Bonferroni).
+What one of these tests cannot spend goes to others of its check: `spending.py` in `agent/drift` and `agent/quality`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ DAY_SECONDS = 86_400.0
 # Within drift: the model's own output is the best single channel (Rabanser et al. 2019), so it gets half.
 OUTPUT_SHARE = 0.5
 ROW_SHARE = 0.1  # of drift: what no single feature shows
+IDLE = "not running"
 CRITICAL_WEIGHT = 4.0  # a critical feature's test may be so many times less significant than another's
 
 
@@ -73,7 +76,8 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the split. share: of the dial; alpha: of one test; tests_per_day: 0 where the share lies idle."""
+    """One line of the split. share: of the dial, with what is lent; alpha: of one test, at least; tests_per_day: 0
+    where there is nothing to judge."""
 
     check: str
     group: str
@@ -91,7 +95,7 @@ class Ledger:
     >>> said = Feature("score", Source.SCORE, Kind.NUMBER, edges=(0.0, 0.5, 1.0))
     >>> ledger = Ledger.of(Dial(0.05), Layout((age, said)), 3600.0, ("drift", "missing"))
     >>> f"{ledger.alpha('drift', 0):.3g}", f"{ledger.alpha('missing', 0):.3g}"
-    ('6.42e-05', '1.39e-05')
+    ('0.000157', '3.39e-05')
     >>> sum(row.alpha * row.tests_per_day for row in ledger.rows()) <= 0.05
     True
     """
@@ -109,7 +113,7 @@ class Ledger:
         window_seconds: float,
         checks: Collection[str] = RUNNING,
     ) -> Ledger:
-        """checks: those that run, of CHECKS; the others' shares stay reserved. Unknown names raise ValueError.
+        """checks: those that run, of CHECKS; the others' shares are lent. Unknown names raise ValueError.
 
         window_seconds is in the windows' own time: a replay of history counts by the days it replays.
         """
@@ -129,29 +133,43 @@ class Ledger:
 
     def budget(self, check: str) -> float:
         """False alarms a day that one version on one replica may spend on this check."""
-        return self._check(check).share * self.dial.false_alarms_per_day / (self.dial.replicas * self.dial.versions)
+        return self._shares[check] * self.dial.false_alarms_per_day / (self.dial.replicas * self.dial.versions)
 
     @property
     def windows_per_day(self) -> float:
         return DAY_SECONDS / self.window_seconds
 
     def rows(self) -> tuple[Row, ...]:
-        """The whole split, reserved shares too; share x dial = alpha x tests_per_day for each, over replicas and
+        """The whole split, also of what is not judged; share x dial = alpha x tests_per_day for each, over replicas and
         versions."""
         found = []
         for check in CHECKS:
-            if check.name not in self.checks:
-                found.append(Row(check.name, "reserved", check.share, 0.0, 0.0))
+            share, groups = self._shares[check.name], self._groups(check)
+            if not self._works(check):
+                why = "no such features" if check.name in self.checks else IDLE
+                found.append(Row(check.name, why, share, 0.0, 0.0))
                 continue
-            groups = self._groups(check)
             found += [
-                Row(check.name, name, check.share * part, self._alpha(check, part, self._subjects(members)),
+                Row(check.name, name, share * part, self._alpha(check, part, self._subjects(members)),
                     self._tests(check, self._subjects(members)))
                 for name, part, members in groups
             ]
-            if not groups:
-                found.append(Row(check.name, "no such features", check.share, 0.0, 0.0))
         return tuple(found)
+
+    @cached_property
+    def _shares(self) -> dict[str, float]:
+        """Of the dial, with what is lent: to the checks of single features, for those of the whole model also run where
+        nothing is known of any feature, and one figure has to do."""
+        own = {check.name: check.share for check in CHECKS}
+        work = {check.name for check in CHECKS if self._works(check)}
+        take = {check.name for check in CHECKS if check.name in work and check.per_feature} - {"segments"}
+        if not take:
+            return own
+        grown = 1.0 + sum(own[name] for name in own if name not in work) / sum(own[name] for name in take)
+        return {name: share * (grown if name in take else name in work) for name, share in own.items()}
+
+    def _works(self, check: Check) -> bool:
+        return check.name in self.checks and bool(self._groups(check))
 
     @cached_property
     def _alphas(self) -> dict[str, tuple[float, ...]]:

@@ -15,6 +15,7 @@ from agent.drift.effect import FLOOR, corrected_psi, psi_terms
 from agent.drift.matching import Beside, matching_of
 from agent.drift.pooling import ROWS_MIN, Cells, Levels, Pooled
 from agent.drift.seasons import is_timed
+from agent.drift.spending import Spending, granted
 from agent.drift.tail_weight import beyond
 from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
@@ -30,13 +31,14 @@ _OF_TEXTS = (0.15, 0.05, 0.05, 0.15, 0.1, 0.5)
 
 @dataclass(frozen=True)
 class Judged:
-    """One horizon, every tested feature: (features,) each. p: NaN where not tested."""
+    """One horizon, every tested feature: (features,) each. p: NaN where not tested; spends: of its alpha, at most."""
 
     horizon: int
     beside: Beside
     p: Floats
     effect: Floats
     phi: Floats
+    spends: Floats
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,10 @@ class Drift:
         self._alpha = np.array([ledger.alpha("drift", i) for i in self._cells.features])
         texts = np.array([layout.features[i].kind is Kind.TEXT for i in self._cells.features])
         self._weights = np.where(texts, np.array(_OF_TEXTS)[:, None], np.array(_OF_NUMBERS)[:, None])
+        self._spending = Spending(self._alpha, self._weights)
         self._texts = texts
         self._foretold = np.array(self._cells.credit)
-        self._known = Known.of(layout, self._cells, self._matching, self._alpha)
+        self._known = Known.of(layout, self._cells, self._matching)
 
     @property
     def cells(self) -> Cells:
@@ -119,11 +122,13 @@ class Drift:
             yield []
         shown = distances(self._cells, self._axis, newest, self._reference)
         yield []
-        best = self._choose(judged)
+        alpha = self._granted([j.spends for j in judged])
+        best = self._choose(judged, alpha)
         terms = self._terms(judged, best)
         yield []
         features = len(self._known.features)
-        told = Telling(self._known, judged, best, terms, {k: v.tolist() for k, v in shown.items()}, recent[-1].index)
+        said = {name: values.tolist() for name, values in shown.items()}
+        told = Telling(self._known, judged, alpha.tolist(), best, terms, said, recent[-1].index)
         for start in range(0, features, _FINDINGS_A_SLICE):
             yield [told.finding(k) for k in range(start, min(start + _FINDINGS_A_SLICE, features))]
 
@@ -134,7 +139,20 @@ class Drift:
         pooled, spread = self._levels.at(self._levels.level(rows)), self._dispersion.at(horizon, rows)
         phi = _mean_phi(pooled, spread)
         n_reference = self._matching.rows(horizon)
-        return Outlook(self._cells, pooled, spread, rows, n_reference, self._alpha, phi, self._weights)
+        alpha = self._granted([self._foreseen(other, rows / horizon * other) for other in self.horizons])
+        return Outlook(self._cells, pooled, spread, rows, n_reference, alpha, phi, self._weights)
+
+    def _foreseen(self, horizon: int, n: Floats) -> Floats:
+        """(features,): what part of its alpha a horizon of n rows spends at most."""
+        pooled, spread = self._levels.at(self._levels.level(n)), self._dispersion.at(horizon, n)
+        n_reference = self._matching.rows(horizon)
+        tested = (n >= ROWS_MIN) & (n_reference > 0) & (spread.tested.any(axis=0) | spread.rare_tested)
+        return np.where(tested, self._spending.share(horizon, pooled, spread, n, n_reference), 0.0)
+
+    def _granted(self, spends: Sequence[Floats]) -> Floats:
+        """(features,): alpha of each tested horizon; those not tested, or not there yet, spend nothing."""
+        none = [np.zeros_like(self._alpha)] * (len(self.horizons) - len(spends))
+        return granted(self._alpha, [*spends, *none])
 
     def _compare(self, beside: Beside) -> tuple[Pooled, Comparison]:
         pooled = self._levels.at(self._levels.level(beside.n))
@@ -151,14 +169,16 @@ class Drift:
         terms = psi_terms(found.current, found.reference, n, n_reference, pooled.bins, pooled.owner)
         psi = np.add.reduceat(terms, pooled.first)
         effect = corrected_psi(psi, n, n_reference, pooled.bins, phi)
-        return Judged(horizon, beside, np.where((n >= ROWS_MIN) & (n_reference > 0), p, np.nan), effect, phi)
+        p = np.where((n >= ROWS_MIN) & (n_reference > 0), p, np.nan)
+        spends = np.where(np.isnan(p), 0.0, self._spending.share(horizon, pooled, spread, n, n_reference))
+        return Judged(horizon, beside, p, effect, phi, spends)
 
-    def _choose(self, judged: Sequence[Judged]) -> Ints:
+    def _choose(self, judged: Sequence[Judged], alpha: Floats) -> Ints:
         """(features,): the index into `judged` of the horizon to tell; -1 where none was tested."""
         if not judged:
             return np.full(len(self._known.features), -1)
         p = np.array([j.p for j in judged])
-        alarms = (p < self._alpha) & (np.array([j.effect for j in judged]) >= FLOOR)
+        alarms = (p < alpha) & (np.array([j.effect for j in judged]) >= FLOOR)
         order = np.where(np.isnan(p), np.inf, p) + np.where(alarms, 0.0, 2.0)
         best = np.argmin(order, axis=0)
         return np.where(np.isnan(p).all(axis=0), -1, best)

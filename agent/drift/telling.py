@@ -31,21 +31,20 @@ class Known:
     cells: Cells
     features: tuple[Feature, ...]
     n_reference: list[int]
-    alpha: list[float]
     rank: Floats
     bin: list[int]
     labels: list[str]
     season: list[str]
 
     @classmethod
-    def of(cls, layout: Layout, cells: Cells, matching: Matching, alpha: Floats) -> Known:
+    def of(cls, layout: Layout, cells: Cells, matching: Matching) -> Known:
         features = tuple(layout.features[i] for i in cells.features)
         first = layout.starts[:-1][list(cells.features)]
         bins = (cells.take - first[cells.owner]).tolist()
         before = np.cumsum(cells.share) - cells.share
         rank: Floats = before - before[cells.starts][cells.owner] + cells.share / 2.0
         return cls(
-            cells, features, matching.n_total.astype(np.int64).tolist(), alpha.tolist(), rank, bins,
+            cells, features, matching.n_total.astype(np.int64).tolist(), rank, bins,
             labels=[features[k].label(cell) for k, cell in zip(cells.owner.tolist(), bins, strict=True)],
             season=[matching.cycle(k).name for k in range(len(features))],
         )  # fmt: skip
@@ -53,13 +52,15 @@ class Known:
 
 @dataclass
 class Telling:
-    """One window's close. best: (features,) index into `judged` of the horizon to tell, -1 where none was tested.
+    """One window's close. alpha: of each feature's horizons; best: (features,) index into `judged` of the one to tell,
+    -1 where none was tested.
 
     terms: (cells,) shares now and then, and PSI terms, at that horizon; and the cells by rising term.
     """
 
     known: Known
     judged: Sequence[Judged]
+    alpha: Sequence[float]
     best: Ints
     terms: tuple[Floats, Floats, Floats, Ints]
     distances: dict[str, list[float]]
@@ -83,7 +84,7 @@ class Telling:
     def finding(self, k: int) -> Finding:
         feature, best = self.known.features[k], int(self.best[k])
         said = {name: self.distances[name][k] for name in NAMES if self.distances[name][k] == self.distances[name][k]}
-        alpha = self.known.alpha[k]
+        alpha = self.alpha[k]
         if best < 0:
             verdict, reason = self._untested(k)
             return Finding(

@@ -10,8 +10,9 @@ import numpy as np
 
 from agent.ledger import RATES, Ledger
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
-from agent.quality.judge import BLOCKS_MIN, MEASURES, ROWS_MIN
-from agent.quality.rates import Pools, judged
+from agent.quality.judge import MEASURES, ROWS_MIN
+from agent.quality.rates import Pools, carried, judged
+from agent.quality.spending import granted
 from agent.quality.tables import Table, bases_of
 from agent.records import Verdict
 from agent.reference.profile import Reference
@@ -33,8 +34,12 @@ def rate_sights(reference: Reference, ledger: Ledger, rows: float) -> list[Sight
     for measure in MEASURES:
         alphas = [ledger.alpha(measure.check, i) for i in range(len(reference.layout.features))]
         table = Table.of(measure, reference, bases, RATES, alphas)
-        for i, index in enumerate(table.features.tolist()):
-            found.append(_sight(reference, table, i, alphas[index], rows / total, known))
+        if not table.features.size:
+            continue
+        n = np.array(RATES, dtype=np.float64)[:, None] * table.rows * (rows / total)
+        own = granted(table, np.array(alphas)[table.features], n, carried(table, RATES) & (n >= ROWS_MIN))
+        for i, alpha in enumerate(own.tolist()):
+            found.append(_sight(reference, table, i, alpha, rows / total, known))
     return found
 
 
@@ -53,8 +58,7 @@ def _seen(table: Table, i: int, alpha: float, rows: float, known: Known) -> Iter
     credited, n_reference = int(table.faulty[i]), int(table.rows[i])
     for horizon in RATES:
         n = round(rows * horizon)
-        carried = horizon == 1 or not table.then[i] or table.wander.blocks[i] >= BLOCKS_MIN * horizon
-        if n < ROWS_MIN or not carried:
+        if n < ROWS_MIN or not carried(table, (horizon,))[0, i]:
             continue
         phi, freedom = table.wander.phi(i, float(horizon), n, n_reference) if table.then[i] else (1.0, 0.0)
         # Features with the same faults share their answer.
@@ -70,7 +74,7 @@ def _alarms(table: Table, i: int, alpha: float, horizon: int, n: int, count: int
     """Whether the judge would, of so many faults in n rows."""
     faulty, rows = np.full((1, len(table.features)), count), np.full((1, len(table.features)), n)
     windows = np.full(rows.shape, float(horizon))
-    pools = Pools((horizon,), faulty, rows, windows, near=rows > 0, every=(faulty, rows))
+    pools = Pools((horizon,), faulty, rows, windows, rows > 0, rows > 0, (faulty, rows))
     return judged(table, pools, 0, i, alpha).verdict is Verdict.ALARM
 
 

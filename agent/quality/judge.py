@@ -13,16 +13,17 @@ from agent.quality.absent import ABSENT
 from agent.quality.constant import Constant
 from agent.quality.demands import Breach, Demands
 from agent.quality.fractional import FRACTIONAL
-from agent.quality.measure import Look, Measure, Of, percent
+from agent.quality.measure import FLOOR, Look, Measure, Of, percent
 from agent.quality.missing import MISSING
 from agent.quality.new_category import NEW_CATEGORY
 from agent.quality.not_finite import NOT_FINITE
 from agent.quality.out_of_range import OUT_OF_RANGE
-from agent.quality.rates import BLOCKS_MIN, FLOOR, ROWS_MIN, Judged, Pools, Recent, judged
+from agent.quality.rates import BLOCKS_MIN, ROWS_MIN, Judged, Pools, Recent, judged
+from agent.quality.spending import granted
 from agent.quality.tables import Table, bases_of
 from agent.quality.type_mismatch import TYPE_MISMATCH
 from agent.quality.unknown import came_instead, new_features
-from agent.records import BinChange, Closed, Finding, Verdict
+from agent.records import BinChange, Closed, Finding, Floats, Verdict
 from agent.reference.profile import Reference
 
 __all__ = ["BLOCKS_MIN", "FLOOR", "MEASURES", "ROWS_MIN", "Quality"]
@@ -80,20 +81,28 @@ class Quality:
         self, table: Table, recent: Recent, broken: Mapping[tuple[str, int], Breach]
     ) -> Iterator[list[Finding]]:
         pools = Pools.of(table, recent)
+        alphas = self._alphas(table, pools).tolist()
         yield []
         against = [(table.measure.check, i) in broken for i in table.features.tolist()] if broken else False
         faulty = (pools.faulty[0] > 0) | (table.own > 0) | pools.near.any(axis=0) | against
         worth = np.flatnonzero(faulty & (pools.rows[0] > 0))
         for start in range(0, len(worth), SLICE):
             chosen = worth[start : start + SLICE].tolist()
-            yield [self._find(table, pools, recent, i, broken) for i in chosen]
+            yield [self._find(table, pools, recent, i, alphas[i], broken) for i in chosen]
+
+    def _alphas(self, table: Table, pools: Pools) -> Floats:
+        """(m,): of one test of each feature, with what other tests of this check cannot spend."""
+        own = np.array([self._ledger.alpha(table.measure.check, i) for i in table.features.tolist()])
+        later = len(RATES) - len(pools.horizons)  # not there yet: not tested
+        n = np.pad(pools.rows, ((0, later), (0, 0))).astype(np.float64)
+        return granted(table, own, n, np.pad(pools.carried, ((0, later), (0, 0))).astype(np.bool_))
 
     def _find(
-        self, table: Table, pools: Pools, recent: Recent, i: int, broken: Mapping[tuple[str, int], Breach]
-    ) -> Finding:
+        self, table: Table, pools: Pools, recent: Recent, i: int, alpha: float,
+        broken: Mapping[tuple[str, int], Breach],
+    ) -> Finding:  # fmt: skip
         index = int(table.features[i])
         feature, cells = self._layout.features[index], self._layout.slice(index)
-        alpha = self._ledger.alpha(table.measure.check, index)
         tests = [judged(table, pools, k, i, alpha) for k in range(len(pools.horizons)) if not k or pools.near[k, i]]
         told = min(tests, key=lambda t: (t.verdict is not Verdict.ALARM, t.p != t.p, t.p))
         n_reference = int(table.rows[i])

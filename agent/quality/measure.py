@@ -10,6 +10,9 @@ from agent.bins import Feature
 from agent.figures import percent as percent  # for the measures
 from agent.records import Ints
 
+# Rise in share below which nobody is woken: one row in two hundred cannot move a model's average by what anyone sees.
+FLOOR = 0.005
+
 
 class Of(Enum):
     """What a fault's share is a share of."""

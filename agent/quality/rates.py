@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.ledger import RATES
-from agent.quality.measure import Of
+from agent.quality.measure import FLOOR, Of
 from agent.quality.spread import rate_tail
 from agent.quality.tables import Table
 from agent.records import Bools, Cells, Closed, Floats, Ints, Verdict
 from agent.tails import hypergeometric_tail, normal_deviate, student_tail
 
 ROWS_MIN = 10  # "eight rows alarm on nothing" (statistics.md, point 6)
-# Rise in share below which nobody is woken: one row in two hundred cannot move a model's average by what anyone sees.
-FLOOR = 0.005
 BLOCKS_MIN = 8  # fewer blocks: a rate that varies cannot be told from one that rose
 WITHIN = "no more than chance and the reference's own wander bring"
 PLAIN_PHI_MAX = 1.2  # under which a rate hardly wanders
@@ -40,14 +38,15 @@ class Recent:
 class Pools:
     """One table's rates over the newest windows, pooled: (horizons, m) each.
 
-    windows: how many they are worth, where some hold few rows (Kish 1965); near: worth a test, and carried by the
-    reference: a rate that is above 0 there must be known over eight times as many windows.
+    windows: how many they are worth, where some hold few rows (Kish 1965); carried: by the reference, a rate that is
+    above 0 there must be known over eight times as many windows; near: carried, and worth a test.
     """
 
     horizons: tuple[int, ...]
     faulty: Ints
     rows: Ints
     windows: Floats
+    carried: Bools
     near: Bools
     every: tuple[Ints, Ints]  # faulty and rows, (windows, m)
 
@@ -59,9 +58,15 @@ class Pools:
         pooled, n = (np.array([part[-h:].sum(axis=0) for h in horizons]) for part in (faulty, rows))
         squares = np.array([np.square(rows[-h:], dtype=np.float64).sum(axis=0) for h in horizons])
         windows = np.square(n, dtype=np.float64) / np.maximum(squares, 1.0)
-        carried = table.wander.blocks >= BLOCKS_MIN * np.array(horizons)[:, None]
-        near = _stands_out(table, pooled, n) & (n >= ROWS_MIN) & (n > rows[-1]) & (carried | (table.then == 0))
-        return cls(horizons, pooled, n, windows, near, (faulty, rows))
+        held = carried(table, horizons) & (n >= ROWS_MIN)
+        near = _stands_out(table, pooled, n) & held & (n > rows[-1])
+        return cls(horizons, pooled, n, windows, held, near, (faulty, rows))
+
+
+def carried(table: Table, horizons: Sequence[int]) -> Bools:
+    """(horizons, m): whether the reference is long enough for it. The newest window is always judged."""
+    longer = np.array(horizons)[:, None]
+    return np.asarray((table.wander.blocks >= BLOCKS_MIN * longer) | (table.then == 0) | (longer == 1))
 
 
 def _stands_out(table: Table, faulty: Ints, n: Ints) -> Bools:

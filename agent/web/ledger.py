@@ -56,13 +56,14 @@ def _split(ledger: Mapping[str, Any]) -> Iterator[str]:
     left = 0.0
     for row in ledger["split"]:
         if not row["tests_per_day"]:
-            idle.append(f"{row['check']} ({row['group']})" if row["group"] != "reserved" else row["check"])
+            idle.append(f"{row['check']} ({row['group']})" if row["group"] != "not running" else row["check"])
             left += row["share"]
             continue
         name = f"  {row['check'].replace('_', ' '):<19}{row['group']}"
         yield f"{name:<44}{row['share'] * 100:>6.1f} %{row['tests_per_day']:>14,.0f}{row['alpha']:>12.1e}"
     if idle:
-        yield f"  {left * 100:.0f} % set aside, idle: {', '.join(idle).replace('_', ' ')}"
+        kept = f"{left * 100:.0f} % set aside, idle" if left else "nothing to judge, shares lent to the checks above"
+        yield f"  {kept}: {', '.join(idle).replace('_', ' ')}"
 
 
 def _sights(ledger: Mapping[str, Any], names: int) -> Iterator[str]:

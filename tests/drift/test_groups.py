@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from agent.alerting.wording import drift_words
 from agent.bins import Feature, Layout
@@ -79,7 +80,9 @@ def test_a_cluster_that_vanishes_is_found_and_said(embeddings: Embeddings) -> No
     assert "more of its 16 parts" in finding.reason
     layout = embeddings.reference.layout
     ledger = Ledger.of(Dial(), layout, 3600.0)
-    assert 16 * finding.alpha == pytest.approx(sum(ledger.alpha("drift", i) for i in range(len(layout.features))))
+    # The parts of one vector share what one feature gets: with one horizon there yet, all that its six would spend.
+    budget = sum(ledger.alpha("drift", i) for i in range(len(layout.features)))
+    assert 16 * finding.alpha == pytest.approx(6 * budget)
 
 
 def test_a_broken_correlation_is_found_though_no_feature_shows_it() -> None:
@@ -148,7 +151,8 @@ def _quiet_numbers(random: np.random.Generator) -> Callable[[], np.ndarray]:
 @pytest.mark.parametrize("seed", range(2))
 def test_quiet_rows_and_vectors_stay_quiet(seed: int) -> None:
     """Two days of correlated rows, N = 10,000: the fitted rows' own luck is not taken for the truth. At a dial of 1 a
-    day the row's share is 0.04 a day, a vector's 0.37."""
+    day the row's share is 0.06 a day, a vector's 0.62: as many windows alarm as it gives, or a true rate there would
+    bring so many once in a thousand times."""
     random = np.random.default_rng(seed)
     draw = _quiet_numbers(random)
     for make in (numbers, vectors):
@@ -159,7 +163,7 @@ def test_quiet_rows_and_vectors_stay_quiet(seed: int) -> None:
             name for end in range(1, 49) for name, finding in findings(measure, windows[max(0, end - 24) : end]).items()
             if finding.alarms and name in ("row", "embedding")
         ]  # fmt: skip
-        assert not alarms
+        assert len(alarms) <= stats.poisson.isf(1e-3, 2 * 0.7)
 
 
 def test_a_vector_without_directions_is_said_to_be_blind() -> None:

@@ -18,11 +18,25 @@ from tests.drift.worlds import World, findings, zipf
 TRIALS = 25
 
 
+def alone(world: World, drift: Drift, horizon: int) -> Drift:
+    """Only this horizon, at the alpha it is granted beside the others."""
+    layout = world.reference.layout
+    outlook, ledger = drift.outlook(horizon, np.full(len(layout.features), float(world.n * horizon))), ledger_of(world)
+    assert outlook is not None
+    own = np.array([ledger.alpha("drift", i) for i in outlook.cells.features])
+    granted = float(np.median(outlook.alpha / own))
+    return Drift(world.reference, ledger_of(world, Dial().false_alarms_per_day * granted), (horizon,))
+
+
+def ledger_of(world: World, dial: float = Dial().false_alarms_per_day) -> Ledger:
+    return Ledger.of(Dial(dial), world.reference.layout, 3600.0)
+
+
 def found(
     world: World, drift: Drift, horizon: int, shift: float = 0.0, texts: list[Floats] | None = None, scale: float = 1.0
 ) -> Floats:
     """Share of the trials in which each feature alarms, after `horizon` windows with the change."""
-    one = Drift(world.reference, Ledger.of(Dial(), world.reference.layout, 3600.0), (horizon,))
+    one = alone(world, drift, horizon)
     hits = np.zeros(len(world.reference.layout.features))
     for _ in range(TRIALS):
         recent = [world.window(shift, scale, texts=texts or ()) for _ in range(horizon)]
@@ -62,7 +76,7 @@ def test_critical_features_and_matched_hours_see_what_is_named() -> None:
     world.reference = replace(world.reference, layout=replace(world.reference.layout, features=features))
     drift = world.drift()
     sights = [s for s in drift_sights(drift, world.reference, 1000) if s.unit == "σ"]
-    one = Drift(world.reference, Ledger.of(Dial(), world.reference.layout, 3600.0), (1,))
+    one = alone(world, drift, 1)
     for critical in (True, False):
         shift = median([s for s in sights if s.critical is critical], 1)
         hits = []

@@ -51,7 +51,8 @@ def test_any_counts_are_judged(blocks: list[Cells], windows: list[Cells], alpha:
         assert f.horizon in (1, 4, 16)
         assert recent[-1].index - f.horizon < f.first_window <= recent[-1].index
         if f.alarms and "limit" not in f.distances:
-            assert f.p_value <= alpha
+            assert f.p_value <= f.alpha
+            assert alpha <= f.alpha <= 0.01  # what other tests of the check cannot spend comes on top
             assert f.effect >= FLOOR or f.check == "constant"
         assert f.reason or f.verdict is not Verdict.ALARM
 
