@@ -3,19 +3,26 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do $$p -c '
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench calibration examples docs wire kill build clean
+.PHONY: demo test check backends integration bench calibration examples docs wire kill build clean
 
 demo: .venv/demo                        ## six months of real flights, three faults, found live
 	$(BIN)/python -m examples.flights $(ARGS)
 
 test: .venv/dev                         ## the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not integration" $(ARGS)
 
 check: .venv/dev                        ## lint, types, import contracts, docs and generated code fresh
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m agent.documentation --check
 
 kill: .venv/dev                         ## two hundred kills at random moments; nothing lost, nothing twice
 	$(BIN)/python -m pytest -m long tests/end_to_end $(ARGS)
+
+backends: .venv/dev                     ## Collector, Prometheus, Jaeger, Alertmanager from source, outside the repository
+	$(BIN)/python deploy/backends/build.py $(ARGS)
+
+integration: .venv/dev                  ## an agent and real backends; asks their own query APIs
+	$(BIN)/python deploy/backends/build.py otelcol prometheus jaeger || test -z "$$CI"
+	$(BIN)/python -m pytest -rs -m integration tests/integration $(ARGS)
 
 bench: .venv/dev .venv/bench            ## the budgets, beside the limit and a peer: docs/benchmarks.md
 	$(BIN)/python -m bench $(ARGS)

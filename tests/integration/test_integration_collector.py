@@ -1,0 +1,250 @@
+"""An agent, the Collector, Prometheus and Jaeger, the Collector away for a while: the backends' own APIs are asked."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.durations import SCALE
+from tests.end_to_end import stream
+from tests.end_to_end.backends import attributes
+from tests.end_to_end.harness import AgentProcess
+from tests.end_to_end.traffic import ROWS, model_of
+from tests.integration.collector import Collector
+from tests.integration.jaeger import Jaeger
+from tests.integration.prometheus import Prometheus, Series
+from tests.integration.servers import post, until
+from tests.integration.story import (
+    AFTER,
+    DRIFTED,
+    LATENCY_SECONDS,
+    OPTIONS,
+    SERVICE,
+    SPANS,
+    STAGES,
+    WELL_WINDOWS,
+    latencies,
+    parent_id,
+    play,
+    settled,
+    start_ns,
+    trace_id,
+)
+
+pytestmark = pytest.mark.integration
+
+TRACES = 6  # two before, two during, two after the Collector was away
+OWN = f'job="{SERVICE}"'
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The story played to its end. first: the status after the drift; books: the export's, when nothing waited.
+
+    status: the agent's last; series: all that Prometheus has of the agent at its end; exit_code: the agent's.
+    """
+
+    prometheus: Prometheus
+    jaeger: Jaeger
+    collector: Collector
+    first: dict[str, Any]
+    drift: dict[str, float]
+    books: dict[str, Any]
+    held: list[Series]
+    status: dict[str, Any]
+    exit_code: int
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("through-the-collector")
+    stream.reference(folder / "loan.sidelight")
+    prometheus, jaeger = Prometheus(folder), Jaeger(folder)
+    collector = Collector(folder, prometheus, jaeger)
+    options = OPTIONS | {
+        "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"), "OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }  # fmt: skip
+    with prometheus, jaeger, collector, AgentProcess(folder, **options) as agent:
+        for number in range(TRACES):
+            post(f"{collector.http}/v1/traces", _callers_span(number))
+        play(agent, WELL_WINDOWS + DRIFTED, range(2))
+        first = agent.status()
+        closed = model_of(first)["windows_closed"]
+        until(lambda: prometheus.value(f"sidelight_windows_total{{{OWN}}}") == closed)
+        drift = prometheus.values(f'sidelight_drift_effect{{{OWN},sidelight_segment=""}}', "sidelight_feature_name")
+        collector.stop()
+        play(agent, AFTER[:3], range(2, 4))
+        agent.wait_for(lambda s: s["export"]["signals"]["metrics"]["queued"] > 0)
+        agent.wait_for(lambda s: s["export"]["signals"]["traces"]["last_error"])
+        collector.start()
+        play(agent, AFTER[3:], range(4, 6))
+        closed = model_of(agent.status())["windows_closed"]
+        until(lambda: prometheus.value(f"sidelight_windows_total{{{OWN}}}") == closed, 120.0)
+        books, held = _books(agent, prometheus)
+        status = agent.status()
+        code = agent.stop()
+        collector.stop()  # writes its files out
+        yield Scene(prometheus, jaeger, collector, first, drift, books, held, status, code)
+
+
+def _books(agent: AgentProcess, prometheus: Prometheus) -> tuple[dict[str, Any], list[Series]]:
+    """The export's books, and what Prometheus held while they stood so."""
+    while True:
+        before = settled(agent)
+        held = prometheus.series(f"{{{OWN}}}")
+        if agent.status()["export"]["signals"] == before:
+            return before, held
+
+
+def _callers_span(number: int) -> dict[str, Any]:
+    """The span of the service that asked for the prediction, in OTLP's JSON."""
+    start = start_ns((WELL_WINDOWS + DRIFTED)[-1][0])
+    span = {
+        "traceId": trace_id(number), "spanId": parent_id(number), "name": "POST /loan", "kind": 2,
+        "startTimeUnixNano": str(start), "endTimeUnixNano": str(start + 20_000_000),
+    }  # fmt: skip
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+
+
+def newest(scene: Scene, name: str, **labels: str) -> Any:
+    """The newest sample of the one series with this name whose labels include these."""
+    found = [
+        each.samples[-1][1] for each in scene.held
+        if each.labels["__name__"] == name and labels.items() <= each.labels.items()
+    ]  # fmt: skip
+    assert len(found) == 1, f"{name} {labels}: {len(found)} series"
+    return found[0]
+
+
+def test_drift_is_read_with_promql(scene: Scene) -> None:
+    """While it drifted, Prometheus had the effects of the agent's own status: large for the one, small for the rest."""
+    said = {
+        each["feature"]: each["distances"]["newest_effect"]
+        for each in model_of(scene.first)["drift"] if not each["segment"] and "newest_effect" in each["distances"]
+    }  # fmt: skip
+    assert said.keys() >= {"x0", "x1", "x2", "city", "prediction", "score"}
+    assert {name: scene.drift[name] for name in said} == said
+    assert scene.drift["x0"] > 0.25 > 0.1 > max(scene.drift[name] for name in ("x1", "x2", "city"))
+
+
+def test_the_alert_came_and_went(scene: Scene) -> None:
+    """sidelight.alert was 1 while data_drift fired, and has an end."""
+    (alert,) = [
+        each for each in scene.held
+        if each.labels["__name__"] == "sidelight_alert_ratio" and each.labels["sidelight_alert_name"] == "data_drift"
+    ]  # fmt: skip
+    assert {float(value) for _, value in alert.samples} == {1.0}
+    assert alert.samples[-1][0] < max(each.samples[-1][0] for each in scene.held)
+
+
+def test_every_counter_is_the_statuss(scene: Scene) -> None:
+    """Records by outcome, predictions, windows and labels are those of the agent's own status."""
+    model = model_of(scene.status)
+    sent = ROWS * len(WELL_WINDOWS + DRIFTED + AFTER) + TRACES
+    assert model["records"]["kept"] == sent
+    for outcome in ("kept", "refused", "late", "duplicate"):
+        found = newest(scene, "sidelight_records_total", sidelight_outcome=outcome)
+        assert float(found) == model["records"][outcome]
+    assert float(newest(scene, "sidelight_predictions_total")) == sent
+    assert float(newest(scene, "sidelight_windows_total")) == model["windows_closed"]
+    assert float(newest(scene, "sidelight_labels_total", sidelight_outcome="kept")) == model["labels"]
+    bins = scene.prometheus.values(
+        f'sum by (sidelight_feature_name) (last_over_time(sidelight_feature_bin_values_total{{{OWN}}}[1h]))',
+        "sidelight_feature_name",
+    )
+    assert bins == dict.fromkeys(("x0", "x1", "x2", "city", "prediction", "score"), float(sent))
+
+
+def test_latency_quantiles_come_from_the_native_histogram(scene: Scene) -> None:
+    """histogram_quantile of the exponential histogram is the senders' own quantile, to within a bucket."""
+    sent = latencies(WELL_WINDOWS + DRIFTED + AFTER) + TRACES * [LATENCY_SECONDS]
+    name = f"last_over_time(sidelight_prediction_duration_seconds{{{OWN}}}[1h])"
+    for share in (0.5, 0.95, 0.99):
+        found = scene.prometheus.value(f"histogram_quantile({share}, {name})")
+        assert found is not None
+        assert abs(np.log2(found / np.quantile(sent, share))) < 2.0**-SCALE
+    assert scene.prometheus.value(f"histogram_count({name})") == len(sent)
+    assert scene.prometheus.value(f"histogram_sum({name})") == pytest.approx(sum(sent), rel=1e-9)
+
+
+def test_a_prediction_is_found_in_its_callers_trace(scene: Scene) -> None:
+    """Jaeger has each prediction's span as child of the caller's, its stages below it; those of the outage too."""
+    for number in range(TRACES):
+        spans = {span["spanID"]: span for span in scene.jaeger.trace(trace_id(number))}
+        children = defaultdict(list)
+        for span in spans.values():
+            assert not span.get("warnings")
+            for reference in span["references"]:
+                assert (reference["refType"], reference["traceID"]) == ("CHILD_OF", span["traceID"])
+                children[reference["spanID"]].append(span)
+        caller = spans[parent_id(number)]
+        assert (caller["service"], caller["operationName"]) == ("shop", "POST /loan")
+        (prediction,) = children[caller["spanID"]]
+        assert (prediction["service"], prediction["operationName"]) == (SERVICE, "predict loan")
+        assert prediction["duration"] == round(LATENCY_SECONDS * 1e6)
+        tags = {tag["key"]: tag["value"] for tag in prediction["tags"]}
+        assert tags["sidelight.prediction.id"] == f"traced-{number}"
+        stages = sorted((span["operationName"], span["duration"]) for span in children[prediction["spanID"]])
+        assert stages == sorted((name, round(duration * 1e6)) for name, _, duration in STAGES)
+        assert len(spans) == 1 + SPANS
+
+
+def test_the_books_balance_in_prometheus_at_every_export(scene: Scene) -> None:
+    """Per signal and at every time: produced = delivered + rejected + dropped + queued."""
+    produced: dict[tuple[str, int], int] = {}
+    settled_or_waiting: Counter[tuple[str, int]] = Counter()
+    for each in scene.held:
+        if each.labels["__name__"] == "sidelight_export_produced_total":
+            produced |= {(each.labels["sidelight_signal"], at): int(value) for at, value in each.samples}
+        elif each.labels["__name__"] in ("sidelight_export_items_total", "sidelight_spool_items"):
+            settled_or_waiting.update(
+                {(each.labels["sidelight_signal"], at): int(value) for at, value in each.samples}
+            )
+    assert {signal for signal, _ in produced} == {"metrics", "traces", "logs"}
+    assert produced == dict(settled_or_waiting)
+    for signal, book in scene.books.items():
+        if signal != "webhook":
+            assert book["produced"] == book["delivered"] > 0
+
+
+def test_nothing_is_lost(scene: Scene) -> None:
+    """Prometheus holds exactly as many samples as the agent says were delivered; the spans and events are all there."""
+    held = sum(len(each.samples) for each in scene.held if each.labels["__name__"] != "target_info")
+    assert held == scene.books["metrics"]["delivered"]
+    assert scene.books["traces"]["delivered"] == SPANS * TRACES
+    assert scene.books["logs"]["delivered"] == len(scene.status["events"])
+    assert {each["rejected"] + each["dropped"] for each in scene.books.values()} == {0}
+    assert scene.exit_code == 0
+
+
+def test_nothing_is_doubled(scene: Scene) -> None:
+    """Each point (series, time), each span and each event went through the Collector once, over its restart too."""
+    points: Counter[Any] = Counter()
+    for request in scene.collector.requests("metrics"):
+        for resource in request.resource_metrics:
+            for metric in resource.scope_metrics[0].metrics:
+                for point in getattr(metric, metric.WhichOneof("data")).data_points:
+                    about = tuple(sorted(attributes(point.attributes).items()))
+                    points[metric.name, about, point.time_unix_nano] += 1
+    assert set(points.values()) == {1}
+    assert len(points) >= scene.books["metrics"]["delivered"]
+    spans = Counter(
+        span.span_id for request in scene.collector.requests("traces") for resource in request.resource_spans
+        for scope in resource.scope_spans for span in scope.spans
+    )  # fmt: skip
+    assert set(spans.values()) == {1}
+    assert len(spans) == (1 + SPANS) * TRACES
+    events = Counter(
+        attributes(record.attributes)["sidelight.event.key"]
+        for request in scene.collector.requests("logs") for resource in request.resource_logs
+        for scope in resource.scope_logs for record in scope.log_records
+    )  # fmt: skip
+    assert set(events.values()) == {1}
+    assert len(events) == len(scene.status["events"])
