@@ -84,7 +84,7 @@ class TextSketch:
         self.newcomers.add(counts)
 
     def seen(self) -> TextsSeen:
-        """As the closed window keeps it. Newcomers that come once among many say nothing and are left out."""
+        """As the closed window keeps it: the most frequent newcomers, however few of each came."""
         held = self.newcomers
         top = tuple((str(text), count) for text, count in held.top(NEWCOMERS_KEPT))
         return TextsSeen(self.distinct.count, held.total, top)

@@ -90,8 +90,15 @@ def decode(data: bytes, name: str = "reference") -> Reference:
 
 
 def write(reference: Reference, path: str | Path) -> None:
-    """Writes the file whole or not at all: beside it, synced, then renamed over. Raises OSError."""
-    write_whole(Path(path), encode(reference))
+    """Writes the file whole or not at all: beside it, synced, then renamed over. Raises OSError, and
+    UnusableReferenceError for what no agent would read."""
+    data = encode(reference)
+    if len(data) > LIMIT_BYTES:
+        raise UnusableReferenceError(
+            f"{path}: {len(data)} bytes, more than the {LIMIT_BYTES} an agent reads: fewer vectors, or --ignore texts with "
+            "very many values"
+        )
+    write_whole(Path(path), data)
 
 
 def export(reference: Reference, path: str | Path) -> None:

@@ -136,3 +136,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         file.write(small_reference(), folder)
     assert [p.name for p in tmp_path.iterdir()] == ["m.sidelight"]
+
+
+def test_what_no_agent_would_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said where it is built, with the limit, instead of at the agent's start."""
+    size = len(file.encode(small_reference()))
+    monkeypatch.setattr(file, "LIMIT_BYTES", size)
+    file.write(small_reference(), tmp_path / "fits.sidelight")
+    monkeypatch.setattr(file, "LIMIT_BYTES", size - 1)
+    with pytest.raises(UnusableReferenceError, match=f"{size} bytes, more than the {size - 1} an agent reads"):
+        file.write(small_reference(), tmp_path / "large.sidelight")
+    assert [path.name for path in tmp_path.iterdir()] == ["fits.sidelight"]
