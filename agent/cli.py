@@ -153,7 +153,7 @@ def _of_reference(location: str, rows: float | None) -> dict[str, Any]:
     """What an agent with these options would see by this reference."""
     from agent.evaluate import Judge
     from agent.ledger import Dial
-    from agent.power.report import describe
+    from agent.power.report import cost_of, describe
     from agent.power.service import ASSUMED, sights_without_a_past
     from agent.reference import locate
 
@@ -164,7 +164,8 @@ def _of_reference(location: str, rows: float | None) -> dict[str, Any]:
     scale = seconds / reference.layout.window_seconds
     usual = rows or float(reference.rows.sum()) / max(len(reference.rows), 1) * scale
     volume, duplicates, latency = (judge.ledger.alpha(name, 0) for name in ("volume", "duplicates", "latency"))
-    return describe(judge, usual, sights_without_a_past((volume, duplicates, latency), usual, seconds), ASSUMED)
+    told = describe(judge, usual, sights_without_a_past((volume, duplicates, latency), usual, seconds), ASSUMED)
+    return told | {"fixed_rule": cost_of(judge.fixed.price(round(usual)) if judge.fixed else None)}
 
 
 def _rows(text: str) -> float:

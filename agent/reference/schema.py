@@ -107,7 +107,7 @@ def parse(text: str, file: str = "schema") -> Schema:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UnusableReferenceError(f"{file}: {error}") from error
+        raise UnusableReferenceError(f"{file}: not TOML: {error}") from error
     reader = _Reader(file, _lines(text))
     reader.only((), document, {"task", "positive_label", "window", "segments", "protected", "features", *OUTPUTS})
     features: dict[tuple[Source, str], FeatureSchema] = {}

@@ -19,7 +19,7 @@ Line = Mapping[str, Any]
 def render_ledger(ledger: Mapping[str, Any], width: int = 100) -> str:
     """One model's ledger, for a terminal of at least 80 columns."""
     clean = cleaned(ledger)
-    names = 19 + max(0, min(width, 100) - 80)  # columns for what is named
+    names = 18 + max(0, min(width, 100) - 80)  # columns for what is named
     blocks = [_head(clean), _split(clean), _sights(clean, names), _blind(clean)]
     told = ("\n".join(line for text in block for line in _folded(text, width)) for block in blocks)
     return "\n\n".join(block for block in told if block) + "\n"
@@ -67,13 +67,13 @@ def _split(ledger: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sights(ledger: Mapping[str, Any], names: int) -> Iterator[str]:
-    yield f"{'smallest change found in 4 of 5 cases':<{names + 20}}{'in one window':>17}{'given time':>24}"
+    yield f"{'smallest change found in 4 of 5 cases':<{names + 20}}{'in one window':>17}{'given time':>25}"
     for title, sights in _groups(ledger["sights"]):
         for number, (word, sight) in enumerate(_chosen([s for s in sights if s["seen"]], names)):
             once, later = _within(sight, 1), _within(sight)
             soon = f" in {span(later['seconds'])}" if later and later["windows"] > 1 else ""
             told = f"{_change(sight, later)}{soon}" if later != once else ""
-            yield f"  {'' if number else title:<18}{word:<{names}}{_change(sight, once):>17} {told:>23}".rstrip()
+            yield f"  {'' if number else title:<18}{word:<{names}}{_change(sight, once):>17} {told:>24}".rstrip()
     if ledger.get("assumed"):
         yield f"  {ledger['assumed']}"
 

@@ -99,3 +99,15 @@ def test_wrong_arguments_are_named(reference: Path, capsys: pytest.CaptureFixtur
     assert "--reference" in capsys.readouterr().err
     assert cli.main(["ledger", "--reference", str(reference.with_name("none.sidelight"))]) == 2
     assert "none.sidelight" in capsys.readouterr().err
+
+
+def test_a_fixed_rule_says_its_price_before_any_agent_runs(
+    reference: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of five features at 100 rows a window; no calibrated shift is told then."""
+    monkeypatch.setenv("SIDELIGHT_DRIFT_RULE", "psi>0.2")
+    assert cli.main(["ledger", "--reference", str(reference), "--rows-per-window", "100"]) == 0
+    told = capsys.readouterr().out
+    assert "drift alarms by the fixed threshold psi>0.2 instead: about" in told
+    assert "over 5 features" in told
+    assert "input shift" not in told
