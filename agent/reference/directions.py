@@ -103,8 +103,8 @@ def fit_row(layout: Layout, cells: Cells) -> RowProjection | None:
 
 
 def part_edges(values: Singles, tolerance: float) -> tuple[float, ...]:
-    """Edges of about 20 bins with equal shares, each halfway between the last value within `tolerance` of a quantile and
-    the next one.
+    """Edges of about 20 bins with equal shares, each halfway between the last value within `tolerance` of a quantile
+    and the next one.
 
     A product's last bits depend on the machine and the batch: no value that comes often may lie on an edge.
     """

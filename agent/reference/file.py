@@ -94,10 +94,8 @@ def write(reference: Reference, path: str | Path) -> None:
     UnusableReferenceError for what no agent would read."""
     data = encode(reference)
     if len(data) > LIMIT_BYTES:
-        raise UnusableReferenceError(
-            f"{path}: {len(data)} bytes, more than the {LIMIT_BYTES} an agent reads: fewer vectors, or --ignore texts with "
-            "very many values"
-        )
+        said = f"{path}: {len(data)} bytes, more than the {LIMIT_BYTES} an agent reads"
+        raise UnusableReferenceError(f"{said}: fewer vectors, or --ignore texts with very many values")
     write_whole(Path(path), data)
 
 
