@@ -68,7 +68,7 @@ def volume() -> Iterator[Cell]:
             name = f"traffic {what}, its coefficient of variation {variation:g}"
             world = World((Numeric(1),), bursts=variation)
             yield Cell(name, world, 500, 500 * 336, days=1.0, change=Change("volume", factor), subject="volume",
-                       expected=2.0 if variation < 0.3 else 0.0, trials=VOLUME_TRIALS, weight=0.3)  # fmt: skip
+                       expected=2.0 if variation < 0.3 else 0.0, trials=VOLUME_TRIALS, weight=0.7)  # fmt: skip
 
 
 def _cell(name: str, world: World, size: tuple[int, int], change: Change, subject: str = FIRST_NUMBER,
