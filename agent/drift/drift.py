@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
+from agent.array_tails import Beta, beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.comparison import Comparison, compare, largest_cell
 from agent.drift.dispersion import Dispersion, Spread, directions
 from agent.drift.distances import Axis, distances
@@ -23,6 +23,7 @@ from agent.records import Bools, Closed, Finding, Floats, Ints, Kind
 from agent.reference.profile import Reference
 
 _FINDINGS_A_SLICE = 25
+_HORIZONS_AT_ONCE = 2  # whose p-values are found together: it is the rounds that cost, and all share them
 _CLEARLY = 1.7  # a shape is an estimate from a hundred groups: only a clearly smaller one counts
 # What each statistic may spend of a test's alpha: most on the changes that are most common.
 _OF_NUMBERS = (0.4, 0.3, 0.1, 0.15, 0.05, 0.0)  # location, scale, skew, residual, rare mass, largest cell
@@ -39,6 +40,41 @@ class Judged:
     effect: Floats
     phi: Floats
     spends: Floats
+
+
+@dataclass(frozen=True)
+class _Tails:
+    """The p-values that one horizon needs, not yet worked out: arguments of `beta_share`, end to end, and whose.
+
+    scores: (3, features); rest, rare, moved: (features,).
+    """
+
+    betas: Beta
+    scores: Bools
+    rest: Bools
+    rare: Bools
+    moved: Bools
+
+    def placed(self, values: Floats, bins: Ints) -> Floats:
+        """(6, features): location, scale, skew, residual, rare mass, largest cell; NaN where there is no test."""
+        ends = np.cumsum([np.count_nonzero(part) for part in (self.scores, self.rest, self.rare)])
+        of_scores, of_rest, of_rare, of_cell = np.split(values, ends)
+        p = np.full((6, bins.size), np.nan)
+        p[:3][self.scores], p[3, self.rest], p[4, self.rare] = of_scores, of_rest, of_rare
+        p[5, self.moved] = np.minimum(of_cell * bins[self.moved], 1.0)
+        return p
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One horizon before its p-values are known."""
+
+    horizon: int
+    beside: Beside
+    pooled: Pooled
+    found: Comparison
+    spread: Spread
+    tails: _Tails
 
 
 @dataclass(frozen=True)
@@ -109,17 +145,24 @@ class Drift:
         if not self._cells.features or not recent:
             return
         newest = recent[-1].counts[self._cells.take].astype(np.float64)
-        judged: list[Judged] = []
+        looks: list[_Look] = []
         beside = self._matching.beside(recent, self.horizons, self._window_seconds)
         for horizon, pooled_windows in zip(self.horizons, beside, strict=False):
             yield []
             pooled, found = self._compare(pooled_windows)
             yield []
             spread = self._dispersion.at(horizon, pooled_windows.n)
-            p = _p_values(pooled, found, spread, pooled_windows, self._texts, self._foretold)
+            tails = _tails(pooled, found, spread, pooled_windows, self._texts, self._foretold)
+            looks.append(_Look(horizon, pooled_windows, pooled, found, spread, tails))
             yield []
-            judged.append(self._weigh(horizon, pooled_windows, pooled, found, spread, p))
+        judged: list[Judged] = []
+        for i in range(0, len(looks), _HORIZONS_AT_ONCE):
+            some = looks[i : i + _HORIZONS_AT_ONCE]
+            p_values = _p_values(some)
             yield []
+            for look, p in zip(some, p_values, strict=True):
+                judged.append(self._weigh(look, p))
+                yield []
         shown = distances(self._cells, self._axis, newest, self._reference)
         yield []
         alpha = self._granted([j.spends for j in judged])
@@ -129,6 +172,7 @@ class Drift:
         features = len(self._known.features)
         said = {name: values.tolist() for name, values in shown.items()}
         told = Telling(self._known, judged, alpha.tolist(), best, terms, said, recent[-1].index)
+        yield []
         for start in range(0, features, _FINDINGS_A_SLICE):
             yield [told.finding(k) for k in range(start, min(start + _FINDINGS_A_SLICE, features))]
 
@@ -160,18 +204,17 @@ class Drift:
             self._cells, pooled, beside.counts, beside.reference, beside.n, beside.n_reference, beside.variance
         )
 
-    def _weigh(
-        self, horizon: int, beside: Beside, pooled: Pooled, found: Comparison, spread: Spread, p_values: Floats
-    ) -> Judged:
-        n, n_reference = beside.n, beside.n_reference
+    def _weigh(self, look: _Look, p_values: Floats) -> Judged:
+        pooled, found = look.pooled, look.found
+        n, n_reference = look.beside.n, look.beside.n_reference
         p = cauchy_combination(p_values, weights=self._weights)
-        phi = _mean_phi(pooled, spread)
+        phi = _mean_phi(pooled, look.spread)
         terms = psi_terms(found.current, found.reference, n, n_reference, pooled.bins, pooled.owner)
         psi = np.add.reduceat(terms, pooled.first)
         effect = corrected_psi(psi, n, n_reference, pooled.bins, phi)
         p = np.where((n >= ROWS_MIN) & (n_reference > 0), p, np.nan)
-        spends = np.where(np.isnan(p), 0.0, self._spending.share(horizon, pooled, spread, n, n_reference))
-        return Judged(horizon, beside, p, effect, phi, spends)
+        share = self._spending.share(look.horizon, pooled, look.spread, n, n_reference)
+        return Judged(look.horizon, look.beside, p, effect, phi, np.where(np.isnan(p), 0.0, share))
 
     def _choose(self, judged: Sequence[Judged], alpha: Floats) -> Ints:
         """(features,): the index into `judged` of the horizon to tell; -1 where none was tested."""
@@ -197,10 +240,16 @@ class Drift:
         return now, then, terms, np.lexsort((terms, owner))
 
 
-def _p_values(
-    pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, texts: Bools, foretold: Floats
-) -> Floats:
-    """(6, features): location, scale, skew, residual, rare mass, largest cell; NaN where a feature lacks the test."""
+def _p_values(looks: Sequence[_Look]) -> list[Floats]:
+    """Each look's (6, features), as `_Tails.placed` has them."""
+    values = beta_share(*(np.concatenate(column) for column in zip(*(look.tails.betas for look in looks), strict=True)))
+    ends = np.cumsum([look.tails.betas[0].size for look in looks])
+    parts = np.split(values, ends[:-1])
+    return [look.tails.placed(own, look.pooled.bins) for look, own in zip(looks, parts, strict=True)]
+
+
+def _tails(pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, texts: Bools, foretold: Floats) -> _Tails:
+    """What is to be tested of each feature."""
     n, n_reference = beside.n, beside.n_reference
     scores = spread.tested[:3] & ~np.isnan(pooled.scores.skewness)
     effective = 1.0 / (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(n_reference, 1.0))
@@ -228,13 +277,8 @@ def _p_values(
         (mass, before + 1.0 + credit, share, 1.0 - share),
         t_as_beta(cell[moved], spread.df[0, moved]),
     )
-    values = beta_share(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    ends = np.cumsum([part[0].size for part in parts])
-    of_scores, of_rest, of_rare, of_cell = np.split(values, ends[:-1])
-    p = np.full((6, n.size), np.nan)
-    p[:3][scores], p[3, rest], p[4, rare] = of_scores, of_rest, of_rare
-    p[5, moved] = np.minimum(of_cell * pooled.bins[moved], 1.0)
-    return p
+    a, b, x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Tails((a, b, x, y), scores, rest, rare, moved)
 
 
 def _mean_phi(pooled: Pooled, spread: Spread) -> Floats:

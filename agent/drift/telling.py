@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,15 +67,23 @@ class Telling:
 
     def __post_init__(self) -> None:
         cells = self.known.cells
-        self._p = np.array([j.p for j in self.judged]).T.tolist()
-        self._effect = np.array([j.effect for j in self.judged]).T.tolist()
+        features = len(self.known.features)
+        p = np.array([j.p for j in self.judged]).reshape(-1, features)
+        effect = np.array([j.effect for j in self.judged]).reshape(-1, features)
+        self._p, self._effect = p.T.tolist(), effect.T.tolist()
+        self._ran = [tuple(ran) for ran in (~np.isnan(p)).T.tolist()]
+        self._newest_p, self._newest_effect = (v.tolist() for v in self._newest(p, effect))
         self._n = np.array([j.beside.n for j in self.judged]).T.astype(np.int64).tolist()
         self._beside = np.array([j.beside.n_reference for j in self.judged]).T.round().astype(np.int64).tolist()
         self._unmatched = np.array([j.beside.unmatched for j in self.judged]).T.astype(np.int64).tolist()
         self._starts = cells.starts.tolist()
         self._ends = [*self._starts[1:], cells.take.size]
         now, then, _, order = self.terms
-        self._now, self._then, self._order = now.tolist(), then.tolist(), order.tolist()
+        self._now, self._then = now.tolist(), then.tolist()
+        # In a small window beside a large reference, cells that are empty in both have the largest terms.
+        held = order[(now[order] > 0) | (then[order] > 0)]
+        self._held = held.tolist()
+        self._held_ends = np.searchsorted(cells.owner[held], np.arange(features), side="right").tolist()
         self._mean_rank = cells.sums(now * self.known.rank).tolist()
         self._rank_then = cells.sums(then * self.known.rank).tolist()
         self._reasons: dict[tuple[object, ...], str] = {}
@@ -93,7 +100,7 @@ class Telling:
             )  # fmt: skip
         chosen = self.judged[best]
         p, effect = self._p[k][best], self._effect[k][best]
-        said["newest_p"], said["newest_effect"] = self._newest(k, alpha, chosen.horizon)
+        said["newest_p"], said["newest_effect"] = self._newest_p[k], self._newest_effect[k]
         changes = self._changes(k)
         current, expected = self._position(k, feature, changes)
         return Finding(
@@ -115,24 +122,28 @@ class Telling:
             back = moved_windows([j.horizon for j in self.judged], best, excess, rows, then[best])
         return max(self.newest_window - back + 1, 0)
 
-    def _newest(self, k: int, alpha: float, chosen: int) -> tuple[float, float]:
-        p, effect = self._p[k], self._effect[k]
-        alarming = [j.horizon for i, j in enumerate(self.judged) if p[i] < alpha and effect[i] >= FLOOR]
-        limit = max(1, min(alarming, default=chosen) // 2)
-        found = (float("nan"), float("nan"))
-        for i, judged in enumerate(self.judged):
-            if judged.horizon <= limit and p[i] == p[i]:
-                found = p[i], effect[i]
-        return found
+    def _newest(self, p: Floats, effect: Floats) -> tuple[Floats, Floats]:
+        """(features,) p and effect of the longest tested horizon of at most half the shortest that alarms, else told;
+        p, effect: (horizons, features)."""
+        nothing = np.full(self.best.size, np.nan)
+        if not self.judged:
+            return nothing, nothing
+        horizons = np.array([j.horizon for j in self.judged])[:, None]
+        alarms = (p < np.array(self.alpha)) & (effect >= FLOOR)
+        shortest = np.where(alarms, horizons, np.iinfo(np.int64).max).min(axis=0)
+        limit = np.maximum(np.where(alarms.any(axis=0), shortest, horizons[self.best, 0]) // 2, 1)
+        tested = ~np.isnan(p) & (horizons <= limit)
+        last = len(p) - 1 - np.argmax(tested[::-1], axis=0)
+        features, there = np.arange(self.best.size), tested.any(axis=0)
+        return np.where(there, p[last, features], nothing), np.where(there, effect[last, features], nothing)
 
     def _changes(self, k: int) -> tuple[BinChange, ...]:
         """The bins that count most, most first."""
-        start, end = self._starts[k], self._ends[k]
         labels, bins = self.known.labels, self.known.bin
         now, then = self._now, self._then
-        # In a small window beside a large reference, cells that are empty in both have the largest terms.
-        held = islice((i for i in reversed(self._order[start:end]) if now[i] or then[i]), CHANGES)
-        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in held])
+        start, end = self._held_ends[k - 1] if k else 0, self._held_ends[k]
+        largest = self._held[max(start, end - CHANGES) : end]
+        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in reversed(largest)])
 
     def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
         if feature.kind is Kind.NUMBER:
@@ -159,7 +170,7 @@ class Telling:
     def _reason(self, k: int) -> str:
         """What it is compared with, which horizons ran and which could not; features share a few such texts."""
         season, unmatched = self.known.season[k], self._unmatched[k][-1] > 0
-        ran = tuple(p == p for p in self._p[k])
+        ran = self._ran[k]
         key = (season, unmatched, ran)
         if key not in self._reasons:
             said = [f"compared with the same {season}"] if season else []
