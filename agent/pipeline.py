@@ -500,7 +500,7 @@ class Pipeline:
             stored = self._or_none("repeats", partial(get, db, f"repeats/{name}"))
             if stored is not None:
                 watch.repeats = self._or_none("repeats", partial(Repeats.from_bytes, stored)) or watch.repeats
-            saved = meta.baselines.get(checkpoint.series_id(one.key))
+            saved = meta.baselines.get(name)
             if saved:
                 watch.baseline = self._or_none("baseline", partial(_baseline, saved))
         self._load_traffic(db)
