@@ -40,15 +40,20 @@ def _happening(what: str, subjects: Iterable[str], first: str, last: str) -> Hap
 
 # The shorter before the longer: an alarm gets the first that explains it.
 STORM = _happening("a stormy evening, one flight in five over two hours late", DELAYS, "2013-09-02", "2013-09-02")
+INDEPENDENCE = _happening(
+    "Independence Day, emptier hours", {"volume", "departures", "hour", *ROUTES}, "2013-07-04", "2013-07-05"
+)
 THANKSGIVING = _happening(
-    "Thanksgiving, a third fewer flights", {"departures", "hour", *ROUTES}, "2013-11-28", "2013-11-30"
+    "Thanksgiving, a third fewer flights", {"volume", "departures", "hour", *ROUTES}, "2013-11-28", "2013-11-30"
 )
 HAZE = _happening("days of haze, visibility of 7 to 9 miles", {"visib"}, "2013-12-02", "2013-12-05")
-CHRISTMAS = _happening("Christmas, a quarter fewer flights", {"departures", "hour"}, "2013-12-24", "2013-12-25")
+CHRISTMAS = _happening(
+    "Christmas, a quarter fewer flights", {"volume", "departures", "hour", *ROUTES}, "2013-12-24", "2013-12-25"
+)
 WEATHER_ENDS = _happening("the data's weather ends", {"visib", "wind_speed"}, "2013-12-30", "2014-01-01")
 RUSH = _happening("the December rush, fewer flights leave early, more late", DELAYS, "2013-12-14", "2013-12-31")
 ROUTES_CHANGE = _happening("the autumn timetable, airlines fly other routes", ROUTES, "2013-09-02", "2013-12-31")
-HAPPENINGS = (STORM, THANKSGIVING, HAZE, CHRISTMAS, WEATHER_ENDS, RUSH, ROUTES_CHANGE)
+HAPPENINGS = (INDEPENDENCE, STORM, THANKSGIVING, HAZE, CHRISTMAS, WEATHER_ENDS, RUSH, ROUTES_CHANGE)
 
 
 def cause(alarm: Alarm) -> Happening | None:

@@ -57,6 +57,8 @@ class Subject:
             return f"{self.name}, PSI {self.effect:.2g} over {'1 day' if self.horizon == 1 else f'{self.horizon} days'}"
         if self.check == "latency":
             return f"{self.effect:.1f} times the usual"
+        if self.check == "volume":
+            return f"{self.effect:.1f} times as much as usual, or as little"
         return f"{self.name}, {WORDS.get(self.check, self.check)} (+{self.effect:.0%} of rows)"
 
 

@@ -9,6 +9,7 @@ from examples.flights import data
 from examples.flights.happenings import (
     CHRISTMAS,
     HAZE,
+    INDEPENDENCE,
     ROUTES_CHANGE,
     RUSH,
     STORM,
@@ -50,7 +51,7 @@ def test_the_storm_delays_more_flights_than_any_monday_of_training(rows: pd.Data
     assert (known > there).sum() == 1
 
 
-@pytest.mark.parametrize(("happening", "fewer"), [(THANKSGIVING, 0.3), (CHRISTMAS, 0.2)])
+@pytest.mark.parametrize(("happening", "fewer"), [(INDEPENDENCE, 0.1), (THANKSGIVING, 0.3), (CHRISTMAS, 0.2)])
 def test_holidays_are_emptier_than_any_such_weekday_of_training(
     rows: pd.DataFrame, happening: Happening, fewer: float
 ) -> None:
