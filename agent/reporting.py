@@ -121,7 +121,8 @@ class Reporting:
             yield Point(telemetry.FIXED_RULE_COST, told["fixed_rule"]["false_alarms_per_day"], own)
 
     def _bin_points(self, series: Series, own: Mapping[str, Any]) -> Iterator[Point]:
-        """Counters per bin, empty bins as zeros: a counter's first point has no predecessor."""
+        """Counters per bin, empty bins as zeros: a counter's first point has no predecessor. A bin of values is called
+        by its number; null, absent and the like by their names, so that a sum over values can leave them out."""
         assert series.reference is not None  # noqa: S101 - the caller has looked
         layout = series.reference.layout
         order = sorted(range(len(layout.features)), key=lambda i: (layout.features[i].source in INPUTS, i))
@@ -131,7 +132,7 @@ class Reporting:
                 continue
             attributes = {**own, **_of(feature.source, feature.name)}
             for cell in range(feature.cells - 1):
-                labelled = attributes | {"sidelight.bin": cell}
+                labelled = attributes | {"sidelight.bin": str(cell) if cell < feature.bins else feature.label(cell)}
                 yield Point(telemetry.BIN_COUNT, int(series.total[start + cell]), labelled, series.bins_since_ns)
                 yield Point(telemetry.BIN_REFERENCE, float(series.reference.share[start + cell]), labelled)
 

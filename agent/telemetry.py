@@ -94,7 +94,8 @@ BIN_COUNT = _define(
     "sidelight.feature.bin.values",
     Shape.COUNTER,
     "{value}",
-    "Values per bin since the series began; replicas with the same reference add up.",
+    "Values per bin since the series began; replicas with the same reference add up. Bins of values are numbered; "
+    "null, absent, NaN, +inf, -inf and wrong type go by those names.",
     "sidelight.feature.name",
     "sidelight.feature.source",
     "sidelight.bin",
@@ -104,7 +105,7 @@ BIN_REFERENCE = _define(
     "sidelight.feature.bin.reference",
     Shape.GAUGE,
     "1",
-    "The bin's share in the reference.",
+    "The bin's share of the feature's values in the reference; null, absent and the like: of all its rows.",
     "sidelight.feature.name",
     "sidelight.feature.source",
     "sidelight.bin",
