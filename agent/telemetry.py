@@ -6,9 +6,13 @@ Stations yield `Point`s; `export/` turns them into OTLP. Nothing is said that do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+_UNITS = {"1": "", "By": "bytes", "Cel": "celsius", "Hz": "hertz", "J": "joules", "W": "watts", "s": "seconds"}
+_PER = {"d": "day", "s": "second"}
 
 
 class Shape(StrEnum):
@@ -26,6 +30,23 @@ class Metric:
     unit: str
     description: str
     attributes: tuple[str, ...] = ()
+
+    @property
+    def in_prometheus(self) -> str:
+        """What Prometheus' OTLP receiver calls it, with its default of suffixes (prometheus/otlptranslator 1.0.0).
+
+        >>> CATALOGUE["sidelight.queue.size"].in_prometheus, CATALOGUE["sidelight.predictions"].in_prometheus
+        ('sidelight_queue_size_bytes', 'sidelight_predictions_total')
+        >>> CATALOGUE["sidelight.drift.fixed_rule.false_alarms"].in_prometheus
+        'sidelight_drift_fixed_rule_false_alarms_per_day'
+        """
+        whole, _, per = self.unit.partition("/")
+        suffixes = [_UNITS.get(whole, whole)] if "{" not in whole else []
+        suffixes += [f"per_{_PER.get(per, per)}"] if per and "{" not in per else []
+        last = {Shape.COUNTER: ["total"], Shape.GAUGE: ["ratio"] if self.unit == "1" else [], Shape.HISTOGRAM: []}
+        words = re.findall(r"[a-zA-Z0-9]+", self.name)
+        words += [each for each in suffixes if each and each not in words]
+        return "_".join([each for each in words if each not in last[self.shape]] + last[self.shape])
 
 
 @dataclass(frozen=True, slots=True)
