@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do $$p -c '
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check backends integration bench calibration examples docs wire kill build clean
+.PHONY: demo test check rules backends integration bench calibration examples docs wire kill build clean
 
 demo: .venv/demo                        ## six months of real flights, three faults, found live
 	$(BIN)/python -m examples.flights $(ARGS)
@@ -12,7 +12,7 @@ test: .venv/dev                         ## the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not integration" $(ARGS)
 
 check: .venv/dev                        ## lint, types, import contracts, docs and generated code fresh
-	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m agent.documentation --check
+	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python -m agent.documentation --check && $(BIN)/python -m deploy.generate --check
 
 kill: .venv/dev                         ## two hundred kills at random moments; nothing lost, nothing twice
 	$(BIN)/python -m pytest -m long tests/end_to_end $(ARGS)
@@ -33,8 +33,12 @@ calibration: .venv/dev                  ## the dial kept, changes found, peers b
 examples: .venv/dev                     ## senders in Node, Go and Python against a live agent
 	PATH="$(CURDIR)/$(BIN):$$PATH" ./examples/run.sh
 
-docs: .venv/dev                         ## writes docs/configuration.md and docs/metrics.md
-	$(BIN)/python -m agent.documentation
+docs: .venv/dev                         ## writes docs/configuration.md, docs/metrics.md, rules and dashboards
+	$(BIN)/python -m agent.documentation && $(BIN)/python -m deploy.generate
+
+rules: .venv/dev                        ## Prometheus' own tool checks the rules and runs their unit tests
+	test -z "$$CI" || $(BIN)/python deploy/backends/build.py promtool
+	$(BIN)/python -m deploy.prometheus.check
 
 wire:                                   ## the code of the contract, from proto/
 	./proto/generate.sh
