@@ -7,6 +7,7 @@ from typing import Any
 from agent.wire import recorder_pb2 as wire
 from tests.end_to_end.harness import AgentProcess
 from tests.end_to_end.traffic import FIRST, MS, WELL, WINDOW_NS, Fault, drift, replay, sending, window
+from tests.integration.prometheus import Prometheus, Series
 from tests.integration.servers import until
 
 WELL_WINDOWS: list[tuple[int, Fault]] = [(index, WELL) for index in range(20)]
@@ -15,6 +16,7 @@ AFTER = [(index, WELL) for index in range(25, 30)]
 LATENCY_SECONDS, STAGES = 0.010, (("queue", 0.0, 0.002), ("inference", 0.002, 0.006))
 SPANS = 1 + len(STAGES)  # of a prediction
 SERVICE = "loan-model"
+OWN = f'job="{SERVICE}"'
 OPTIONS = {
     "SIDELIGHT_TIME": "event",
     "SIDELIGHT_COLLECTORS": "cpu,memory,process",
@@ -70,13 +72,15 @@ def latencies(windows: list[tuple[int, Fault]]) -> list[float]:
     return [value for index, fault in windows for value in window(index, fault).columns.latency_seconds]
 
 
-def settled(agent: AgentProcess) -> dict[str, Any]:
-    """The export's books at a moment when nothing waits."""
+def books(agent: AgentProcess, prometheus: Prometheus) -> tuple[dict[str, Any], list[Series]]:
+    """The export's books by signal at a moment when nothing waits, and what Prometheus held of the agent just then."""
+    while True:
+        before = until(lambda: _settled(agent), 120.0)
+        held = prometheus.series(f"{{{OWN}}}")
+        if _settled(agent) == before:
+            return before, [each for each in held if each.labels["__name__"] != "target_info"]
 
-    def quiet() -> dict[str, Any] | None:
-        signals: dict[str, Any] = agent.status()["export"]["signals"]
-        return signals if not any(signal["queued"] for signal in signals.values()) else None
 
-    found: dict[str, Any] = until(quiet, 120.0)
-    return found
-
+def _settled(agent: AgentProcess) -> dict[str, Any] | None:
+    signals: dict[str, Any] = agent.status()["export"]["signals"]
+    return None if any(signal["queued"] for signal in signals.values()) else signals

@@ -24,14 +24,15 @@ from tests.integration.story import (
     DRIFTED,
     LATENCY_SECONDS,
     OPTIONS,
+    OWN,
     SERVICE,
     SPANS,
     STAGES,
     WELL_WINDOWS,
+    books,
     latencies,
     parent_id,
     play,
-    settled,
     start_ns,
     trace_id,
 )
@@ -39,14 +40,13 @@ from tests.integration.story import (
 pytestmark = pytest.mark.integration
 
 TRACES = 6  # two before, two during, two after the Collector was away
-OWN = f'job="{SERVICE}"'
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The story played to its end. first: the status after the drift; books: the export's, when nothing waited.
+    """The story played to its end. first: the status after the drift; drift: the effects that Prometheus had then.
 
-    status: the agent's last; series: all that Prometheus has of the agent at its end; exit_code: the agent's.
+    books: the export's, when nothing waited; held: what Prometheus had of the agent then; status, exit_code: its last.
     """
 
     prometheus: Prometheus
@@ -86,20 +86,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         play(agent, AFTER[3:], range(4, 6))
         closed = model_of(agent.status())["windows_closed"]
         until(lambda: prometheus.value(f"sidelight_windows_total{{{OWN}}}") == closed, 120.0)
-        books, held = _books(agent, prometheus)
+        settled, held = books(agent, prometheus)
         status = agent.status()
         code = agent.stop()
         collector.stop()  # writes its files out
-        yield Scene(prometheus, jaeger, collector, first, drift, books, held, status, code)
-
-
-def _books(agent: AgentProcess, prometheus: Prometheus) -> tuple[dict[str, Any], list[Series]]:
-    """The export's books, and what Prometheus held while they stood so."""
-    while True:
-        before = settled(agent)
-        held = prometheus.series(f"{{{OWN}}}")
-        if agent.status()["export"]["signals"] == before:
-            return before, held
+        yield Scene(prometheus, jaeger, collector, first, drift, settled, held, status, code)
 
 
 def _callers_span(number: int) -> dict[str, Any]:
@@ -216,8 +207,7 @@ def test_the_books_balance_in_prometheus_at_every_export(scene: Scene) -> None:
 
 def test_nothing_is_lost(scene: Scene) -> None:
     """Prometheus holds exactly as many samples as the agent says were delivered; the spans and events are all there."""
-    held = sum(len(each.samples) for each in scene.held if each.labels["__name__"] != "target_info")
-    assert held == scene.books["metrics"]["delivered"]
+    assert sum(len(each.samples) for each in scene.held) == scene.books["metrics"]["delivered"]
     assert scene.books["traces"]["delivered"] == SPANS * TRACES
     assert scene.books["logs"]["delivered"] == len(scene.status["events"])
     assert {each["rejected"] + each["dropped"] for each in scene.books.values()} == {0}

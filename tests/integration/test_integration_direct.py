@@ -11,20 +11,10 @@ from tests.end_to_end.harness import AgentProcess
 from tests.integration.jaeger import Jaeger
 from tests.integration.prometheus import Prometheus
 from tests.integration.servers import until
-from tests.integration.story import (
-    AFTER,
-    DRIFTED,
-    OPTIONS,
-    SERVICE,
-    SPANS,
-    play,
-    settled,
-    trace_id,
-)
+from tests.integration.story import AFTER, DRIFTED, OPTIONS, OWN, SPANS, books, play, trace_id
 
 pytestmark = pytest.mark.integration
 
-OWN = f'job="{SERVICE}"'
 TRACES = 6
 
 
@@ -51,19 +41,14 @@ def test_backends_that_come_back_have_everything_once(tmp_path: Path) -> None:
         prometheus.start()
         jaeger.start()
         play(agent, AFTER[3:], range(4, TRACES))
-        while True:
-            books = settled(agent)
-            held = prometheus.series(f"{{{OWN}}}")
-            if agent.status()["export"]["signals"] == books:
-                break
+        settled, held = books(agent, prometheus)
         assert agent.stop() == 0
         for signal in ("metrics", "traces"):
-            book = books[signal]
+            book = settled[signal]
             assert book["produced"] == book["delivered"] > 0
             assert (book["rejected"], book["dropped"]) == (0, 0)
-        samples = sum(len(each.samples) for each in held if each.labels["__name__"] != "target_info")
-        assert samples == books["metrics"]["delivered"]
-        assert books["traces"]["delivered"] == SPANS * TRACES
+        assert sum(len(each.samples) for each in held) == settled["metrics"]["delivered"]
+        assert settled["traces"]["delivered"] == SPANS * TRACES
         for number in range(TRACES):
             spans = jaeger.trace(trace_id(number))
             assert len(spans) == len({span["spanID"] for span in spans}) == SPANS
