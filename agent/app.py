@@ -94,6 +94,7 @@ class App:
             self.pipeline.corrupt += 1
         if self.web is not None:
             await self._start_web(self.web)
+        await self.exporter.open()
         replayed = await self.pipeline.recover(self.admission)
         self._say_gap(self.alive.last_ns(), DOWN_SECONDS_MIN)
         await self.server.start()

@@ -110,7 +110,7 @@ class Collecting:
         # A counter of the host counts since its boot at the earliest; claiming "since the agent's start" would make a
         # backend book a week of CPU time as this minute's.
         start_ns = (reading.start_ns or self._boot_ns) if reading.kind == "counter" else 0
-        return Point(CATALOGUE[reading.name], reading.value, reading.attributes, start_ns)
+        return Point(CATALOGUE[reading.name], reading.value, reading.attributes, start_ns, observed=True)
 
     async def _run(self, job: _Job) -> None:
         if job.out:

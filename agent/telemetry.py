@@ -52,7 +52,8 @@ class Metric:
 @dataclass(frozen=True, slots=True)
 class Exponential:
     """An OTLP exponential histogram: positive buckets of base 2**(2**-scale), bucket i covers (base**(offset+i),
-    base**(offset+i+1)]."""
+    base**(offset+i+1)]; negative ones likewise, by the absolute value. zero_threshold: up to which, either way, a value
+    counts as zero."""
 
     count: int
     sum: float
@@ -60,16 +61,23 @@ class Exponential:
     zero_count: int
     offset: int
     buckets: Sequence[int]
+    negative_offset: int = 0
+    negative: Sequence[int] = ()
+    zero_threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of one metric. start_ns: since when a counter or histogram counts (0: since the agent's start)."""
+    """One value of one metric. start_ns: since when a counter or histogram counts (0: since the agent's start).
+
+    observed: a counter that others keep (the kernel, a driver): what it counted before it was first read is not ours.
+    """
 
     metric: Metric
     value: float | int | Exponential
     attributes: Mapping[str, str | int | float | bool]
     start_ns: int = 0
+    observed: bool = False
 
 
 CATALOGUE: dict[str, Metric] = {}
@@ -423,6 +431,13 @@ SPOOL_SIZE = _define(
     "By",
     "Compressed size of what waits for the backend.",
     "sidelight.signal",
+)
+SERIES_OVERFLOW = _define(
+    "sidelight.export.series.overflow",
+    Shape.GAUGE,
+    "{series}",
+    "Series beyond SIDELIGHT_SERIES_MAX: added up in one with otel.metric.overflow=true, or, of a gauge, left out.",
+    "sidelight.metric.name",
 )
 SPOOL_LIMIT = _define("sidelight.spool.limit", Shape.GAUGE, "By", "The spool's size at which telemetry is let go.")
 NOT_DURABLE = _define(

@@ -116,7 +116,10 @@ class Otel(BaseSettings):
     )
     traces_sampler_arg: float = option(1.0, "Share of traces kept by traceidratio.", "1", ge=0, le=1)
     exporter_otlp_metrics_temporality_preference: Literal["cumulative", "delta", "lowmemory"] = option(
-        "cumulative", "Only cumulative; a collector's cumulativetodelta processor serves backends that want delta."
+        "cumulative",
+        "Counters and histograms as totals since their start (Prometheus takes nothing else), or delta: what came "
+        "since the last export (Datadog's own intake takes nothing else); lowmemory: delta, but what the kernel or a "
+        "driver counts cumulative.",
     )
     metrics_exemplar_filter: Literal["always_on", "always_off", "trace_based"] = option(
         "trace_based", "Accepted, without effect: no exemplars are exported yet."
@@ -170,9 +173,6 @@ class Otel(BaseSettings):
 
     @model_validator(mode="after")
     def _usable(self) -> Otel:
-        name = "exporter_otlp_metrics_temporality_preference"
-        if getattr(self, name) != "cumulative":
-            raise ConfigurationError(f"OTEL_{name.upper()}", getattr(self, name), "cumulative (delta is not built yet)")
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name.startswith("exporter_otlp") and name.endswith("endpoint") and value:

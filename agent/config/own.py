@@ -127,6 +127,13 @@ class Settings(BaseSettings):
     latency_objective_seconds: float = option(0.0, "p99 of a window above this is an alert; 0: none.", "s", ge=0)
 
     # What goes out.
+    series_max: int = option(
+        50_000,
+        "Series of one metric. Counters and histograms beyond are added up in one with otel.metric.overflow=true, "
+        "gauges beyond are left out; sidelight.export.series.overflow says how many.",
+        "{series}",
+        ge=100,
+    )
     bin_features: int = option(50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0)
     trace_limit_per_minute: int = option(600, "Prediction spans exported a minute.", "{span}", ge=0)
     webhook_url: SecretStr = option(SecretStr(""), "Alerts are also posted here as JSON.")

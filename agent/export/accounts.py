@@ -7,6 +7,7 @@ has not seen: whoever stored a row, in whatever transaction, it is counted as pr
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -90,9 +91,19 @@ class Accounts:
         """Counts rows that came since the last transaction."""
         await self._run(lambda _: None, lambda _: None)
 
-    async def put(self, rows: list[spool.SpoolRow]) -> None:
-        """Stores rows in a transaction of their own; the next one counts them."""
-        await self._run(lambda db: spool.add(db, rows), lambda _: None)
+    async def put(
+        self, rows: list[spool.SpoolRow], also: Work[None] = lambda _: None, through: Callable[[], None] = lambda: None
+    ) -> None:
+        """Stores rows in a transaction of their own; the next one counts them.
+
+        also: what else belongs to it; through: told when both are in the store.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            spool.add(db, rows)
+            also(db)
+
+        await self._run(work, lambda _: through())
 
     async def next(self, signal: str, packed: bool, alone: int) -> Stored | None:
         """The signal's next request, as `spool.oldest` puts it together; corrupt rows before it are dropped."""

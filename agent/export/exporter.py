@@ -23,6 +23,7 @@ from agent.errors import RetryableError
 from agent.export import logs, metrics, spool, traces
 from agent.export.accounts import Accounts, Statistics
 from agent.export.attributes import Limits
+from agent.export.baseline import forget
 from agent.export.console import ConsoleTransport
 from agent.export.delivery import Chance, Delivery, Sleep
 from agent.export.destination import Destination, Nowhere, resolve
@@ -30,6 +31,7 @@ from agent.export.otlp_grpc import GrpcTransport
 from agent.export.otlp_http import HttpTransport
 from agent.export.policy import Transport
 from agent.export.spool import SpoolRow
+from agent.export.streams import Streams
 from agent.records import Event, ModelKey, Trace
 from agent.state import Store
 from agent.telemetry import Point
@@ -58,8 +60,10 @@ class Exporter:
     ) -> None:
         self._settings, self._otel, self._clock, self._resource = settings, otel, clock, resource
         self._sleep = sleep
-        self._started_ns = clock.now_ns()
-        self._exports = 0
+        self._exports, self._exporting = 0, asyncio.Lock()
+        preference = otel.exporter_otlp_metrics_temporality_preference
+        self._streams = Streams(preference, clock.now_ns(), settings.series_max)
+        self._store = store
         self._limits = Limits(otel.attribute_count_limit, otel.attribute_value_length_limit)
         self._sampler = traces.sampler(otel.traces_sampler, otel.traces_sampler_arg)
         self._ways = {signal: resolve(signal, settings, otel) for signal in spool.SIGNALS}
@@ -97,35 +101,64 @@ class Exporter:
         its_key = f"{key}/traces/{xxhash.xxh3_64_hexdigest(payload)}"
         return [SpoolRow(its_key, spool.TRACES, items, self._clock.now_ns(), payload)] if items else []
 
+    async def open(self) -> None:
+        """Learns what an earlier life said of the metrics' series. Before anything is counted."""
+        try:
+            if self._streams.delta and self.wants(spool.METRICS):
+                await self._store.run(self._streams.baseline.load)
+            else:
+                await self._store.run(forget)
+        except RetryableError as error:
+            log.warning("baseline_unreadable error=%s: deltas begin anew", error)
+
     async def put_metrics(self, points: Iterable[Point]) -> None:
         """Spools one export of all points, all of one time. Yields to the loop every `SLICE_SECONDS`.
 
-        A store that cannot be written costs this export (counted as dropped): the next one carries the same counters.
+        A store that cannot be written costs this export (counted as dropped), no counts: the next one carries the
+        totals again, or the differences to what was stored last.
         """
-        if not self.wants(spool.METRICS):
-            return
-        now_ns = self._clock.now_ns()
-        requests = metrics.Requests(self._resource, now_ns, self._started_ns, EXPORT_BYTES)
-        full = []
+        if self.wants(spool.METRICS):
+            # Shielded: what was begun ends, and the next export begins at what this one said.
+            await asyncio.shield(asyncio.ensure_future(self._put_metrics(points)))
+
+    async def _put_metrics(self, points: Iterable[Point]) -> None:
+        async with self._exporting:
+            now_ns = self._clock.now_ns()
+            full = await self._encoded(points, now_ns)
+            self._exports += 1
+            kind = spool.DELTA_KEYS if self._streams.delta else "metrics/"
+            rows = [
+                SpoolRow(f"{kind}{now_ns}/{self._exports}/{number}", spool.METRICS, items, now_ns, payload)
+                for number, (payload, items) in enumerate(full)
+            ]
+            await self._spool(rows)
+        self.wake()
+
+    async def _encoded(self, points: Iterable[Point], now_ns: int) -> list[tuple[bytes, int]]:
+        """One export's requests, each with its number of points."""
+        requests, full = metrics.Requests(self._resource, self._streams, now_ns, EXPORT_BYTES), []
         held = self._clock.monotonic()
         for point in points:
-            full.append(requests.add(point))
+            full += requests.add(point)
             if self._clock.monotonic() - held > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 held = self._clock.monotonic()
-        full.append(requests.finish())
-        self._exports += 1
-        rows = [
-            SpoolRow(f"metrics/{now_ns}/{self._exports}/{number}", spool.METRICS, request[1], now_ns, request[0])
-            for number, request in enumerate(full) if request is not None
-        ]
+        full += requests.add_overflows()
+        last = requests.finish()
+        return full if last is None else [*full, last]
+
+    async def _spool(self, rows: list[SpoolRow]) -> None:
+        """Stores one export, and with deltas what the next one is the difference to, in one transaction."""
+        baseline = self._streams.baseline
         try:
-            await self._accounts.put(rows)
+            if self._streams.delta:
+                await self._accounts.put(rows, baseline.write, baseline.keep)
+            else:
+                await self._accounts.put(rows)
         except RetryableError as error:
             tally = self._accounts.tallies[spool.METRICS]
             tally.lost(sum(row.items for row in rows), "store")
             tally.last_error = str(error)
-        self.wake()
 
     def wake(self) -> None:
         """Something was stored."""
@@ -193,6 +226,10 @@ class Exporter:
                 Point(telemetry.SPOOL_ITEMS, s.queued, of),
                 Point(telemetry.SPOOL_SIZE, s.queued_bytes, of),
             ]
+        found += [
+            Point(telemetry.SERIES_OVERFLOW, count, {"sidelight.metric.name": name})
+            for name, count in self._streams.overflowing.items()
+        ]
         return [*found, Point(telemetry.SPOOL_LIMIT, self._settings.spool_bytes_max, {})]
 
     async def _keep_house(self) -> None:

@@ -1,4 +1,4 @@
-"""Points as OTLP metrics, cumulative.
+"""Points as OTLP metrics, cumulative or delta as `streams` says.
 
 The SDK's own path costs 6-8 µs a point before encoding and loses one of two equal resources; protobuf's objects cost as
 much and hold the loop for 30 ms when 3.5 MiB of them are serialised. So a point is put together from encoded parts, as
@@ -9,35 +9,31 @@ times and value are three fixed-width fields: about 4 µs a point, all included.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import xxhash
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from agent.export.attributes import any_value, key_values, text
+from agent.export.streams import Said, Streams
 from agent.telemetry import Exponential, Metric, Point, Shape
 
 SCOPE = "sidelight"
 REQUEST_BYTES_MAX = 3_670_016
 """3.5 MiB: collectors refuse gRPC messages above 4 MiB by default."""
 PAIRS_MAX = 20_000
+KEY_MAX = (1 << 64) - 1
 FRAME_BYTES = 6
 """Upper bound of a frame's tag and length below 256 MiB."""
 
-CUMULATIVE = otlp.AGGREGATION_TEMPORALITY_CUMULATIVE
 DATA = {
-    Shape.COUNTER: (
-        otlp.Metric.SUM_FIELD_NUMBER,
-        otlp.Sum(is_monotonic=True, aggregation_temporality=CUMULATIVE).SerializeToString(),
-    ),
+    Shape.COUNTER: (otlp.Metric.SUM_FIELD_NUMBER, otlp.Sum(is_monotonic=True).SerializeToString()),
     Shape.GAUGE: (otlp.Metric.GAUGE_FIELD_NUMBER, b""),
-    Shape.HISTOGRAM: (
-        otlp.Metric.EXPONENTIAL_HISTOGRAM_FIELD_NUMBER,
-        otlp.ExponentialHistogram(aggregation_temporality=CUMULATIVE).SerializeToString(),
-    ),
+    Shape.HISTOGRAM: (otlp.Metric.EXPONENTIAL_HISTOGRAM_FIELD_NUMBER, b""),
 }
 """Field of Metric, and what stands in it beside the points (which are field 1 in all three)."""
 
@@ -48,46 +44,64 @@ _REAL = struct.Struct("<BQBQBd").pack
 
 
 class Requests:
-    """Fills one request after another. `add` returns the finished one whenever the next point would not fit."""
+    """Fills one request after another with points of one time. `add` returns those that were finished meanwhile."""
 
-    def __init__(self, resource: Resource, now_ns: int, started_ns: int, max_bytes: int = REQUEST_BYTES_MAX) -> None:
-        self._now_ns, self._started_ns, self._max_bytes = now_ns, started_ns, max_bytes
+    def __init__(self, resource: Resource, streams: Streams, now_ns: int, max_bytes: int = REQUEST_BYTES_MAX) -> None:
+        self._streams, self._max_bytes = streams, max_bytes
         self._resource = _field(otlp.ResourceMetrics.RESOURCE_FIELD_NUMBER, resource.SerializeToString())
         self._scope = _field(
             otlp.ScopeMetrics.SCOPE_FIELD_NUMBER, InstrumentationScope(name=SCOPE).SerializeToString()
         )
-        self._pairs: dict[tuple[str, object, type], bytes] = {}
+        self._pairs: dict[tuple[str, object, type], tuple[bytes, int]] = {}
+        streams.begin(now_ns)
         self._begin()
 
-    def add(self, point: Point) -> tuple[bytes, int] | None:
-        """Adds the point; NaN is left out. Returns (request, points in it) when that one is full.
+    def add(self, point: Point) -> list[tuple[bytes, int]]:
+        """Adds what the point says; NaN is left out. Returns (request, points in it) for each that became full.
 
         A single point above `max_bytes` leaves as a request of its own.
         """
         value = point.value
         number = value.sum if isinstance(value, Exponential) else value
         if number != number:  # NaN, without a call per point
-            return None
-        body = self._histogram(point, value) if isinstance(value, Exponential) else self._number(point, value)
-        frame = _field(1, body)
-        size = len(frame) + (0 if point.metric.name in self._frames else _header_bytes(point.metric))
-        finished = self.finish() if self._points and self._size + size > self._max_bytes else None
-        frames = self._frames.get(point.metric.name)
-        if frames is None:
-            self._frames[point.metric.name] = frames = point.metric, []
-            self._size += _header_bytes(point.metric)
-        frames[1].append(frame)
-        self._size += len(frame)
-        self._points += 1
-        return finished
+            return []
+        attributes, key = self._series(point)
+        return self._add(point, attributes, self._streams.say(point, key))
+
+    def add_overflows(self) -> list[tuple[bytes, int]]:
+        """The series that stand for those over the cap. After all points."""
+        full = []
+        for point in self._streams.overflows():
+            attributes, key = self._series(point)
+            full += self._add(point, attributes, self._streams.say_overflow(point, key))
+        return full
+
+    def _add(self, point: Point, attributes: bytes, said: Sequence[Said]) -> list[tuple[bytes, int]]:
+        full = []
+        for one in said:
+            value = one.value
+            if isinstance(value, Exponential):
+                frame = _field(1, _histogram(point, one, value))
+            else:
+                frame = _field(1, attributes + _number(one, value))
+            size = len(frame) + (0 if point.metric.name in self._frames else _header_bytes(point.metric))
+            if self._points and self._size + size > self._max_bytes and (finished := self.finish()) is not None:
+                full.append(finished)
+            frames = self._frames.get(point.metric.name)
+            if frames is None:
+                self._frames[point.metric.name] = frames = point.metric, self._streams.temporality(point), []
+                self._size += _header_bytes(point.metric)
+            frames[2].append(frame)
+            self._size += len(frame)
+            self._points += 1
+        return full
 
     def finish(self) -> tuple[bytes, int] | None:
         """The request so far, or None when it is empty; begins the next."""
         if not self._points:
             return None
         metrics = b"".join(
-            _field(otlp.ScopeMetrics.METRICS_FIELD_NUMBER, _metric(metric, frames))
-            for metric, frames in self._frames.values()
+            _field(otlp.ScopeMetrics.METRICS_FIELD_NUMBER, _metric(*metric)) for metric in self._frames.values()
         )
         of_scope = _field(otlp.ResourceMetrics.SCOPE_METRICS_FIELD_NUMBER, self._scope + metrics)
         body = _field(ExportMetricsServiceRequest.RESOURCE_METRICS_FIELD_NUMBER, self._resource + of_scope)
@@ -96,46 +110,56 @@ class Requests:
         return finished
 
     def _begin(self) -> None:
-        self._frames: dict[str, tuple[Metric, list[bytes]]] = {}
+        self._frames: dict[str, tuple[Metric, int, list[bytes]]] = {}
         self._size, self._points = len(self._resource) + len(self._scope) + 2 * FRAME_BYTES, 0
 
-    def _number(self, point: Point, value: float) -> bytes:
-        """A NumberDataPoint. A gauge has no start: its start time is 0, which OTLP reads as unset."""
-        start_ns = (point.start_ns or self._started_ns) if point.metric.shape is Shape.COUNTER else 0
-        pairs = self._pairs
-        parts = [
+    def _series(self, point: Point) -> tuple[bytes, int]:
+        """The attributes' bytes in a NumberDataPoint, and the series' key: the same over restarts, in any order."""
+        pairs, parts, key = self._pairs, [], xxhash.xxh3_64_intdigest(point.metric.name.encode())
+        for name, given in point.attributes.items():
             # The type is in the key because 1, 1.0 and True are equal.
-            pairs.get((name, given, given.__class__)) or self._pair(name, given)
-            for name, given in point.attributes.items()
-        ]
-        if isinstance(value, int | np.integer):
-            parts.append(_WHOLE(_START, start_ns, _TIME, self._now_ns, _INT, value))
-        else:
-            parts.append(_REAL(_START, start_ns, _TIME, self._now_ns, _DOUBLE, value))
-        return b"".join(parts)
+            pair, digest = pairs.get((name, given, given.__class__)) or self._pair(name, given)
+            parts.append(pair)
+            key += digest
+        return b"".join(parts), key & KEY_MAX
 
-    def _histogram(self, point: Point, value: Exponential) -> bytes:
-        made = otlp.ExponentialHistogramDataPoint(
-            start_time_unix_nano=point.start_ns or self._started_ns, time_unix_nano=self._now_ns,
-            count=int(value.count), sum=float(value.sum), scale=int(value.scale), zero_count=int(value.zero_count),
-            attributes=key_values(point.attributes)[0],
-        )
-        made.positive.offset = int(value.offset)
-        made.positive.bucket_counts.extend(int(count) for count in value.buckets)
-        return made.SerializeToString()
-
-    def _pair(self, name: str, value: str | int | float | bool) -> bytes:
-        """One attribute, as the bytes of a NumberDataPoint that has nothing else."""
+    def _pair(self, name: str, value: str | int | float | bool) -> tuple[bytes, int]:
+        """One attribute, as the bytes of a NumberDataPoint that has nothing else, and their hash."""
         if len(self._pairs) >= PAIRS_MAX:
             self._pairs.clear()
         pair = otlp.NumberDataPoint()
         pair.attributes.add(key=text(name), value=any_value(value))
-        self._pairs[name, value, value.__class__] = encoded = pair.SerializeToString()
-        return encoded
+        encoded = pair.SerializeToString()
+        self._pairs[name, value, value.__class__] = found = encoded, xxhash.xxh3_64_intdigest(encoded)
+        return found
 
 
-def _metric(metric: Metric, frames: list[bytes]) -> bytes:
+def _number(said: Said, value: float) -> bytes:
+    """A NumberDataPoint without attributes. A gauge has no start: its start time is 0, which OTLP reads as unset."""
+    if isinstance(value, int | np.integer):
+        return _WHOLE(_START, said.start_ns, _TIME, said.time_ns, _INT, value)
+    return _REAL(_START, said.start_ns, _TIME, said.time_ns, _DOUBLE, value)
+
+
+def _histogram(point: Point, said: Said, value: Exponential) -> bytes:
+    made = otlp.ExponentialHistogramDataPoint(
+        start_time_unix_nano=said.start_ns, time_unix_nano=said.time_ns, count=int(value.count),
+        sum=float(value.sum), scale=int(value.scale), zero_count=int(value.zero_count),
+        zero_threshold=value.zero_threshold, attributes=key_values(point.attributes)[0],
+    )  # fmt: skip
+    for side, offset, buckets in (
+        (made.positive, value.offset, value.buckets), (made.negative, value.negative_offset, value.negative),
+    ):  # fmt: skip
+        if len(buckets):
+            side.offset = int(offset)
+            side.bucket_counts.extend(int(count) for count in buckets)
+    return made.SerializeToString()
+
+
+def _metric(metric: Metric, temporality: int, frames: list[bytes]) -> bytes:
     number, beside = DATA[metric.shape]
+    if metric.shape is not Shape.GAUGE:  # field 2 of both others
+        beside += bytes((otlp.Sum.AGGREGATION_TEMPORALITY_FIELD_NUMBER << 3, temporality))
     head = otlp.Metric(name=metric.name, unit=metric.unit, description=metric.description).SerializeToString()
     return head + _field(number, b"".join(frames) + beside)
 
@@ -159,15 +183,15 @@ def _field(number: int, body: bytes) -> bytes:
 
 
 def encode(
-    points: Iterable[Point], resource: Resource, now_ns: int, started_ns: int, max_bytes: int = REQUEST_BYTES_MAX
+    points: Iterable[Point], resource: Resource, streams: Streams, now_ns: int, max_bytes: int = REQUEST_BYTES_MAX
 ) -> Iterator[tuple[bytes, int]]:
-    """Encoded ExportMetricsServiceRequests, each with its number of points and one ResourceMetrics.
+    """One export: encoded ExportMetricsServiceRequests, each with its number of points and one ResourceMetrics.
 
-    now_ns: the time of every point; started_ns: start of the counters that carry none of their own.
+    now_ns: the time of every point.
     """
-    requests = Requests(resource, now_ns, started_ns, max_bytes)
+    requests = Requests(resource, streams, now_ns, max_bytes)
     for point in points:
-        if (finished := requests.add(point)) is not None:
-            yield finished
+        yield from requests.add(point)
+    yield from requests.add_overflows()
     if (finished := requests.finish()) is not None:
         yield finished

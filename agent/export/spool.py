@@ -18,6 +18,8 @@ MERGED = frozenset({TRACES, LOGS})
 """Signals whose encoded requests make one by concatenation, as protobuf's repeated fields allow. Not metrics: backends
 lose one of two equal resources in a request. Not the webhook: it gets one object a request."""
 MERGE_ROWS, MERGE_BYTES = 64, 1 << 20
+DELTA_KEYS = "delta/"
+"""Begins the keys of metrics that say what came since the export before: without one of them, its counts are lost."""
 SHRINK_TO = 0.9
 """A full spool is emptied to this share of its limit, so that it is not trimmed again for every row."""
 
@@ -150,8 +152,9 @@ def expire(db: sqlite3.Connection, older_than_ns: int) -> list[Dropped]:
 def shrink(db: sqlite3.Connection, bytes_max: int) -> list[Dropped]:
     """Lets go until `SHRINK_TO` of `bytes_max` is left, if more than `bytes_max` is there.
 
-    First metrics lose every second export, the older the more often: counters are cumulative, so a gap costs only
-    resolution. Then traces go, the rest of the metrics, events, and alerts for the webhook last; each oldest first.
+    First metrics lose every second export, the older the more often: where counters are cumulative a gap costs only
+    resolution (deltas are not thinned). Then traces go, the rest of the metrics, events, and alerts for the webhook
+    last; each oldest first.
     """
     total = sum(amount.size for amount in queued(db).values())
     if total <= bytes_max:
@@ -185,8 +188,8 @@ def _together(payloads: Sequence[bytes], packed: bool) -> bytes:
 def _thinned(db: sqlite3.Connection, excess: int) -> list[int]:
     """Ids of whole exports (rows of one time) to give up: every second one in each pass, never the newest."""
     exports: dict[int, list[tuple[int, int]]] = {}
-    query = "SELECT id, created_ns, size FROM spool WHERE signal = ? ORDER BY id"
-    for number, created_ns, size in db.execute(query, (METRICS,)):
+    query = "SELECT id, created_ns, size FROM spool WHERE signal = ? AND substr(key, 1, ?) != ? ORDER BY id"
+    for number, created_ns, size in db.execute(query, (METRICS, len(DELTA_KEYS), DELTA_KEYS)):
         exports.setdefault(created_ns, []).append((number, size))
     given_up = []
     while excess > 0 and len(exports) > 1:

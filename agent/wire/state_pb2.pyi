@@ -37,7 +37,7 @@ class FrameHead(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., arrived_unix_nano: _Optional[int] = ..., kind: _Optional[_Union[FrameHead.Kind, str]] = ..., verdict: _Optional[bytes] = ..., config_hash: _Optional[int] = ..., client_id: _Optional[str] = ..., sequence: _Optional[int] = ..., covered_unix_nano: _Optional[int] = ..., response: _Optional[bytes] = ...) -> None: ...
 
 class Series(_message.Message):
-    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps", "samples")
+    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps", "samples", "scores", "scores_sum")
     class KllEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,8 @@ class Series(_message.Message):
     BINS_SINCE_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    SCORES_SUM_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     role: int
@@ -97,7 +99,9 @@ class Series(_message.Message):
     bins_since_unix_nano: int
     gaps: _containers.RepeatedCompositeFieldContainer[Gap]
     samples: _containers.RepeatedCompositeFieldContainer[Sample]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ...) -> None: ...
+    scores: bytes
+    scores_sum: float
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., scores: _Optional[bytes] = ..., scores_sum: _Optional[float] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("reason", "field", "count", "detail", "last_unix_nano")
@@ -250,3 +254,53 @@ class Client(_message.Message):
     report: bytes
     model: str
     def __init__(self, id: _Optional[str] = ..., sequences: _Optional[_Iterable[int]] = ..., responses: _Optional[_Iterable[bytes]] = ..., last_seen_unix_nano: _Optional[int] = ..., report: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
+
+class Baseline(_message.Message):
+    __slots__ = ("since_unix_nano", "begun", "whole", "real", "histograms")
+    SINCE_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    REAL_FIELD_NUMBER: _ClassVar[int]
+    HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
+    since_unix_nano: int
+    begun: bool
+    whole: HeldNumbers
+    real: HeldNumbers
+    histograms: _containers.RepeatedCompositeFieldContainer[HeldHistogram]
+    def __init__(self, since_unix_nano: _Optional[int] = ..., begun: bool = ..., whole: _Optional[_Union[HeldNumbers, _Mapping]] = ..., real: _Optional[_Union[HeldNumbers, _Mapping]] = ..., histograms: _Optional[_Iterable[_Union[HeldHistogram, _Mapping]]] = ...) -> None: ...
+
+class HeldNumbers(_message.Message):
+    __slots__ = ("keys", "times", "values")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    keys: bytes
+    times: bytes
+    values: bytes
+    def __init__(self, keys: _Optional[bytes] = ..., times: _Optional[bytes] = ..., values: _Optional[bytes] = ...) -> None: ...
+
+class HeldHistogram(_message.Message):
+    __slots__ = ("key", "time_unix_nano", "count", "sum", "scale", "zero_count", "offset", "buckets", "negative_offset", "negative", "zero_threshold")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    TIME_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SUM_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    ZERO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    ZERO_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    key: int
+    time_unix_nano: int
+    count: int
+    sum: float
+    scale: int
+    zero_count: int
+    offset: int
+    buckets: _containers.RepeatedScalarFieldContainer[int]
+    negative_offset: int
+    negative: _containers.RepeatedScalarFieldContainer[int]
+    zero_threshold: float
+    def __init__(self, key: _Optional[int] = ..., time_unix_nano: _Optional[int] = ..., count: _Optional[int] = ..., sum: _Optional[float] = ..., scale: _Optional[int] = ..., zero_count: _Optional[int] = ..., offset: _Optional[int] = ..., buckets: _Optional[_Iterable[int]] = ..., negative_offset: _Optional[int] = ..., negative: _Optional[_Iterable[int]] = ..., zero_threshold: _Optional[float] = ...) -> None: ...

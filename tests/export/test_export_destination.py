@@ -74,7 +74,7 @@ def test_no_way_out_has_a_reason(monkeypatch: pytest.MonkeyPatch, variables: dic
     ("OTEL_EXPORTER_OTLP_HEADERS", "secret"), ("OTEL_EXPORTER_OTLP_HEADERS", "A-Bin=secret"),
     ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=secret%0Ab"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_TRACES_SAMPLER", "xray"),
-    ("OTEL_TRACES_SAMPLER_ARG", "1.5"), ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+    ("OTEL_TRACES_SAMPLER_ARG", "1.5"), ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both"),
     ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/does/not/exist.pem"), ("OTEL_RESOURCE_ATTRIBUTES", "a"),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
 ])

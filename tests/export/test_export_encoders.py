@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from agent.export import logs, metrics, traces
 from agent.export.attributes import Limits, any_value
+from agent.export.streams import Streams
 from agent.records import Event, ModelKey, Role
 from agent.telemetry import BIN_COUNT, DRIFT, LATENCY, RECORDS, Exponential, Point
 from tests.export.scene import NOW_NS, RESOURCE, trace
@@ -24,8 +25,15 @@ from tests.export.scene import NOW_NS, RESOURCE, trace
 STARTED_NS = NOW_NS - 10**9
 
 
+def _streams() -> Streams:
+    """As after an export a nanosecond ago: too short for a zero before the first point of a counter."""
+    streams = Streams("cumulative", STARTED_NS)
+    streams.begin(NOW_NS - 1)
+    return streams
+
+
 def _metrics(points: list[Point]) -> dict[str, otlp.Metric]:
-    ((body, items),) = list(metrics.encode(points, RESOURCE, NOW_NS, STARTED_NS))
+    ((body, items),) = list(metrics.encode(points, RESOURCE, _streams(), NOW_NS))
     request = ExportMetricsServiceRequest.FromString(body)
     (of_resource,) = request.resource_metrics
     (of_scope,) = of_resource.scope_metrics
@@ -63,7 +71,7 @@ def test_a_gauge_has_no_start_and_numpy_numbers_are_numbers() -> None:
 
 def test_nan_is_left_out() -> None:
     """A gauge without a value is no point, and a request of nothing but such is no request."""
-    assert list(metrics.encode([Point(DRIFT, math.nan, {})], RESOURCE, NOW_NS, STARTED_NS)) == []
+    assert list(metrics.encode([Point(DRIFT, math.nan, {})], RESOURCE, _streams(), NOW_NS)) == []
     found = _metrics([Point(DRIFT, math.nan, {}), Point(DRIFT, 1.0, {})])
     assert [p.as_double for p in found["sidelight.drift.effect"].gauge.data_points] == [1.0]
 
@@ -92,7 +100,7 @@ def test_requests_are_split_and_nothing_is_lost(points: int, max_bytes: int) -> 
         Point(metric, n, {"sidelight.feature.name": f"feature-{n % 7}", "sidelight.bin": n})
         for n in range(points) for metric in (BIN_COUNT, DRIFT)
     ]
-    found = list(metrics.encode(given_points, RESOURCE, NOW_NS, STARTED_NS, max_bytes))
+    found = list(metrics.encode(given_points, RESOURCE, _streams(), NOW_NS, max_bytes))
     assert all(len(body) <= max_bytes for body, _ in found)
     requests = [ExportMetricsServiceRequest.FromString(body) for body, _ in found]
     assert all(len(request.resource_metrics) == 1 for request in requests)
