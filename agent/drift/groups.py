@@ -112,7 +112,8 @@ def moved(projection: Projection) -> dict[str, str]:
             words = "moved in what features have in common"
         named = [f"{name} ({share * 100:.0f} %)" for name, share in weights[:NAMED]]
         more = [f"{len(weights) - NAMED} more"] if len(weights) > NAMED else []
-        found[part] = f"{words}, most along a sum made of {_listed([*named, *more])}"
+        made_of = _listed([*named, *more]) if named else "many features, of each a little"
+        found[part] = f"{words}, most along a sum made of {made_of}"
     return found
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from agent.alerting.wording import drift_words
 from agent.bins import Feature, Layout
-from agent.drift.groups import Grouped
+from agent.drift.groups import Grouped, moved
 from agent.ledger import Dial, Ledger
 from agent.records import Closed, Finding, Floats, Kind, ModelKey, Source, Verdict
 from agent.windows import Series
@@ -97,6 +97,15 @@ def test_a_broken_correlation_is_found_though_no_feature_shows_it() -> None:
     assert "rows): the relation between f00 and f01 has changed, and along" in words
     half = [numbers(correlated(random, 0.4)) for _ in range(2)]
     assert delay(reference, half, "row") in (1, 2)
+
+
+def test_a_direction_of_many_features_names_none() -> None:
+    """Forty features of one cause: each has a fortieth of the direction, and none is the one to look at."""
+    random = np.random.default_rng(3)
+    windows = [random.normal(size=(ROWS, 40)) + 2.0 * random.normal(size=(ROWS, 1)) for _ in range(10)]
+    (projection,) = reference_of([numbers(values) for values in windows]).layout.projections
+    words = moved(projection)
+    assert any(said.endswith("a sum made of many features, of each a little") for said in words.values())
 
 
 @pytest.mark.parametrize(
