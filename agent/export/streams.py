@@ -111,7 +111,8 @@ class Streams:
         start_ns = point.start_ns or self._started_ns
         if self.temporality(point) == DELTA:
             said = self.baseline.since(key, point, start_ns)
-            return () if said is None else (Said(said[0], self._now_ns, said[1]),)
+            # The wall clock may have been set back: a point does not begin after its end.
+            return () if said is None else (Said(min(said[0], self._now_ns), self._now_ns, said[1]),)
         whole = Said(start_ns, self._now_ns, point.value)
         zero_ns = self._zero_ns(start_ns) if new and not point.observed else 0
         return (Said(start_ns, zero_ns, nothing(point.value)), whole) if zero_ns else (whole,)

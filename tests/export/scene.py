@@ -63,9 +63,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, otel: Otel, settings: Settings | None = None, run: bool = True) -> AsyncIterator[Scene]:
-    """A started exporter; ends as a killed one does: cancelled, not stopped."""
-    store, clock, pauses = Store(folder / "state.db"), TurnedClock(NOW_NS), list[float]()
+async def scene(
+    folder: Path, otel: Otel, settings: Settings | None = None, run: bool = True, turned: float = 0
+) -> AsyncIterator[Scene]:
+    """A started exporter; ends as a killed one does: cancelled, not stopped. turned: seconds after `NOW_NS`."""
+    store, clock, pauses = Store(folder / "state.db"), TurnedClock(NOW_NS + int(turned * 1e9)), list[float]()
     store.open()
 
     async def sleep(seconds: float) -> None:
