@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.grafana import dashboards
 from deploy.prometheus import rules, simulation
 
 HERE = Path(__file__).parent
@@ -18,6 +19,8 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "prometheus" / "sidelight.rules.yml": rules.text(),
         HERE / "prometheus" / "sidelight.test.yml": simulation.text(),
+        HERE / "grafana" / ".lint": dashboards.exclusions(),
+        **{HERE / "grafana" / name: dashboards.text(made) for name, made in dashboards.files().items()},
     }
 
 
