@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import collectors
@@ -24,6 +24,7 @@ from agent.config import Otel, Settings, state_path
 from agent.coverage import DOWN_SECONDS_MIN, STOOD_SECONDS_MIN, Alive
 from agent.errors import ConfigurationError
 from agent.export import resource
+from agent.export.attributes import plain
 from agent.export.exporter import Exporter
 from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
@@ -33,9 +34,11 @@ from agent.ingest.server import Server
 from agent.pipeline import Pipeline
 from agent.reporting import Reporting
 from agent.state import Store
+from agent.telemetry import Point
 from agent.version import VERSION
 from agent.watching import Watching
 from agent.web.pages import json_page, routes
+from agent.web.prometheus import Exposition
 from agent.web.server import WebServer
 
 GRACE_SECONDS = 2.0  # for running calls at the end
@@ -58,7 +61,8 @@ class App:
         self.alive = Alive(self.folder / "alive")
         self.queue = Queue(settings.queue_bytes_max)
         self.clients = Clients(settings.clients_max)
-        self.exporter = Exporter(settings, otel, self.store, self.clock, resource.build(otel, self.folder))
+        self.resource = resource.build(otel, self.folder)
+        self.exporter = Exporter(settings, otel, self.store, self.clock, self.resource)
         self.watches = Watching(settings)
         self.pipeline = Pipeline(
             settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter, self.watches
@@ -165,13 +169,12 @@ class App:
             await asyncio.sleep(self._metric_seconds)
             await self.exporter.put_metrics(self._points())
 
-    def _points(self) -> list[Any]:
-        return [
-            *self.reporting.points(),
-            *book.points(self.pipeline.alerts),
-            *self.collecting.points(),
-            *self.exporter.points(),
-        ]
+    def _points(self) -> Iterator[Point]:
+        """Everything there is to say, put together while it is asked for: it may take longer than the loop's slice."""
+        yield from self.reporting.points()
+        yield from book.points(self.pipeline.alerts)
+        yield from self.collecting.points()
+        yield from self.exporter.points()
 
     async def _ticks(self) -> None:
         """Journals that time has passed a window's end, so that windows close without traffic too."""
@@ -245,7 +248,9 @@ class App:
             return None
         host, _, port = self.settings.http.rpartition(":")
         further = {"/ledger": lambda: json_page(self.reporting.ledgers())}
-        return WebServer(host.strip("[]"), int(port), routes(self.status, lambda: self.ready, further))
+        pages = routes(self.status, lambda: self.ready, further)
+        scraped = Exposition(self.clock, self._points, plain(self.resource.attributes))
+        return WebServer(host.strip("[]"), int(port), pages, slow={"/metrics": scraped.page})
 
     async def _start_web(self, web: WebServer) -> None:
         try:

@@ -58,18 +58,18 @@ class Reporting:
 
     def points(self) -> Iterator[Point]:
         """Every metric of every series. Cumulative values restart only where they are not derived from the journal."""
-        for watch in self._pipeline.watches:
+        for watch in list(self._pipeline.watches):  # copied, here and below: who asks may pause between two points
             yield from self._series_points(watch)
         yield Point(telemetry.JOURNAL_SIZE, self._journal.statistics().bytes, {})
         yield Point(telemetry.QUEUE_SIZE, self._queue.bytes, {})
         yield Point(telemetry.CHECKPOINT_AGE, max(0.0, self._clock.monotonic() - self._pipeline.checkpoint_at), {})
-        for reason, count in self._admission.refused_messages.items():
+        for reason, count in list(self._admission.refused_messages.items()):
             yield Point(telemetry.MESSAGES_REFUSED, count, {"sidelight.reason": reason_name(reason)})
 
     def _series_points(self, watch: Watch) -> Iterator[Point]:
         series = watch.series
         own = series.key.attributes()
-        count, since = series.counters, series.started_ns
+        count, since = series.counters.copy(), series.started_ns
         for outcome in OUTCOMES:
             yield Point(telemetry.RECORDS, count[outcome], own | {"sidelight.outcome": outcome}, since)
         yield Point(telemetry.RECORDS, self._admission.duplicates[series.key], own | {"sidelight.outcome": "duplicate"})
@@ -103,13 +103,13 @@ class Reporting:
         for finding in watch.findings:
             yield from _finding_points(finding, own)
         yield from self._outlook_points(watch, own)
-        for (source, name), values in series.numbers.quantiles.items():
+        for (source, name), values in list(series.numbers.quantiles.items()):
             for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
                 yield Point(
                     telemetry.FEATURE_QUANTILE, quantile, own | _of(source, name) | {"sidelight.quantile": share}
                 )
 
-        for (source, name), seen in _newest_texts(series).items():
+        for (source, name), seen in list(_newest_texts(series).items()):
             yield Point(telemetry.FEATURE_DISTINCT, seen.distinct, own | _of(source, name))
 
     def _outlook_points(self, watch: Watch, own: Mapping[str, Any]) -> Iterator[Point]:
@@ -124,7 +124,8 @@ class Reporting:
         """Counters per bin, empty bins as zeros: a counter's first point has no predecessor. A bin of values is called
         by its number; null, absent and the like by their names, so that a sum over values can leave them out."""
         assert series.reference is not None  # noqa: S101 - the caller has looked
-        layout = series.reference.layout
+        layout, total, since = series.reference.layout, series.total.tolist(), series.bins_since_ns
+        share = series.reference.share.tolist()
         order = sorted(range(len(layout.features)), key=lambda i: (layout.features[i].source in INPUTS, i))
         for i in order[: self._settings.bin_features]:
             feature, start = layout.features[i], int(layout.starts[i])
@@ -133,8 +134,8 @@ class Reporting:
             attributes = {**own, **_of(feature.source, feature.name)}
             for cell in range(feature.cells - 1):
                 labelled = attributes | {"sidelight.bin": str(cell) if cell < feature.bins else feature.label(cell)}
-                yield Point(telemetry.BIN_COUNT, int(series.total[start + cell]), labelled, series.bins_since_ns)
-                yield Point(telemetry.BIN_REFERENCE, float(series.reference.share[start + cell]), labelled)
+                yield Point(telemetry.BIN_COUNT, total[start + cell], labelled, since)
+                yield Point(telemetry.BIN_REFERENCE, share[start + cell], labelled)
 
     # ── status ──
 

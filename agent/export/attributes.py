@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +55,9 @@ def text(value: str) -> str:
     except UnicodeEncodeError:
         return value.encode(errors="replace").decode()
     return value
+
+
+def plain(pairs: Iterable[KeyValue]) -> dict[str, str | int | float | bool]:
+    """Attributes back as Python values, those that are one value each."""
+    found = {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in pairs}
+    return {key: value for key, value in found.items() if isinstance(value, str | int | float)}

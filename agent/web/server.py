@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
@@ -45,6 +45,7 @@ class Response:
 
 
 Routes = Mapping[str, Callable[[], Response]]
+SlowRoutes = Mapping[str, Callable[[], Awaitable[Response]]]
 
 
 def text(status: int, body: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -66,13 +67,17 @@ class Statistics:
 class WebServer:
     """Serves GET and HEAD of `routes`: path -> function that gives the answer, called on the event loop, so quick.
 
+    slow: pages that take more than a moment, and give the loop its turn meanwhile.
     port 0: a free one, found in `port` after `start`. What clients send and what pages raise never leaves this class.
     """
 
-    def __init__(self, host: str, port: int, routes: Routes, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, host: str, port: int, routes: Routes, timeout_seconds: float = TIMEOUT_SECONDS,
+        slow: SlowRoutes = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.host, self.port = host, port
         self.statistics = Statistics()
-        self._routes, self._timeout = dict(routes), timeout_seconds
+        self._routes, self._slow, self._timeout = dict(routes), dict(slow), timeout_seconds
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], None] = {}  # oldest first
 
@@ -113,19 +118,19 @@ class WebServer:
             # `drain` waits for an empty buffer (see _Connection), so what is left is of a client that does not read.
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
-    def _answer(self, method: bytes, target: bytes) -> Response:
+    async def _answer(self, method: bytes, target: bytes) -> Response:
         """The page for this request, or why there is none."""
         try:
             path = urlsplit(target.decode("ascii")).path
         except ValueError:
             return text(400, "bad request target")
-        page = self._routes.get(path)
-        if page is None:
-            return text(404, "no such page; there are " + ", ".join(sorted(self._routes)))
+        page, slow = self._routes.get(path), self._slow.get(path)
+        if page is None and slow is None:
+            return text(404, "no such page; there are " + ", ".join(sorted({**self._routes, **self._slow})))
         if method not in (b"GET", b"HEAD"):
             return text(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
         try:
-            return page()
+            return await slow() if page is None and slow is not None else self._routes[path]()
         except Exception:  # a page that fails must not look like an agent that is dead
             self.statistics.failed += 1
             log.exception("page failed path=%s", path)
@@ -137,7 +142,7 @@ class _Connection:
 
     def __init__(
         self,
-        answer: Callable[[bytes, bytes], Response],
+        answer: Callable[[bytes, bytes], Awaitable[Response]],
         statistics: Statistics,
         timeout_seconds: float,
         reader: asyncio.StreamReader,
@@ -164,7 +169,7 @@ class _Connection:
                 return
             if request is None:
                 return
-            await self._send(self._answer(request.method, request.target), request.method)
+            await self._send(await self._answer(request.method, request.target), request.method)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
