@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import collectors
-from agent.alerting import book
+from agent.alerting import book, wording
 from agent.clock import Clock, SystemClock
 from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
@@ -67,6 +67,7 @@ class App:
         self.pipeline = Pipeline(
             settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter, self.watches
         )
+        self.exporter.watch(lambda: wording.standing(self.pipeline.alerts))
         self.admission = Admission(
             Limits.of(settings),
             self.clock,

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS blob (key TEXT PRIMARY KEY, checksum BLOB NOT NULL, b
 CREATE TABLE IF NOT EXISTS spool (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   key TEXT NOT NULL UNIQUE,          -- idempotence: the same key is never stored twice
-  signal TEXT NOT NULL,              -- metrics, traces, logs, webhook
+  signal TEXT NOT NULL,              -- one of export/spool.py's
   items INTEGER NOT NULL,            -- points, spans, records in it
   created_ns INTEGER NOT NULL,
   size INTEGER NOT NULL,

@@ -16,6 +16,7 @@ from agent.alerting.explain import Explained, explain
 from agent.alerting.parts import explain_parts, explain_whole
 from agent.alerting.rules import (
     BROKEN_PIPELINE,
+    BY_NAME,
     DATA_DRIFT,
     OUTPUTS,
     PREDICTION_DRIFT,
@@ -25,7 +26,7 @@ from agent.alerting.rules import (
     Rule,
     rule_of,
 )
-from agent.alerting.wording import FIRING, RESOLVED, UPDATED, beside, event, ranked, subject_of
+from agent.alerting.wording import FIRING, RESOLVED, RETRAIN, UPDATED, beside, event, ranked, subject_of
 from agent.records import AlertState, Finding, ModelKey, Source, Verdict
 from agent.segments.judge import DRIFT_OVER, FAULTS_OVER
 
@@ -68,6 +69,7 @@ def advance(book: AlertBook, findings: Sequence[Finding], context: WindowContext
             after = _go_on(rule, alert, bad, consequences, close)
         if after is not None:
             kept.append(after)
+            close.broken |= rule.name == BROKEN_PIPELINE  # the first rule: known before the others speak
     return book.replaced(context.model, kept), close.changes
 
 
@@ -85,12 +87,14 @@ def supersede(
 
 @dataclass(slots=True)
 class _Close:
-    """What the steps of one close share. changes: grows with each."""
+    """What the steps of one close share. changes: grows with each. broken: the pipeline is, so nothing is to be learned
+    from what came through it."""
 
     context: WindowContext
     findings: Mapping[tuple[str, Source, str, str], Finding]
     beside: Mapping[Watched, str]
     changes: list[Change] = field(default_factory=list)
+    broken: bool = False
 
     def subject(self, finding: Finding) -> Subject:
         watched = (finding.source, finding.subject)
@@ -100,6 +104,8 @@ class _Close:
     def say(self, name: str, alert: Alert, why: str = "", forget: Sequence[Subject] = ()) -> None:
         number = sum(change.event is not None for change in self.changes)
         said = event(name, alert, self.context, number, why)
+        if name != RESOLVED and BY_NAME[alert.name].retrain and not self.broken:
+            said = replace(said, attributes={**said.attributes, RETRAIN: True})
         self.changes.append(Change(alert.name, alert.model, said, *_forgotten(forget)))
 
     def forget(self, alert: Alert, subjects: Sequence[Subject]) -> None:

@@ -44,7 +44,7 @@ class Rule:
     title: for the message. next_step: one sentence, what to look at first. forgets: its values' closed windows are
     emptied when it ends, so that pooled horizons start anew. needs_rows: an empty window is neither good nor bad.
     good_effect: newest windows with less than that are good, however sure it is: the checks' own floor.
-    of_segments: of findings in one segment, else of the whole's.
+    of_segments: of findings in one segment, else of the whole's. retrain: a model trained anew may cure it.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Rule:
     needs_rows: bool = True
     good_effect: float = 0.01  # the drift floor (statistics.md, point 6)
     of_segments: bool = False
+    retrain: bool = False
 
     @property
     def runbook(self) -> str:
@@ -89,6 +90,7 @@ RULES: tuple[Rule, ...] = (
         DATA_DRIFT, frozenset({"drift", SEGMENT_MIX}), INPUTS, "data drift",
         "Ask what happened in the world or upstream at the first bad window; look at the highest ranked feature first.",
         warn_effect=0.1, error_effect=0.25, forgets=True,  # corrected PSI: clear, large (statistics.md, point 6)
+        retrain=True,
     ),
     Rule(
         PREDICTION_DRIFT, frozenset({"drift"}), OUTPUTS, "prediction drift",

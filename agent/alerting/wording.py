@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.alerting.book import Alert, Subject, Watched, WindowContext
+from agent.alerting.book import Alert, AlertBook, Subject, Watched, WindowContext
 from agent.alerting.rules import BY_NAME, OUTPUTS, QUALITY_CHECKS, Rule
 from agent.drift.effect import severity
-from agent.records import BinChange, Event, Finding, ModelKey, Role
+from agent.records import AlertState, BinChange, Event, Finding, ModelKey, Role
 
 FEATURES_MAX = 10  # of an event's attributes
 NAMED_MAX = 3  # in the sentence
@@ -18,6 +18,7 @@ MOVED_MAX = 4  # bins or categories told of one value
 RANK_MOVED = 0.03  # about a tenth of a standard deviation; less, and a number's shape changed, not its place
 
 FIRING, UPDATED, RESOLVED = "sidelight.alert.firing", "sidelight.alert.updated", "sidelight.alert.resolved"
+RETRAIN = "sidelight.alert.retrain"  # true on an alert that retraining may cure
 
 
 def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Subject:
@@ -49,7 +50,31 @@ def event(name: str, alert: Alert, context: WindowContext, number: int, why: str
     """The log record of one change. number: running, within this close; why: how it ended, or what joined."""
     rule = BY_NAME[alert.name]
     severity = "INFO" if name == RESOLVED else alert.severity
-    attributes: dict[str, Any] = {
+    attributes = {
+        **_attributes(alert, severity),
+        "sidelight.traffic.share": context.share,
+        "sidelight.model.versions": list(context.versions),
+        "sidelight.reference.hash": context.reference_hash,
+        "sidelight.window.index": context.window,
+    }
+    if name == RESOLVED:
+        attributes["sidelight.alert.reason"] = why
+    key = f"{context.offset}-{context.event_number + number}"
+    body = _over(rule, alert, why, context) if name == RESOLVED else _body(rule, alert, why if name == UPDATED else "")
+    return Event(name, key, context.end_ns, severity, body, attributes)
+
+
+def standing(book: AlertBook) -> list[Event]:
+    """What fires now, for receivers that keep no memory: each alert as it would be told this moment, without a key."""
+    return [
+        Event(FIRING, "", a.since_ns, a.severity, _body(BY_NAME[a.name], a, ""), _attributes(a, a.severity))
+        for a in book.alerts if a.state is AlertState.FIRING
+    ]  # fmt: skip
+
+
+def _attributes(alert: Alert, severity: str) -> dict[str, Any]:
+    rule = BY_NAME[alert.name]
+    found: dict[str, Any] = {
         **alert.model.attributes(),
         "sidelight.alert.name": alert.name,
         "sidelight.alert.severity": severity,
@@ -59,17 +84,10 @@ def event(name: str, alert: Alert, context: WindowContext, number: int, why: str
         "sidelight.alert.feature_count": len({subject.watched for subject in alert.subjects}),
         "sidelight.alert.next_step": rule.next_step,
         "sidelight.alert.runbook": rule.runbook,
-        "sidelight.traffic.share": context.share,
-        "sidelight.model.versions": list(context.versions),
-        "sidelight.reference.hash": context.reference_hash,
-        "sidelight.window.index": context.window,
     }
     if alert.consequences:
-        attributes["sidelight.alert.consequences"] = _features(alert.consequences)
-    if name == RESOLVED:
-        attributes["sidelight.alert.reason"] = why
-    key = f"{context.offset}-{context.event_number + number}"
-    return Event(name, key, context.end_ns, severity, _body(name, rule, alert, why, context), attributes)
+        found["sidelight.alert.consequences"] = _features(alert.consequences)
+    return found
 
 
 def moment(time_ns: int) -> str:
@@ -81,17 +99,20 @@ def moment(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _body(name: str, rule: Rule, alert: Alert, why: str, context: WindowContext) -> str:
-    whose, since = _whose(alert.model), moment(alert.since_ns)
-    if name == RESOLVED:
-        return f"{whose}: {rule.title} is over ({why}); it lasted from {since} to {moment(context.end_ns)}."
+def _over(rule: Rule, alert: Alert, why: str, context: WindowContext) -> str:
+    lasted = f"it lasted from {moment(alert.since_ns)} to {moment(context.end_ns)}"
+    return f"{_whose(alert.model)}: {rule.title} is over ({why}); {lasted}."
+
+
+def _body(rule: Rule, alert: Alert, joined: str) -> str:
+    """joined: what is new in an alert that fired before."""
     worst = alert.subjects[:NAMED_MAX]
     told = "; ".join(f"{_where(s)}: {s.said}" if s.name and s.name != rule.name else s.said for s in worst)
     more = len(alert.subjects) - len(worst)
     also = f"; and {more} more" if more else ""
     moved = "; predictions moved too" if any(s.source in OUTPUTS for s in alert.consequences) else ""
-    joined = f", now also {why}" if name == UPDATED else ""
-    whole = f"{whose}: {rule.title} since {since}{joined}: {told}{also}{moved}"
+    since = f"since {moment(alert.since_ns)}{f', now also {joined}' if joined else ''}"
+    whole = f"{_whose(alert.model)}: {rule.title} {since}: {told}{also}{moved}"
     return f"{whole}{'' if whole.endswith('?') else '.'} {rule.next_step}"
 
 

@@ -14,6 +14,8 @@ from agent.config.option import Names, names, option
 from agent.config.thresholds import Threshold, thresholds
 from agent.errors import ConfigurationError
 
+FILES = ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file")
+RECEIVER_SECRETS = ("webhook_secret_file", "pagerduty_key_file", "retrain_token_file")
 WINDOW_SECONDS_MIN = 0.1  # a shorter window has no row, or is over before it is judged
 
 
@@ -136,7 +138,39 @@ class Settings(BaseSettings):
     )
     bin_features: int = option(50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0)
     trace_limit_per_minute: int = option(600, "Prediction spans exported a minute.", "{span}", ge=0)
+
+    # Where alerts go besides (docs/alerts.md).
+    alertmanager_urls: Names = option(
+        (), "Alertmanager replicas, comma separated: each is told what fires (POST …/api/v2/alerts) and what has ended."
+    )
+    alertmanager_seconds: float = option(
+        60.0, "Time between two such posts; an alert not told for four of them ends by itself.", "s", ge=1, le=3_600
+    )
+    alertmanager_authorization: SecretStr = option(
+        SecretStr(""), "The Authorization header for Alertmanager, as Bearer TOKEN or Basic BASE64."
+    )
     webhook_url: SecretStr = option(SecretStr(""), "Alerts are also posted here as JSON.")
+    webhook_secret: SecretStr = option(SecretStr(""), "Signs those posts: X-Sidelight-Signature, HMAC-SHA256.")
+    webhook_secret_file: str = option("", "The same from a file, which may change while the agent runs.")
+    slack_url: SecretStr = option(SecretStr(""), "A Slack incoming webhook.")
+    pagerduty_key: SecretStr = option(SecretStr(""), "PagerDuty's integration key (Events API v2).")
+    pagerduty_key_file: str = option("", "The same from a file, which may change while the agent runs.")
+    pagerduty_url: SecretStr = option(
+        SecretStr("https://events.pagerduty.com/v2/enqueue"), "PagerDuty's endpoint, or what speaks like it."
+    )
+    runbook_url: str = option("", "Where your copy of docs/runbook.md can be read: alerts then link to its sections.")
+    retrain_url: SecretStr = option(
+        SecretStr(""), "Posted to when an alert begins that retraining may cure; the whole URL, for the template."
+    )
+    retrain_template: Literal["webhook", "airflow", "argo", "kubeflow", "github"] = option(
+        "webhook", "What stands there: webhook, airflow, argo, kubeflow or github."
+    )
+    retrain_token: SecretStr = option(SecretStr(""), "Sent there as Authorization: Bearer.")
+    retrain_token_file: str = option("", "The same from a file, which may change while the agent runs.")
+    retrain_pipeline: str = option("", "kubeflow: the pipeline's id, or ID/VERSION-ID.")
+    retrain_cooldown_seconds: float = option(
+        86_400.0, "After a trigger, none for the same model for so long, restarts included.", "s", ge=0
+    )
 
     # The machine.
     collectors: Names = option(
@@ -155,7 +189,7 @@ class Settings(BaseSettings):
             raise ValueError("permissions in octal, 0000 to 0777")
         return int(value, 8)
 
-    @field_validator("segments", "collectors", "watch_processes", mode="before")
+    @field_validator("segments", "collectors", "watch_processes", "alertmanager_urls", mode="before")
     @classmethod
     def _list(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -217,7 +251,7 @@ class Settings(BaseSettings):
                     self.tcp,
                     "a loopback host, or SIDELIGHT_CLIENT_CA_FILE or SIDELIGHT_TOKENS_FILE as well",
                 )
-        for name in ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file"):
+        for name in (*FILES, *RECEIVER_SECRETS):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
                 raise ConfigurationError(f"SIDELIGHT_{name.upper()}", path, "a readable file")

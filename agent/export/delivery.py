@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from agent.clock import Clock
 from agent.errors import PermanentError, RetryableError
-from agent.export.accounts import Accounts
+from agent.export.accounts import Accounts, Tally
 from agent.export.policy import Answer, Transport, pause_seconds
 from agent.export.spool import Stored
 
@@ -29,7 +29,7 @@ class Delivery:
     def __init__(
         self, signal: str, transport: Transport, accounts: Accounts, clock: Clock, sleep: Sleep, chance: Chance
     ) -> None:
-        self._signal, self._transport, self._accounts, self._clock = signal, transport, accounts, clock
+        self._signal, self._transport, self._accounts = signal, transport, accounts
         self._sleep, self._chance = sleep, chance
         self._tally = accounts.tallies[signal]
         self._woken = asyncio.Event()
@@ -37,7 +37,7 @@ class Delivery:
         self._flying: asyncio.Task[bool] | None = None
         self._answered: tuple[Stored, Answer] | None = None
         self._alone = 0  # rows up to this id are sent one by one
-        self._quiet_until, self._told = float("-inf"), False
+        self._trouble = Trouble(signal, self._tally, clock)
 
     def wake(self) -> None:
         self._woken.set()
@@ -53,7 +53,7 @@ class Delivery:
                 more = await asyncio.shield(self._flying)
             except RetryableError as error:
                 failures += 1
-                self._say(str(error))
+                self._trouble.say(str(error))
                 await self._sleep(pause_seconds(failures, error.retry_after_seconds, self._chance()))
                 continue
             failures = 0
@@ -68,7 +68,7 @@ class Delivery:
             while await self._send_oldest():
                 pass
         except RetryableError as error:
-            self._say(str(error))
+            self._trouble.say(str(error))
 
     async def close(self) -> None:
         if self._flying is not None and not self._flying.done():
@@ -108,12 +108,20 @@ class Delivery:
         if self._answered is None:
             return
         request, answer = self._answered
-        self._say(answer.message)
+        self._trouble.say(answer.message)
         await self._accounts.settle(self._signal, request, answer.rejected)
         self._answered = None
 
-    def _say(self, error: str) -> None:
-        """One line when the state changes, at most one failure a minute; nothing per request."""
+
+class Trouble:
+    """What is wrong on one signal's way, for its books and for the log."""
+
+    def __init__(self, signal: str, tally: Tally, clock: Clock) -> None:
+        self._signal, self._tally, self._clock = signal, tally, clock
+        self._quiet_until, self._told = float("-inf"), False
+
+    def say(self, error: str) -> None:
+        """Empty: nothing is. One line when the state changes, at most one failure a minute; nothing per request."""
         before, self._tally.last_error = self._tally.last_error, error
         now = self._clock.monotonic()
         if error and error != before and now >= self._quiet_until:

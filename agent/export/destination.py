@@ -8,8 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from agent.config import Otel, Settings
-from agent.errors import ConfigurationError
+from agent.config import Otel
 from agent.export import spool
 
 GRPC_METHODS = {
@@ -25,7 +24,7 @@ class Destination:
     """One signal's way out. address: gRPC target or URL; shown: the address without anything secret."""
 
     signal: str
-    kind: Literal["grpc", "http", "console", "webhook"]
+    kind: Literal["grpc", "http", "console"]
     address: str = field(repr=False)
     shown: str
     tls: bool = False
@@ -44,10 +43,8 @@ class Nowhere:
     reason: str
 
 
-def resolve(signal: str, settings: Settings, otel: Otel) -> Destination | Nowhere:
-    """The way of `signal`, one of spool.SIGNALS. Raises ConfigurationError for a webhook that is no URL."""
-    if signal == spool.WEBHOOK:
-        return _webhook(settings.webhook_url.get_secret_value())
+def resolve(signal: str, otel: Otel) -> Destination | Nowhere:
+    """The way of `signal`, one of spool.OTLP."""
     chosen = getattr(otel, f"{signal}_exporter")
     if otel.sdk_disabled:
         return Nowhere("OTEL_SDK_DISABLED")
@@ -118,17 +115,3 @@ def _url(endpoint: str, signal: str, own: bool, insecure: bool) -> tuple[str, bo
         endpoint = f"{'http' if insecure else 'https'}://{endpoint}"
     url = endpoint if own else f"{endpoint.rstrip('/')}/v1/{signal}"
     return url, url.startswith("https:")
-
-
-def _webhook(url: str) -> Destination | Nowhere:
-    if not url:
-        return Nowhere("SIDELIGHT_WEBHOOK_URL is unset")
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigurationError("SIDELIGHT_WEBHOOK_URL", "(hidden)", "http://host[:port]/path or https://…")
-    host = parts.netloc.rpartition("@")[2]  # what follows the host may be a token
-    return Destination(spool.WEBHOOK, "webhook", url, f"{parts.scheme}://{host}/…", parts.scheme == "https", gzip=False)

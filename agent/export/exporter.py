@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import xxhash
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from agent import telemetry
 from agent.clock import Clock
 from agent.config import Otel, Settings
-from agent.errors import RetryableError
+from agent.errors import CorruptError, RetryableError
 from agent.export import logs, metrics, spool, traces
 from agent.export.accounts import Accounts, Statistics
 from agent.export.attributes import Limits
@@ -30,6 +26,9 @@ from agent.export.destination import Destination, Nowhere, resolve
 from agent.export.otlp_grpc import GrpcTransport
 from agent.export.otlp_http import HttpTransport
 from agent.export.policy import Transport
+from agent.export.receivers.alerts import Alerts, Way, way_shown
+from agent.export.receivers.receiver import Receiver
+from agent.export.receivers.transport import ReceiverTransport
 from agent.export.spool import SpoolRow
 from agent.export.streams import Streams
 from agent.records import Event, ModelKey, Trace
@@ -38,8 +37,6 @@ from agent.telemetry import Point
 
 log = logging.getLogger("sidelight.export")
 
-ALERT_EVENTS = "sidelight.alert"
-"""Events of this name or below it also go to the webhook."""
 SLICE_SECONDS = 0.002
 """How long points are encoded before the loop gets its turn."""
 EXPORT_BYTES = 1 << 18
@@ -66,28 +63,33 @@ class Exporter:
         self._store = store
         self._limits = Limits(otel.attribute_count_limit, otel.attribute_value_length_limit)
         self._sampler = traces.sampler(otel.traces_sampler, otel.traces_sampler_arg)
-        self._ways = {signal: resolve(signal, settings, otel) for signal in spool.SIGNALS}
-        self._accounts = Accounts(store, {signal: _endpoint(way) for signal, way in self._ways.items()})
+        self._alerts = Alerts(settings, resource)
+        self._ways: dict[str, Way] = {signal: resolve(signal, otel) for signal in spool.OTLP} | self._alerts.ways
+        self._accounts = Accounts(store, {signal: way_shown(way) for signal, way in self._ways.items()})
         self._deliveries = [
-            Delivery(signal, transport(way), self._accounts, clock, sleep, chance)
-            for signal, way in self._ways.items() if isinstance(way, Destination)
+            Delivery(signal, transport(way, clock), self._accounts, clock, sleep, chance)
+            for signal, way in self._ways.items() if isinstance(way, Destination | Receiver)
         ]
+        self._alerts.tell(self._accounts.tallies, clock, chance)
         self._woken = asyncio.Event()
 
     def wants(self, signal: str) -> bool:
         """Whether anything of this signal (spool.SIGNALS) is exported; without a destination nothing is spooled."""
-        return isinstance(self._ways[signal], Destination)
+        return not isinstance(self._ways[signal], Nowhere)
 
     def rows_for_events(self, events: Sequence[Event]) -> list[SpoolRow]:
-        """A row per event for the logs, one more per alert for the webhook; the event's key makes them idempotent."""
+        """A row per event for the logs, one more per alert and receiver; the event's key makes them idempotent."""
         now_ns, rows = self._clock.now_ns(), []
         for event in events:
             if self.wants(spool.LOGS):
                 payload, items = logs.encode([event], self._resource, now_ns, self._limits)
                 rows.append(SpoolRow(event.key, spool.LOGS, items, now_ns, payload))
-            if self.wants(spool.WEBHOOK) and (event.name == ALERT_EVENTS or event.name.startswith(f"{ALERT_EVENTS}.")):
-                rows.append(SpoolRow(f"{event.key}/webhook", spool.WEBHOOK, 1, now_ns, webhook(event)))
+            rows += self._alerts.rows(event, now_ns)
         return rows
+
+    def watch(self, firing: Callable[[], Sequence[Event]]) -> None:
+        """firing: what fires now, for Alertmanager, which wants it told again and again."""
+        self._alerts.watch(firing)
 
     def rows_for_traces(self, batch: Sequence[Trace], model: ModelKey, key: str) -> list[SpoolRow]:
         """The batch's spans, in as many rows as the limit on requests asks for. key: the batch's journal offset."""
@@ -102,7 +104,7 @@ class Exporter:
         return [SpoolRow(its_key, spool.TRACES, items, self._clock.now_ns(), payload)] if items else []
 
     async def open(self) -> None:
-        """Learns what an earlier life said of the metrics' series. Before anything is counted."""
+        """Learns what an earlier life said of the metrics' series, and what it triggered. Before anything counts."""
         try:
             if self._streams.delta and self.wants(spool.METRICS):
                 await self._store.run(self._streams.baseline.load)
@@ -110,6 +112,10 @@ class Exporter:
                 await self._store.run(forget)
         except RetryableError as error:
             log.warning("baseline_unreadable error=%s: deltas begin anew", error)
+        try:
+            await self._store.run(self._alerts.recall)
+        except (RetryableError, CorruptError) as error:
+            log.warning("cooldowns_unreadable error=%s: they begin anew", error)
 
     async def put_metrics(self, points: Iterable[Point]) -> None:
         """Spools one export of all points, all of one time. Yields to the loop every `SLICE_SECONDS`.
@@ -167,11 +173,12 @@ class Exporter:
     async def run(self) -> None:
         """Delivers until cancelled; one signal's trouble never delays another."""
         for signal, way in self._ways.items():
-            log.info("export_started signal=%s endpoint=%s", signal, _endpoint(way))
+            if signal in spool.OTLP or self.wants(signal):
+                log.info("export_started signal=%s endpoint=%s", signal, way_shown(way))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_house())
-            for delivery in self._deliveries:
-                group.create_task(delivery.run())
+            for run in (*(d.run for d in self._deliveries), *(r.run for r in self._alerts.resending)):
+                group.create_task(run())
 
     async def stop(self, deadline_seconds: float) -> None:
         """Sends what can be sent within the deadline, then closes; the rest waits in the spool for the next start."""
@@ -202,9 +209,10 @@ class Exporter:
                 "last_error": s.last_error,
             }
             for signal, s in self.statistics().items()
+            if signal in spool.OTLP or s.produced or self.wants(signal)
         }
-        otlp = [way for signal, way in self._ways.items() if signal != spool.WEBHOOK]
-        shown = next((way.shown for way in otlp if isinstance(way, Destination)), _endpoint(otlp[0]))
+        otlp = [self._ways[signal] for signal in spool.OTLP]
+        shown = next((way.shown for way in otlp if isinstance(way, Destination)), way_shown(otlp[0]))
         return {"endpoint": self._otel.exporter_otlp_endpoint or shown, "signals": signals}
 
     def points(self) -> list[Point]:
@@ -250,36 +258,10 @@ class Exporter:
                     await self._woken.wait()
 
 
-def transport(way: Destination) -> Transport:
+def transport(way: Destination | Receiver, clock: Clock) -> Transport:
     """The way's means."""
+    if isinstance(way, Receiver):
+        return ReceiverTransport(way, clock)
     if way.kind == "grpc":
         return GrpcTransport(way)
     return ConsoleTransport(way.signal) if way.kind == "console" else HttpTransport(way)
-
-
-def webhook(event: Event) -> bytes:
-    """An alert as the webhook gets it: one JSON object."""
-    time = datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    return json.dumps({
-        "key": event.key, "name": event.name, "time": time, "severity": event.severity, "body": event.body,
-        "attributes": _plain(event.attributes),
-    }).encode()
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can say: NaN and the infinities become null, numpy's numbers plain ones, the rest text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _endpoint(way: Destination | Nowhere) -> str:
-    return way.shown if isinstance(way, Destination) else way.reason
-
-

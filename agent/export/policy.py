@@ -9,6 +9,7 @@ from agent.errors import PermanentError, RetryableError
 
 GRPC_RETRYABLE = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 HTTP_RETRYABLE = frozenset({429, 502, 503, 504})
+RECEIVER_RETRYABLE = HTTP_RETRYABLE | {408, 500}
 PAUSE_FIRST_SECONDS = 1.0
 PAUSE_MAX_SECONDS = 60.0
 ASKED_MAX_SECONDS = 3_600.0
@@ -49,6 +50,13 @@ def http_failure(status: int, message: str, retry_after: str = "") -> RetryableE
     if status in HTTP_RETRYABLE:
         return RetryableError(said, float(retry_after) if retry_after.strip().isdigit() else 0.0)
     return PermanentError(said)
+
+
+def receiver_failure(status: int, message: str, retry_after: str = "") -> RetryableError | PermanentError:
+    """As `http_failure`, of a receiver of alerts: no protocol forbids to try again after an error of its own."""
+    if status in RECEIVER_RETRYABLE and status not in HTTP_RETRYABLE:
+        return RetryableError(f"HTTP {status}: {message}"[:SAID_MAX])
+    return http_failure(status, message, retry_after)
 
 
 def pause_seconds(failures: int, retry_after: float, chance: float) -> float:

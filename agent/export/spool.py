@@ -10,13 +10,15 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.state import checksum
+from agent.state import checksum, put
 
-METRICS, TRACES, LOGS, WEBHOOK = SIGNALS = ("metrics", "traces", "logs", "webhook")
+METRICS, TRACES, LOGS = OTLP = ("metrics", "traces", "logs")
+WEBHOOK, SLACK, PAGERDUTY, RETRAIN = RECEIVERS = ("webhook", "slack", "pagerduty", "retrain")
+SIGNALS = OTLP + RECEIVERS
 TOO_MUCH, TOO_OLD, CORRUPT = "spool_full", "too_old", "corrupt"
 MERGED = frozenset({TRACES, LOGS})
 """Signals whose encoded requests make one by concatenation, as protobuf's repeated fields allow. Not metrics: backends
-lose one of two equal resources in a request. Not the webhook: it gets one object a request."""
+lose one of two equal resources in a request. Not the receivers of alerts: they get one object a request."""
 MERGE_ROWS, MERGE_BYTES = 64, 1 << 20
 DELTA_KEYS = "delta/"
 """Begins the keys of metrics that say what came since the export before: without one of them, its counts are lost."""
@@ -26,13 +28,17 @@ SHRINK_TO = 0.9
 
 @dataclass(frozen=True, slots=True)
 class SpoolRow:
-    """One encoded request. key: the same key is never stored twice; items: points, spans or records in it."""
+    """One encoded request. key: the same key is never stored twice; items: points, spans or records in it.
+
+    note: a blob (key, body) that is true once this row is stored: both in one transaction.
+    """
 
     key: str
     signal: str
     items: int
     created_ns: int
     payload: bytes
+    note: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,11 @@ def add(db: sqlite3.Connection, rows: Sequence[SpoolRow]) -> int:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (row.key, row.signal, row.items, row.created_ns, len(payload), checksum(payload), payload),
         )
-    return db.total_changes - before
+    stored = db.total_changes - before
+    for row in rows:
+        if row.note is not None:
+            put(db, *row.note)
+    return stored
 
 
 def oldest(
@@ -162,7 +172,7 @@ def shrink(db: sqlite3.Connection, bytes_max: int) -> list[Dropped]:
     excess = total - int(bytes_max * SHRINK_TO)
     dropped: list[Dropped] = []
     excess -= _drop(db, METRICS, TOO_MUCH, _thinned(db, excess), dropped)
-    for signal in (TRACES, METRICS, LOGS, WEBHOOK):
+    for signal in (TRACES, METRICS, LOGS, *RECEIVERS):
         if excess > 0:
             excess -= _drop(db, signal, TOO_MUCH, _first(db, signal, excess), dropped)
     return dropped

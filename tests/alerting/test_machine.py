@@ -10,6 +10,7 @@ import pytest
 from agent.alerting.book import AlertBook, Change, WindowContext, points
 from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import BY_NAME, state_finding
+from agent.alerting.wording import standing
 from agent.records import AlertState, BinChange, Finding, ModelKey, Source, Verdict
 
 HOUR = 3_600_000_000_000
@@ -120,7 +121,45 @@ def test_a_firing_event_says_what_someone_on_call_needs() -> None:
         "sidelight.model.versions": ["2", "3"],
         "sidelight.reference.hash": "abc",
         "sidelight.window.index": 5,
+        "sidelight.alert.retrain": True,
     }  # fmt: skip
+
+
+def test_what_fires_is_told_without_a_window() -> None:
+    """For receivers without memory: each firing alert as its event would say it now, without key; pending ones not."""
+    story = Story(window=5)
+    story.close(drift("fare", 0.3), state_finding("no_data", True, "silent", 5))
+    told = standing(story.book)
+    fired = story.changes[0].event
+    assert fired is not None
+    assert [(each.name, each.key, each.body, each.severity) for each in told] == [
+        (fired.name, "", fired.body, fired.severity)
+    ]
+    assert told[0].attributes.items() <= fired.attributes.items()
+    assert told[0].time_ns == fired.attributes["sidelight.alert.start_unix_nano"]
+    for _ in range(2):
+        story.close(drift("fare", verdict=Verdict.WITHIN_NOISE, newest_p=0.5))
+    assert standing(story.book) == []
+
+
+def test_retraining_is_for_what_it_can_cure() -> None:
+    """A drift asks for it, while it begins or grows; a broken pipeline, slowness and an end do not. Nor does a drift
+    beside a broken pipeline: what came through that is nothing to learn from."""
+    story = Story()
+    story.close(drift("fare"), slow())
+    story.close(drift("fare"), drift("gift"))
+    for _ in range(2):
+        story.close(*(drift(n, verdict=Verdict.WITHIN_NOISE, newest_p=0.5) for n in ("fare", "gift")),
+                    slow(Verdict.WITHIN_NOISE))  # fmt: skip
+    story.close(fault("missing", "speed"))
+    story.close(fault("missing", "speed"), drift("fare"))
+    asked = [(said([change])[0], bool(change.event.attributes.get("sidelight.alert.retrain")))
+             for change in story.changes if change.event is not None]  # fmt: skip
+    assert asked == [
+        ("firing data_drift", True), ("firing latency", False), ("updated data_drift", True),
+        ("resolved latency", False), ("resolved data_drift", False), ("firing broken_pipeline", False),
+        ("firing data_drift", False),
+    ]
 
 
 def test_a_long_horizon_that_drains_does_not_keep_an_alert_alive() -> None:

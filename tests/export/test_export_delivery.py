@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from agent.config import Otel, Settings
+from agent.config import Otel
 from agent.records import ModelKey
 from agent.telemetry import RECORDS, Point
 from tests.export.backend import GrpcBackend, HttpBackend, Say
-from tests.export.scene import event, scene, trace
+from tests.export.scene import scene, trace
 
 
 @asynccontextmanager
@@ -214,28 +212,6 @@ async def test_headers_travel(tmp_path: Path, kind: str) -> None:
         await s.until_settled("logs", 1)
     assert backend.got[0].headers["api-key"] == "a b"
     assert backend.got[0].headers.get("content-encoding") == (None if kind == "grpc" else "gzip")
-
-
-async def test_alerts_also_go_to_the_webhook(tmp_path: Path) -> None:
-    """An alert is posted as JSON (NaN as null), retried by the same policy; other events are not posted."""
-    backend = HttpBackend()
-    backend.says("webhook", Say(503))
-    settings = Settings(webhook_url=SecretStr(f"{await backend.start()}/hook/token?x=1"))
-    alert = event("drift of age", "sidelight.alert.fired")
-    alert = type(alert)(alert.name, alert.key, alert.time_ns, "WARN", alert.body, {"n": 5, "bad": float("nan")})
-    async with scene(tmp_path, Otel(), settings) as s:
-        assert not s.exporter.wants("logs")
-        rows = s.exporter.rows_for_events([alert, event("other")])
-        await s.put(rows)
-        found = await s.until_settled("webhook", 1)
-        assert (found.delivered, s.pauses) == (1, [0.5])
-        assert "token" not in found.endpoint
-    await backend.stop()
-    assert [got.path for got in backend.got] == ["/hook/token?x=1"] * 2
-    assert json.loads(backend.taken[0].body) == {
-        "key": alert.key, "name": "sidelight.alert.fired", "time": "2023-11-14T22:13:20.000+00:00", "severity": "WARN",
-        "body": "drift of age", "attributes": {"n": 5, "bad": None},
-    }
 
 
 async def test_the_final_flush_keeps_its_deadline(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from agent import config
-from agent.config import Otel, Settings
+from agent.config import Otel
 from agent.errors import ConfigurationError
 from agent.export import resource
 from agent.export.destination import UNSET, Destination, Nowhere, resolve
@@ -21,8 +20,7 @@ BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 def _way(signal: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Destination | Nowhere:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    settings, otel = config.load()
-    return resolve(signal, settings, otel)
+    return resolve(signal, config.load()[1])
 
 
 @pytest.mark.parametrize(("endpoint", "kind", "address", "tls"), [
@@ -92,8 +90,8 @@ def test_headers_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hunter2")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x=hunter2")
     monkeypatch.setenv(BASE, "http://c:4317")
-    settings, otel = config.load()
-    shown = [repr(otel), str(config.options(otel)), *(repr(resolve(s, settings, otel)) for s in ("traces", "logs"))]
+    _, otel = config.load()
+    shown = [repr(otel), str(config.options(otel)), *(repr(resolve(s, otel)) for s in ("traces", "logs"))]
     assert not [text for text in shown if "hunter2" in text]
 
 
@@ -102,30 +100,6 @@ def test_every_variable_says_what_it_does() -> None:
     for option in config.options(Otel()):
         assert option.about, option.variable
         assert option.unit or not option.default.replace(".", "").isdigit(), option.variable
-
-
-def test_the_webhooks_path_is_not_shown() -> None:
-    """A webhook's path is often its password."""
-    way = resolve("webhook", Settings(webhook_url=SecretStr("https://u:p@hooks.example/T0/secret")), Otel())
-    assert isinstance(way, Destination)
-    assert way.shown == "https://hooks.example/…"
-    assert "secret" not in repr(way)
-
-
-def test_the_webhook_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the options nor the group show it."""
-    monkeypatch.setenv("SIDELIGHT_WEBHOOK_URL", "https://hooks.example/T0/hunter2")
-    settings, _ = config.load()
-    assert settings.webhook_url.get_secret_value().endswith("hunter2")
-    assert "hunter2" not in repr(settings) + str(config.options(settings))
-
-
-@pytest.mark.parametrize("url", ["hooks.example/secret", "ftp://hooks.example/secret", "https:///secret", "http://h:x/"])
-def test_a_webhook_that_is_no_url_stops_the_start(url: str) -> None:
-    """The error names the variable and hides the value."""
-    with pytest.raises(ConfigurationError, match="SIDELIGHT_WEBHOOK_URL") as raised:
-        resolve("webhook", Settings(webhook_url=SecretStr(url)), Otel())
-    assert "secret" not in str(raised.value)
 
 
 def _attributes(tmp_path: Path, **options: Any) -> dict[str, str]:

@@ -6,6 +6,7 @@ import gzip
 import sqlite3
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent.export import spool
 from agent.export.spool import Amount, SpoolRow
-from agent.state import SCHEMA
+from agent.state import SCHEMA, get
 
 
 @pytest.fixture
@@ -142,20 +143,33 @@ def test_metrics_are_thinned_before_anything_else_goes(db: sqlite3.Connection) -
 
 
 def test_alerts_are_the_last_to_go(db: sqlite3.Connection) -> None:
-    """As the limit falls: metrics, traces, events, alerts for the webhook; within a signal the oldest first."""
+    """As the limit falls: metrics, traces, events, then alerts for receivers; within a signal the oldest first."""
     spool.add(db, [_row(signal, number) for number in range(1, 11) for signal in spool.SIGNALS])
-    one = spool.queued(db)["logs"].size // 10
+    one = spool.queued(db)["logs"].size / 10
     gone = []
-    for rows in (38, 25, 18, 9, 3):
-        spool.trim(db, rows * one, 0)
+    for rows in (67, 56, 46, 37):
+        spool.trim(db, int(rows * one / spool.SHRINK_TO), 0)
         gone.append([10 - spool.queued(db).get(signal, Amount()).items for signal in spool.SIGNALS])
         assert sum(amount.size for amount in spool.queued(db).values()) <= rows * one
-    metrics, traces, logs, webhook = zip(*gone, strict=True)
+    metrics, traces, logs, *receivers = zip(*gone, strict=True)
     assert metrics[0] > 0
-    assert (traces[0], logs[1], webhook[2]) == (0, 0, 0)
+    assert (traces[0], logs[1]) == (0, 0)
+    assert {receiver[2] for receiver in receivers} == {0}
     assert (metrics[-1], traces[-1], logs[-1]) == (10, 10, 10)
-    keys = [row[0] for row in db.execute("SELECT key FROM spool ORDER BY id")]
+    keys = [row[0] for row in db.execute("SELECT key FROM spool WHERE signal = 'webhook' ORDER BY id")]
+    assert 0 < len(keys) < 10
     assert keys == [f"webhook/{number}" for number in range(11 - len(keys), 11)]
+
+
+def test_a_note_is_stored_with_its_row(db: sqlite3.Connection) -> None:
+    """Both or neither: what is true once the row is stored lies beside it, in the caller's transaction."""
+    row = replace(_row("retrain", 1), note=("retrain", b"then"))
+    db.execute("BEGIN")
+    spool.add(db, [row])
+    db.execute("ROLLBACK")
+    assert (get(db, "retrain"), spool.queued(db)) == (None, {})
+    spool.add(db, [row])
+    assert (get(db, "retrain"), spool.queued(db)["retrain"].items) == (b"then", 1)
 
 
 @given(st.lists(st.tuples(st.sampled_from(spool.SIGNALS), st.integers(1, 50), st.integers(1, 2_000)), max_size=40),
