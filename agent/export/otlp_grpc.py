@@ -16,15 +16,16 @@ from agent.export.policy import Answer, grpc_failure
 
 OPTIONS = [
     ("grpc.enable_retries", 0),  # policy.py decides
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 10_000),  # gRPC's own two minutes would outlast a backend's restart
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
 class GrpcTransport:
-    """One channel, made at the first call (it belongs to the running loop)."""
+    """One channel, made at the first call (it belongs to the running loop).
+
+    One that could not connect is given up: it would answer the next calls out of its memory, by pauses of its own,
+    and a backend that is back would wait for one more of the policy's.
+    """
 
     packed = False
 
@@ -35,12 +36,13 @@ class GrpcTransport:
 
     async def send(self, payload: bytes) -> Answer:
         to = self._destination
-        if self._channel is None:
-            self._channel = self._connect()
-        call: Any = self._channel.unary_unary(GRPC_METHODS[to.signal])
+        channel = self._channel = self._channel or self._connect()
+        call: Any = channel.unary_unary(GRPC_METHODS[to.signal])
         try:
             answer = await call(payload, timeout=to.timeout_seconds, metadata=to.headers)
         except grpc.aio.AioRpcError as error:
+            if channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                await self.close()
             raise grpc_failure(error.code().name, error.details() or "", retry_delay(error)) from None
         return answers.read(to.signal, answer)
 
