@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.datadog import dashboard as datadog
 from deploy.grafana import dashboards
 from deploy.prometheus import rules, simulation
 
@@ -19,6 +20,7 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "prometheus" / "sidelight.rules.yml": rules.text(),
         HERE / "prometheus" / "sidelight.test.yml": simulation.text(),
+        HERE / "datadog" / "dashboard.json": datadog.text(),
         HERE / "grafana" / ".lint": dashboards.exclusions(),
         **{HERE / "grafana" / name: dashboards.text(made) for name, made in dashboards.files().items()},
     }
