@@ -114,7 +114,7 @@ def compile_module(recipe: Recipe, work: Path) -> Path:
     source = work / "source"
     found = json.loads(run(["go", "mod", "download", "-json", f"{recipe.module}@{recipe.version}"]))
     # Copied without the modes: files of the module folder are read-only.
-    shutil.copytree(found["Dir"], source, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("testdata"))
+    shutil.copytree(found["Dir"], source, copy_function=shutil.copyfile)
     for path in [source, *source.rglob("*")]:
         if path.is_dir():
             path.chmod(0o755)

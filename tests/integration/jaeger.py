@@ -27,7 +27,7 @@ class Jaeger(Server):
             },
             "extensions": {
                 "jaeger_query": {
-                    "storage": {"traces": "disk"},
+                    "storage": {"traces": "disk"}, "enable_tracing": False,
                     "http": {"endpoint": f"127.0.0.1:{port}"}, "grpc": {"endpoint": f"127.0.0.1:{grpc_port}"},
                 },
                 "jaeger_storage": {

@@ -13,6 +13,9 @@ from tests.integration.servers import until
 WELL_WINDOWS: list[tuple[int, Fault]] = [(index, WELL) for index in range(20)]
 DRIFTED = [(index, drift(x0=2.0)) for index in range(20, 25)]
 AFTER = [(index, WELL) for index in range(25, 30)]
+PARTS = ((WELL_WINDOWS + DRIFTED, range(2)), (AFTER[:3], range(2, 4)), (AFTER[3:], range(4, 6)))
+"""Windows of what is sent before, while and after a backend is away; and traces of its last window."""
+TRACES = sum(len(traces) for _, traces in PARTS)
 LATENCY_SECONDS, STAGES = 0.010, (("queue", 0.0, 0.002), ("inference", 0.002, 0.006))
 SPANS = 1 + len(STAGES)  # of a prediction
 SERVICE = "loan-model"
@@ -27,12 +30,11 @@ OPTIONS = {
 
 
 def trace_id(number: int) -> str:
-    """number: from 0; an id of zeros alone is none."""
-    return f"{number + 1:032x}"
+    return f"4bf92f3577b34da6{number:016x}"
 
 
 def parent_id(number: int) -> str:
-    return f"{number + 1:016x}"
+    return f"b7ad6b71{number:08x}"
 
 
 def traced(numbers: range, index: int) -> wire.RecordRequest:
@@ -59,8 +61,9 @@ def start_ns(index: int) -> int:
     return (FIRST + index) * WINDOW_NS + MS
 
 
-def play(agent: AgentProcess, windows: list[tuple[int, Fault]], traces: range) -> None:
-    """Sends the windows, and traced predictions into the last of them."""
+def play(agent: AgentProcess, part: int) -> None:
+    """Sends the windows of a part, and traced predictions into the last of them."""
+    windows, traces = PARTS[part]
     replay(agent, windows)
     with sending(agent) as send:
         assert send(traced(traces, windows[-1][0])).accepted == len(traces)

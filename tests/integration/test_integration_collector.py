@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agent.durations import SCALE
+from agent.telemetry import CATALOGUE
 from tests.end_to_end import stream
 from tests.end_to_end.backends import attributes
 from tests.end_to_end.harness import AgentProcess
@@ -20,15 +21,14 @@ from tests.integration.jaeger import Jaeger
 from tests.integration.prometheus import Prometheus, Series
 from tests.integration.servers import post, until
 from tests.integration.story import (
-    AFTER,
-    DRIFTED,
     LATENCY_SECONDS,
     OPTIONS,
     OWN,
+    PARTS,
     SERVICE,
     SPANS,
     STAGES,
-    WELL_WINDOWS,
+    TRACES,
     books,
     latencies,
     parent_id,
@@ -39,7 +39,8 @@ from tests.integration.story import (
 
 pytestmark = pytest.mark.integration
 
-TRACES = 6  # two before, two during, two after the Collector was away
+WINDOWS = [window for windows, _ in PARTS for window in windows]
+
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,22 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
     }  # fmt: skip
     with prometheus, jaeger, collector, AgentProcess(folder, **options) as agent:
-        for number in range(TRACES):
-            post(f"{collector.http}/v1/traces", _callers_span(number))
-        play(agent, WELL_WINDOWS + DRIFTED, range(2))
+        for windows, traces in PARTS:
+            for number in traces:
+                post(f"{collector.http}/v1/traces", _callers_span(number, start_ns(windows[-1][0])))
+        play(agent, 0)
         first = agent.status()
         closed = model_of(first)["windows_closed"]
         until(lambda: prometheus.value(f"sidelight_windows_total{{{OWN}}}") == closed)
         drift = prometheus.values(f'sidelight_drift_effect{{{OWN},sidelight_segment=""}}', "sidelight_feature_name")
         collector.stop()
-        play(agent, AFTER[:3], range(2, 4))
+        play(agent, 1)
         agent.wait_for(lambda s: s["export"]["signals"]["metrics"]["queued"] > 0)
         agent.wait_for(lambda s: s["export"]["signals"]["traces"]["last_error"])
         collector.start()
-        play(agent, AFTER[3:], range(4, 6))
-        closed = model_of(agent.status())["windows_closed"]
-        until(lambda: prometheus.value(f"sidelight_windows_total{{{OWN}}}") == closed, 120.0)
+        play(agent, 2)
+        kept = model_of(agent.status())["records"]["kept"]
+        until(lambda: prometheus.value(f"sidelight_predictions_total{{{OWN}}}") == kept, 120.0)
         settled, held = books(agent, prometheus)
         status = agent.status()
         code = agent.stop()
@@ -93,9 +95,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(prometheus, jaeger, collector, first, drift, settled, held, status, code)
 
 
-def _callers_span(number: int) -> dict[str, Any]:
+def _callers_span(number: int, start: int) -> dict[str, Any]:
     """The span of the service that asked for the prediction, in OTLP's JSON."""
-    start = start_ns((WELL_WINDOWS + DRIFTED)[-1][0])
     span = {
         "traceId": trace_id(number), "spanId": parent_id(number), "name": "POST /loan", "kind": 2,
         "startTimeUnixNano": str(start), "endTimeUnixNano": str(start + 20_000_000),
@@ -112,6 +113,23 @@ def newest(scene: Scene, name: str, **labels: str) -> Any:
     ]  # fmt: skip
     assert len(found) == 1, f"{name} {labels}: {len(found)} series"
     return found[0]
+
+
+def records(scene: Scene) -> list[Any]:
+    """Every log record that went through the Collector."""
+    return [
+        record for request in scene.collector.requests("logs") for resource in request.resource_logs
+        for scope in resource.scope_logs for record in scope.log_records
+    ]  # fmt: skip
+
+
+def test_names_are_those_the_catalogue_says(scene: Scene) -> None:
+    """Every series is called what `Metric.in_prometheus` calls one of the catalogue, its labels what that may carry."""
+    known = {metric.in_prometheus: metric for metric in CATALOGUE.values()}
+    for each in scene.held:
+        carried = {name.replace(".", "_") for name in known[each.labels["__name__"]].attributes}
+        of_the_model = {label for label in each.labels if label.startswith("sidelight_model_")}
+        assert each.labels.keys() - of_the_model <= carried | {"__name__", "job", "instance"}
 
 
 def test_drift_is_read_with_promql(scene: Scene) -> None:
@@ -138,7 +156,7 @@ def test_the_alert_came_and_went(scene: Scene) -> None:
 def test_every_counter_is_the_statuss(scene: Scene) -> None:
     """Records by outcome, predictions, windows and labels are those of the agent's own status."""
     model = model_of(scene.status)
-    sent = ROWS * len(WELL_WINDOWS + DRIFTED + AFTER) + TRACES
+    sent = ROWS * len(WINDOWS) + TRACES
     assert model["records"]["kept"] == sent
     for outcome in ("kept", "refused", "late", "duplicate"):
         found = newest(scene, "sidelight_records_total", sidelight_outcome=outcome)
@@ -155,7 +173,7 @@ def test_every_counter_is_the_statuss(scene: Scene) -> None:
 
 def test_latency_quantiles_come_from_the_native_histogram(scene: Scene) -> None:
     """histogram_quantile of the exponential histogram is the senders' own quantile, to within a bucket."""
-    sent = latencies(WELL_WINDOWS + DRIFTED + AFTER) + TRACES * [LATENCY_SECONDS]
+    sent = latencies(WINDOWS) + TRACES * [LATENCY_SECONDS]
     name = f"last_over_time(sidelight_prediction_duration_seconds{{{OWN}}}[1h])"
     for share in (0.5, 0.95, 0.99):
         found = scene.prometheus.value(f"histogram_quantile({share}, {name})")
@@ -209,7 +227,9 @@ def test_nothing_is_lost(scene: Scene) -> None:
     """Prometheus holds exactly as many samples as the agent says were delivered; the spans and events are all there."""
     assert sum(len(each.samples) for each in scene.held) == scene.books["metrics"]["delivered"]
     assert scene.books["traces"]["delivered"] == SPANS * TRACES
-    assert scene.books["logs"]["delivered"] == len(scene.status["events"])
+    events = {attributes(each.attributes)["sidelight.event.key"] for each in records(scene)}
+    assert scene.books["logs"]["delivered"] == len(events)
+    assert events >= {event["key"] for event in scene.status["events"]} != set()
     assert {each["rejected"] + each["dropped"] for each in scene.books.values()} == {0}
     assert scene.exit_code == 0
 
@@ -231,10 +251,5 @@ def test_nothing_is_doubled(scene: Scene) -> None:
     )  # fmt: skip
     assert set(spans.values()) == {1}
     assert len(spans) == (1 + SPANS) * TRACES
-    events = Counter(
-        attributes(record.attributes)["sidelight.event.key"]
-        for request in scene.collector.requests("logs") for resource in request.resource_logs
-        for scope in resource.scope_logs for record in scope.log_records
-    )  # fmt: skip
+    events = Counter(attributes(each.attributes)["sidelight.event.key"] for each in records(scene))
     assert set(events.values()) == {1}
-    assert len(events) == len(scene.status["events"])

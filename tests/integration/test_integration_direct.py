@@ -11,11 +11,10 @@ from tests.end_to_end.harness import AgentProcess
 from tests.integration.jaeger import Jaeger
 from tests.integration.prometheus import Prometheus
 from tests.integration.servers import until
-from tests.integration.story import AFTER, DRIFTED, OPTIONS, OWN, SPANS, books, play, trace_id
+from tests.integration.story import OPTIONS, OWN, SPANS, TRACES, books, play, trace_id
 
 pytestmark = pytest.mark.integration
 
-TRACES = 6
 
 
 def test_backends_that_come_back_have_everything_once(tmp_path: Path) -> None:
@@ -29,18 +28,18 @@ def test_backends_that_come_back_have_everything_once(tmp_path: Path) -> None:
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": jaeger.endpoint, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
     }  # fmt: skip
     with prometheus, jaeger, AgentProcess(tmp_path, **options) as agent:
-        play(agent, DRIFTED, range(2))
+        play(agent, 0)
         until(lambda: prometheus.value(f"sidelight_predictions_total{{{OWN}}}"))
         until(lambda: jaeger.trace(trace_id(0)))
         prometheus.stop()
         jaeger.stop()
-        play(agent, AFTER[:3], range(2, 4))
+        play(agent, 1)
         before = agent.status()["export"]["signals"]["metrics"]["produced"]
         agent.wait_for(lambda s: s["export"]["signals"]["metrics"]["produced"] >= 2 * before)
         agent.wait_for(lambda s: all(s["export"]["signals"][of]["last_error"] for of in ("metrics", "traces")))
         prometheus.start()
         jaeger.start()
-        play(agent, AFTER[3:], range(4, TRACES))
+        play(agent, 2)
         settled, held = books(agent, prometheus)
         assert agent.stop() == 0
         for signal in ("metrics", "traces"):
