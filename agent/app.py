@@ -23,7 +23,7 @@ from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
 from agent.coverage import DOWN_SECONDS_MIN, STOOD_SECONDS_MIN, Alive
 from agent.errors import ConfigurationError
-from agent.export import resource
+from agent.export import resource, spool
 from agent.export.attributes import plain
 from agent.export.exporter import Exporter
 from agent.ingest.admission import Admission, Queue
@@ -35,6 +35,7 @@ from agent.pipeline import Pipeline
 from agent.reporting import Reporting
 from agent.state import Store
 from agent.telemetry import Point
+from agent.tracing import Tracing, refuse_protected
 from agent.version import VERSION
 from agent.watching import Watching
 from agent.web.pages import json_page, routes
@@ -51,6 +52,7 @@ class App:
 
     def __init__(self, settings: Settings, otel: Otel, clock: Clock | None = None) -> None:
         self.settings, self.clock = settings, clock or SystemClock()
+        refuse_protected(settings)
         self.folder = state_path(settings)
         self.started_ns, self._began = self.clock.now_ns(), self.clock.monotonic()
         self.ready = (False, "starting")
@@ -65,7 +67,15 @@ class App:
         self.exporter = Exporter(settings, otel, self.store, self.clock, self.resource)
         self.watches = Watching(settings)
         self.pipeline = Pipeline(
-            settings, self.clock, self.store, self.journal, self.queue, self.clients, self.exporter, self.watches
+            settings,
+            self.clock,
+            self.store,
+            self.journal,
+            self.queue,
+            self.clients,
+            self.exporter,
+            self.watches,
+            Tracing(settings, otel) if self.exporter.wants(spool.TRACES) else None,
         )
         self.exporter.watch(lambda: wording.standing(self.pipeline.alerts))
         self.admission = Admission(

@@ -20,6 +20,7 @@ from agent import durations
 from agent.counted_segments import narrowed
 from agent.coverage import Coverage
 from agent.errors import CorruptError, UnavailableError
+from agent.examples import Examples
 from agent.fingerprints import Sample
 from agent.records import Cells, Closed, Ints, ModelKey, Role, Source, TextsSeen
 from agent.reference import file as reference_file
@@ -46,18 +47,19 @@ class Meta:
     """Everything that is not per series. offset: frames up to this one are counted in the blobs.
 
     baselines: series id -> latency baseline, base64. retired: ids of versions that were silent for long.
-    resting: ids of those that others took over from.
+    resting: ids of those that others took over from. spans: how many this minute had.
     """
 
     offset: int = 0
     baselines: dict[str, str] = field(default_factory=dict)
     retired: frozenset[str] = frozenset()
     resting: frozenset[str] = frozenset()
+    spans: dict[str, int] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         told = {
             "format": FORMAT, "offset": self.offset, "baselines": self.baselines, "retired": sorted(self.retired),
-            "resting": sorted(self.resting),
+            "resting": sorted(self.resting), "spans": self.spans,
         }  # fmt: skip
         return json.dumps(told).encode()
 
@@ -72,9 +74,11 @@ class Meta:
             retired, resting = found.get("retired", []), found.get("resting", [])  # those before had none
             for names in (retired, resting):
                 sound = sound and isinstance(names, list) and all(isinstance(name, str) for name in names)
+            spans = found.get("spans", {})
+            sound = sound and isinstance(spans, dict) and all(type(count) is int for count in spans.values())
             if not sound or not all(isinstance(value, str) for value in baselines.values()):
                 raise CorruptError("checkpoint meta: wrong types")
-            return cls(offset, baselines, frozenset(retired), frozenset(resting))
+            return cls(offset, baselines, frozenset(retired), frozenset(resting), spans)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptError(f"checkpoint meta: {type(error).__name__}") from error
 
@@ -327,6 +331,7 @@ def _dump_window(window: Window) -> state.Window:
         first_unix_nano=window.first_ns,
         sketched=window.texts is not None,
         texts=[] if window.texts is None else [_dump_texts(*own) for own in window.texts.sketches.items()],
+        examples=None if window.examples is None else window.examples.dump(),
     )
 
 
@@ -385,6 +390,7 @@ def _window(message: state.Window, cells: int | None) -> Window:
         backlog=message.backlog,
         first_ns=message.first_unix_nano,
         texts=_window_texts(message) if message.sketched else None,
+        examples=Examples.load(message.examples, cells or 0) if message.HasField("examples") else None,
     )
 
 

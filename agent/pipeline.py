@@ -26,6 +26,7 @@ from agent import checkpoint, texts
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import state_finding
+from agent.alerting.wording import FIRING, UPDATED
 from agent.clock import Clock
 from agent.config import Settings
 from agent.errors import CorruptError, RetryableError
@@ -36,9 +37,12 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
 from agent.ingest.rows import Gathering
+from agent.linking import Linking, linked_event
 from agent.performance.latency import LatencyBaseline
-from agent.records import AlertState, Batch, Event, Finding, ModelKey, Trace
+from agent.records import AlertState, Batch, Event, Finding, ModelKey
 from agent.state import Store, delete, get, keys
+from agent.traced import NO_TRACES, Trace
+from agent.tracing import EXAMPLE, OUTBOX, Allowance, Tracing
 from agent.volume.duplicates import Repeats
 from agent.volume.traffic import Traffic
 from agent.watching import Watch, Watching
@@ -80,10 +84,11 @@ class Pipeline:
         clients: Clients,
         outlet: Outlet,
         watches: Watching,
+        tracing: Tracing | None = None,  # without it no prediction becomes a span
     ) -> None:
         self._settings, self._clock, self._store = settings, clock, store
         self._journal, self._queue, self._clients = journal, queue, clients
-        self._outlet = outlet
+        self._outlet, self.tracing = outlet, tracing
         self.watches = watches
         self.alerts = AlertBook()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
@@ -96,7 +101,6 @@ class Pipeline:
         self.checkpoint_at = 0.0  # monotonic
         self._checkpoint = checkpoint.Checkpoint()
         self._event_time = settings.time == "event"
-        self._spans: deque[float] = deque()
         self._wake = asyncio.Event()
         self._not_durable_said = False
         self._save_soon = False
@@ -203,7 +207,7 @@ class Pipeline:
         try:
             batch = content.batch() if isinstance(content, Gathering) else content
             for part in watch.series.parts(batch, self._event_time):
-                self._count(watch.series, part, item.offset)
+                self._count(watch, part, item.offset)
                 if self._event_time:
                     late_ns = int(self._settings.lateness_seconds * 1e9)
                     await self._close_due(watch, watch.series.newest_ns - late_ns, item)
@@ -221,22 +225,26 @@ class Pipeline:
             await self.watches.look_again(watch, item.arrived_ns)
         self._retire(item)
 
-    def _count(self, series: Series, batch: Batch, offset: int) -> None:
-        series.add(batch, self._event_time)
+    def _count(self, watch: Watch, batch: Batch, offset: int) -> None:
         if batch.traces:
-            allowed = self._allowed_spans(batch.arrived_ns, len(batch.traces)) if len(self.outbox) < OUTBOX_MAX else 0
-            if allowed:
-                self.outbox.extend(self._outlet.rows_for_traces(batch.traces[:allowed], series.key, f"{offset}"))
-            series.counters["spans_dropped"] += len(batch.traces) - allowed
+            batch = self._trace(watch, batch, offset)
+        watch.series.add(batch, self._event_time)
 
-    def _allowed_spans(self, now_ns: int, wanted: int) -> int:
-        """How many of these spans the limit per minute still lets through."""
-        now = now_ns / 1e9
-        while self._spans and self._spans[0] <= now - 60:
-            self._spans.popleft()
-        allowed = max(0, min(wanted, self._settings.trace_limit_per_minute - len(self._spans)))
-        self._spans.extend([now] * allowed)
-        return allowed
+    def _trace(self, watch: Watch, batch: Batch, offset: int) -> Batch:
+        """Spans of those that are asked for and of those that always become one; the batch with these marked."""
+        series = watch.series
+        if self.tracing is None:
+            return replace(batch, traces=NO_TRACES)
+        if len(self.outbox) >= OUTBOX_MAX:
+            series.counters[f"spans_dropped:{OUTBOX}"] += len(batch.traces)
+            return replace(batch, traces=NO_TRACES)
+        protected = series.reference.protected if series.reference else ()
+        chosen = self.tracing.choose(batch, watch.slow_seconds(self._settings), protected)
+        if chosen.traces:
+            self.outbox.extend(self._outlet.rows_for_traces(chosen.traces, series.key, f"{offset}"))
+            self.tracing.exported(series.key, chosen.traces)
+        series.counters.update(chosen.dropped)
+        return chosen.batch
 
     def _account(self, series: Series, item: Accepted) -> None:
         """What became of the message's records, by kind."""
@@ -300,6 +308,7 @@ class Pipeline:
 
     async def _close(self, watch: Watch, index: int, item: Accepted) -> None:
         series = watch.series
+        held = series.open[index].examples
         closed = series.close(index, self._event_time)
         findings: list[Finding] = []
         if watch.judge is not None:
@@ -315,7 +324,8 @@ class Pipeline:
         findings.append(state_finding("not_durable", broken, UNWRITABLE, index))
         findings.append(state_finding("no_data", False, "", index))
         watch.findings = explained(self.alerts, findings, series.key)
-        changed = self._advance(watch, findings, index, closed.rows, item)
+        linking = None if held is None else Linking(held, closed, series.reference)
+        changed = self._advance(watch, findings, index, closed.rows, item, linking)
         changed |= self._supersede_others(watch, index, item)
         if changed or series.learner is not None:
             self._save_soon = True  # an alert does not wait for the next checkpoint
@@ -330,6 +340,8 @@ class Pipeline:
             self._end_alerts(watch, item.arrived_ns // watch.series.window_ns, "retired: silent for long", item)
         for key in self.watches.forget():
             self._checkpoint.gone(checkpoint.series_id(key))
+            if self.tracing is not None:
+                self.tracing.forget(key)
 
     def _end_alerts(self, watch: Watch, index: int, reason: str, item: Accepted) -> bool:
         self.alerts, changes = supersede(self.alerts, watch.key, self._context(watch.series, index, 0, item), reason)
@@ -337,13 +349,36 @@ class Pipeline:
         self._say(changes, watch.series, f"{item.offset}/{checkpoint.series_id(watch.key)}/{index}/ended")
         return bool(changes)
 
-    def _advance(self, watch: Watch, findings: Sequence[Finding], index: int, rows: int, item: Accepted) -> bool:
+    def _advance(
+        self, watch: Watch, findings: Sequence[Finding], index: int, rows: int, item: Accepted,
+        linking: Linking | None = None,
+    ) -> bool:  # fmt: skip
         """Alerts take one step; what they have to say goes to the outbox. True if they said something."""
         before = self.alerts
         self.alerts, changes = advance(before, findings, self._context(watch.series, index, rows, item))
         self._said |= bool(changes) or self.alerts != before
+        if linking is not None and self.tracing is not None:
+            changes = [self._with_examples(change, linking, item, self.tracing) for change in changes]
         self._say(changes, watch.series, f"{item.offset}/{checkpoint.series_id(watch.series.key)}/{index}")
         return bool(changes)
+
+    def _with_examples(self, change: Change, linking: Linking, item: Accepted, tracing: Tracing) -> Change:
+        """What an alert says, with predictions that show it; those that are no spans yet become such now."""
+        alert = self.alerts.of(change.model).get(change.alert)
+        if change.event is None or change.event.name not in (FIRING, UPDATED) or alert is None:
+            return change
+        found = linking.find(alert.subjects)
+        new = [(its, replace(trace, reason=EXAMPLE)) for its, trace, exported in found if not exported]
+        room = OUTBOX_MAX * 2 - len(self.outbox)
+        new = new[: tracing.allow_examples(item.arrived_ns, min(len(new), max(room, 0)))]
+        if new:
+            spans = [trace for _, trace in new]
+            self.outbox.extend(self._outlet.rows_for_traces(spans, change.model, f"{item.offset}/{change.event.key}"))
+            tracing.exported(change.model, spans)
+            linking.spans.update(its for its, _ in new)
+        known = {its for its, _ in new}
+        linked = [trace for its, trace, exported in found if exported or its in known]
+        return replace(change, event=linked_event(change.event, linked, change.model)) if linked else change
 
     def _context(self, series: Series, index: int, rows: int, item: Accepted) -> WindowContext:
         key, reference = series.key, series.reference
@@ -484,7 +519,8 @@ class Pipeline:
         retired = frozenset(checkpoint.series_id(w.key) for w in self.watches if w.retired)
         packed = {name: base64.b64encode(b.to_bytes()).decode() for name, b in known.items()}
         resting = frozenset(checkpoint.series_id(w.key) for w in self.watches if w.rests)
-        return checkpoint.Meta(offset, packed, retired, resting)
+        spans = self.tracing.allowance.to_json() if self.tracing else {}
+        return checkpoint.Meta(offset, packed, retired, resting, spans)
 
     def _load(self, db: sqlite3.Connection) -> checkpoint.Meta:
         """The whole checkpoint. A blob that does not fit costs itself; one without its offset is worth nothing."""
@@ -492,6 +528,8 @@ class Pipeline:
         if blob is None:
             return checkpoint.Meta()
         meta = checkpoint.Meta.unpack(blob)
+        if self.tracing is not None:
+            self.tracing.allowance = Allowance.of(meta.spans)
         series, self.corrupt = checkpoint.load_series(db, self.watches.choose, self.watches.make)
         for one in series:
             name = checkpoint.series_id(one.key)

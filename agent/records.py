@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.traced import NO_TRACES, Traces
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.int32]
@@ -138,26 +140,8 @@ class Batch:
     protected: Mapping[str, Texts] = field(default_factory=dict)
     measures: Mapping[str, Numbers] = field(default_factory=dict)
     weights: Floats | None = None
-    traces: Sequence[Trace] = ()
+    traces: Traces = NO_TRACES
     ids: npt.NDArray[np.uint64] | None = None  # hashes of the prediction ids, 0 where there is none
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One prediction's place in its caller's trace; kept for those rows whose sender gave a trace context.
-
-    trace_id 16 bytes, parent_id 8 bytes; stages: (name, offset seconds, duration seconds).
-    """
-
-    row: int
-    trace_id: bytes
-    parent_id: bytes
-    flags: int
-    prediction_id: str
-    start_ns: int
-    latency: float
-    error_type: str
-    stages: tuple[tuple[str, float, float], ...] = ()
 
 
 def select(batch: Batch, kept: Ints) -> Batch:
@@ -175,7 +159,6 @@ def select(batch: Batch, kept: Ints) -> Batch:
     def part(array: Any) -> Any:
         return None if array is None else array[kept]
 
-    chosen = set(kept.tolist())
     return Batch(
         model=batch.model,
         rows=len(kept),
@@ -195,7 +178,7 @@ def select(batch: Batch, kept: Ints) -> Batch:
         measures=each(batch.measures),
         weights=part(batch.weights),
         ids=part(batch.ids),
-        traces=tuple(t for t in batch.traces if t.row in chosen),
+        traces=batch.traces.select(kept),
     )
 
 

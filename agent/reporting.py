@@ -78,7 +78,9 @@ class Reporting:
         yield Point(telemetry.RECORDS, turned_away, dropped | {"sidelight.reason": "queue_full"})
         yield Point(telemetry.RECORDS, count["dropped"], dropped | {"sidelight.reason": "failed"}, since)
         yield Point(telemetry.NOT_DURABLE, count["not_durable"], own, since)
-        yield Point(telemetry.SPANS_DROPPED, count["spans_dropped"], own, since)
+        for reason in self._pipeline.tracing.reasons() if self._pipeline.tracing else ():
+            left = count[f"spans_dropped:{reason}"]
+            yield Point(telemetry.SPANS_DROPPED, left, own | {"sidelight.sampled.reason": reason}, since)
         yield Point(telemetry.SEGMENTS_REFUSED, count["segments_refused"], own, since)
         yield Point(telemetry.PREDICTIONS, count["kept"], own, since)
         yield Point(telemetry.PREDICTION_ERRORS, count["errors"], own, since)

@@ -446,8 +446,9 @@ NOT_DURABLE = _define(
 SPANS_DROPPED = _define(
     "sidelight.spans.dropped",
     Shape.COUNTER,
-    "{span}",
-    "Prediction spans over the limit per minute, or over the outbox.",
+    "{prediction}",
+    "Predictions that were to become spans: over a limit per minute, by why they were chosen, or over the outbox.",
+    "sidelight.sampled.reason",
 )
 SEGMENTS_REFUSED = _define(
     "sidelight.segment.records.refused",

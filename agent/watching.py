@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,6 +52,7 @@ class Watch:
     versions: int = 1
     repeats: Repeats = field(default_factory=Repeats)
     traffic: Traffic = field(init=False)
+    _slow: tuple[LatencyBaseline | None, float] = field(default=(None, math.inf), repr=False)
 
     def __post_init__(self) -> None:
         self.traffic = Traffic.of(self.series.window_ns)
@@ -58,6 +60,15 @@ class Watch:
     @property
     def key(self) -> ModelKey:
         return self.series.key
+
+    def slow_seconds(self, settings: Settings) -> float:
+        """Above this a prediction is slow: the objective, or else the p99 that is usual; infinity: not known."""
+        if settings.latency_objective_seconds:
+            return settings.latency_objective_seconds
+        if self._slow[0] is not self.baseline:
+            usual = self.baseline is not None and self.baseline.ready
+            self._slow = (self.baseline, latency.usual_p99(self.baseline) if usual and self.baseline else math.inf)
+        return self._slow[1]
 
     def judge_latency(self, settings: Settings, index: int) -> list[Finding]:
         """The service's own past is its reference: no training data knows how fast the server is."""

@@ -16,9 +16,10 @@ from agent import durations
 from agent.bins import Taken
 from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments, narrowed
 from agent.coverage import Coverage
+from agent.examples import WINDOWS_MAX, Examples
 from agent.fingerprints import Fingerprinter, Samples, select_ids
 from agent.number_sketches import ROWS_MAX, NumberSketches
-from agent.records import ABSENT, Batch, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
+from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.sampling import evenly
@@ -50,6 +51,7 @@ class Window:
     unknown: Counter[str] = field(default_factory=Counter)
     backlog: int = 0
     texts: WindowTexts | None = None
+    examples: Examples | None = None  # once a prediction in a trace came
 
 
 @dataclass(slots=True)
@@ -162,7 +164,7 @@ class Series:
         self._fingerprint(index, part)
         if self.coverage.gaps and part.time_ns is not None and not event_time:
             window.backlog += int(np.count_nonzero(self.coverage.inside(part.time_ns)))
-        taken = self._sampled(part, window, event_time, PROJECTED_ROWS)
+        taken, placed = self._sampled(part, window, event_time, PROJECTED_ROWS), None
         if self.reference is not None and window.counts is not None:
             placed = self.reference.layout.place(part, taken)
             counts = placed.count(self.reference.layout.cells)
@@ -176,8 +178,16 @@ class Series:
             if self.segments.keys:
                 self.counters["segments_refused"] += self.segments.add(window.segments, part, placed)
             self.numbers.feed(part, self._sampled(part, window, event_time, ROWS_MAX))
+        if part.traces:
+            self._keep_examples(window, part, None if placed is None else placed.cells)
         if self.learner is not None:
             self.learner.add(part, index, taken)
+
+    def _keep_examples(self, window: Window, batch: Batch, placed: Cells | None) -> None:
+        if window.examples is None and sum(own.examples is not None for own in self.open.values()) < WINDOWS_MAX:
+            window.examples = Examples(0 if self.reference is None else self.reference.layout.cells)
+        if window.examples is not None:
+            window.examples.add(batch, placed)
 
     def _add_latency(self, window: Window, seconds: Floats) -> None:
         counts, total = durations.histogram(seconds)
@@ -299,6 +309,7 @@ class Series:
         held, self.open = self.open, {}
         for index, window in held.items():
             window.unknown.clear()
+            window.examples = None
             window.texts = self._begin_texts()
             window.counts = np.zeros(reference.layout.cells, dtype=np.int64)
             self.open[index] = window

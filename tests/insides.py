@@ -14,8 +14,9 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
 from agent.pipeline import Pipeline
-from agent.records import Event, ModelKey, Trace
+from agent.records import Event, ModelKey
 from agent.state import Store
+from agent.traced import Trace
 from agent.watching import Watching
 
 

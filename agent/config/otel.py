@@ -112,7 +112,8 @@ class Otel(BaseSettings):
         "parentbased_traceidratio",
     ] = option(
         "parentbased_always_on",
-        "Which predictions become spans. Each has its caller's span as parent, so parentbased_* follow the caller.",
+        "Which predictions become spans. Each has its caller's span as parent, so parentbased_* follow the caller. "
+        "Beside these SIDELIGHT_TRACE_ALWAYS_PER_MINUTE.",
     )
     traces_sampler_arg: float = option(1.0, "Share of traces kept by traceidratio.", "1", ge=0, le=1)
     exporter_otlp_metrics_temporality_preference: Literal["cumulative", "delta", "lowmemory"] = option(

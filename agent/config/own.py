@@ -137,7 +137,21 @@ class Settings(BaseSettings):
         ge=100,
     )
     bin_features: int = option(50, "Features whose bins are exported as counters, prediction first.", "{feature}", ge=0)
-    trace_limit_per_minute: int = option(600, "Prediction spans exported a minute.", "{span}", ge=0)
+    trace_limit_per_minute: int = option(
+        600, "Predictions exported as spans a minute, of those that OTEL_TRACES_SAMPLER asks for.", "{prediction}", ge=0
+    )
+    trace_always_per_minute: int = option(
+        60,
+        "Beside those, of predictions that stand in a trace: so many that failed, as many slow ones (over the latency "
+        "objective, or else the usual p99), and as many examples that alerts point at; 0: none.",
+        "{prediction}",
+        ge=0,
+    )
+    trace_features: Names = option(
+        (),
+        "Features whose values spans carry, comma separated, as sidelight.feature.NAME; of others no value leaves. "
+        "Protected ones are refused.",
+    )
 
     # Where alerts go besides (docs/alerts.md).
     alertmanager_urls: Names = option(
@@ -189,7 +203,7 @@ class Settings(BaseSettings):
             raise ValueError("permissions in octal, 0000 to 0777")
         return int(value, 8)
 
-    @field_validator("segments", "collectors", "watch_processes", "alertmanager_urls", mode="before")
+    @field_validator("segments", "collectors", "watch_processes", "trace_features", "alertmanager_urls", mode="before")
     @classmethod
     def _list(cls, value: object) -> object:
         if not isinstance(value, str):

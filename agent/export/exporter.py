@@ -31,9 +31,10 @@ from agent.export.receivers.receiver import Receiver
 from agent.export.receivers.transport import ReceiverTransport
 from agent.export.spool import SpoolRow
 from agent.export.streams import Streams
-from agent.records import Event, ModelKey, Trace
+from agent.records import Event, ModelKey
 from agent.state import Store
 from agent.telemetry import Point
+from agent.traced import Trace
 
 log = logging.getLogger("sidelight.export")
 
@@ -62,7 +63,6 @@ class Exporter:
         self._streams = Streams(preference, clock.now_ns(), settings.series_max)
         self._store = store
         self._limits = Limits(otel.attribute_count_limit, otel.attribute_value_length_limit)
-        self._sampler = traces.sampler(otel.traces_sampler, otel.traces_sampler_arg)
         self._alerts = Alerts(settings, resource)
         self._ways: dict[str, Way] = {signal: resolve(signal, otel) for signal in spool.OTLP} | self._alerts.ways
         self._accounts = Accounts(store, {signal: way_shown(way) for signal, way in self._ways.items()})
@@ -95,7 +95,7 @@ class Exporter:
         """The batch's spans, in as many rows as the limit on requests asks for. key: the batch's journal offset."""
         if not self.wants(spool.TRACES):
             return []
-        payload, items = traces.encode(batch, model, self._resource, self._sampler, self._limits)
+        payload, items = traces.encode(batch, model, self._resource, self._limits)
         if len(payload) > metrics.REQUEST_BYTES_MAX and len(batch) > 1:
             half = len(batch) // 2
             return [row for part in (batch[:half], batch[half:]) for row in self.rows_for_traces(part, model, key)]

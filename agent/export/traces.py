@@ -7,49 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import xxhash
-from opentelemetry.context import Context
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2 as otlp
-from opentelemetry.sdk.trace import sampling
-from opentelemetry.sdk.trace.sampling import Sampler
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
+from opentelemetry.trace import TraceFlags
 
 from agent.export.attributes import UNLIMITED, Limits, key_values, text
 from agent.export.metrics import SCOPE
-from agent.records import ModelKey, Trace
+from agent.records import ModelKey
+from agent.traced import Trace
 
 HAS_IS_REMOTE = otlp.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 IS_REMOTE = otlp.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
-
-
-def sampler(name: str, ratio: float) -> Sampler:
-    """The SDK's sampler of OTEL_TRACES_SAMPLER. ratio: only for `traceidratio`, 0-1; parentbased_* ask only the parent.
-
-    A span here always has a remote parent, so what parentbased_* would do with a root never happens.
-    """
-    if name == "traceidratio":
-        return sampling.TraceIdRatioBased(ratio)
-    return {
-        "always_on": sampling.ALWAYS_ON, "always_off": sampling.ALWAYS_OFF,
-        "parentbased_always_on": sampling.DEFAULT_ON, "parentbased_always_off": sampling.DEFAULT_OFF,
-        "parentbased_traceidratio": sampling.ParentBasedTraceIdRatio(ratio),
-    }[name]
-
-
-def keeps(asked: Sampler, trace: Trace, model: ModelKey) -> bool:
-    """Whether this prediction becomes a span: the same answer for the same trace, always. About 10 µs."""
-    number = int.from_bytes(trace.trace_id, "big")
-    caller = SpanContext(
-        number, int.from_bytes(trace.parent_id, "big"), is_remote=True, trace_flags=TraceFlags(trace.flags & 0xFF)
-    )
-    # A context of its own: without one the SDK takes over whatever the running task happens to carry.
-    parent = set_span_in_context(NonRecordingSpan(caller), Context())
-    name = text(f"predict {model.name}")
-    said = asked.should_sample(parent, number, name, SpanKind.INTERNAL)
-    return said.decision is sampling.Decision.RECORD_AND_SAMPLE
 
 
 def valid(trace: Trace) -> bool:
@@ -58,11 +30,10 @@ def valid(trace: Trace) -> bool:
 
 
 def encode(
-    traces: Sequence[Trace], model: ModelKey, resource: Resource, asked: Sampler = sampling.DEFAULT_ON,
-    limits: Limits = UNLIMITED,
+    traces: Sequence[Trace], model: ModelKey, resource: Resource, limits: Limits = UNLIMITED
 ) -> tuple[bytes, int]:
-    """One encoded ExportTraceServiceRequest and its number of spans; (b"", 0) when the sampler keeps none."""
-    kept = [trace for trace in traces if valid(trace) and keeps(asked, trace, model)]
+    """One encoded ExportTraceServiceRequest and its number of spans; (b"", 0) where no ids are such as W3C allows."""
+    kept = [trace for trace in traces if valid(trace)]
     if not kept:
         return b"", 0
     request = ExportTraceServiceRequest()
@@ -76,15 +47,17 @@ def encode(
 def spans(trace: Trace, model: ModelKey, limits: Limits = UNLIMITED) -> list[otlp.Span]:
     """The prediction's span, then one per stage. Unknown latency: the span ends with its last stage."""
     start_ns = max(trace.start_ns, 0)
-    attributes = {**model.attributes(), "sidelight.prediction.id": trace.prediction_id or None}
-    if trace.error_type:
-        attributes["error.type"] = trace.error_type
+    attributes: dict[str, Any] = {
+        **model.attributes(), "sidelight.prediction.id": trace.prediction_id or None,
+        "sidelight.sampled.reason": trace.reason or None, "error.type": trace.error_type or None,
+        **{f"sidelight.feature.{name}": value for name, value in trace.values},
+    }
     pairs, dropped = key_values(attributes, limits)
     ends = max((_seconds(offset) + _seconds(duration) for _, offset, duration in trace.stages), default=0.0)
     root = otlp.Span(
         trace_id=trace.trace_id, span_id=span_id(trace, model, 0), parent_span_id=trace.parent_id,
         name=text(f"predict {model.name}"), kind=otlp.Span.SPAN_KIND_INTERNAL,
-        flags=(trace.flags & 0xFF) | HAS_IS_REMOTE | IS_REMOTE,
+        trace_state=text(trace.state), flags=_flags(trace) | IS_REMOTE,
         start_time_unix_nano=start_ns,
         end_time_unix_nano=start_ns + _nanoseconds(ends if math.isnan(trace.latency) else trace.latency),
         attributes=pairs, dropped_attributes_count=dropped,
@@ -107,9 +80,14 @@ def _stage(trace: Trace, model: ModelKey, parent: bytes, index: int) -> otlp.Spa
     start_ns = max(trace.start_ns, 0) + _nanoseconds(offset)
     return otlp.Span(
         trace_id=trace.trace_id, span_id=span_id(trace, model, index + 1), parent_span_id=parent,
-        name=text(name), kind=otlp.Span.SPAN_KIND_INTERNAL, flags=(trace.flags & 0xFF) | HAS_IS_REMOTE,
+        name=text(name), kind=otlp.Span.SPAN_KIND_INTERNAL, trace_state=text(trace.state), flags=_flags(trace),
         start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + _nanoseconds(duration),
     )
+
+
+def _flags(trace: Trace) -> int:
+    """As the caller's, and sampled: what is exported was, whatever the caller asked."""
+    return (trace.flags & 0xFF) | TraceFlags.SAMPLED | HAS_IS_REMOTE
 
 
 def _seconds(value: float) -> float:

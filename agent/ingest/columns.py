@@ -23,16 +23,15 @@ from agent.records import (
     ModelKey,
     Numbers,
     Texts,
-    Trace,
     Vectors,
 )
+from agent.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
 
 DTYPES = {name: np.dtype(name) for name in ("<f8", "<f4", "<u8", "<u4", "u1")}
 FLOAT64, INT32 = np.dtype("<f8"), np.dtype("<i4")
-TRACES_MAX = 32  # traces kept of one message
 STAGES_MAX = 64  # stages kept of one trace
 SMALL = 64  # entries up to which a dictionary is decoded whole, whatever its rows use of it
 C = TypeVar("C")
@@ -120,7 +119,7 @@ class Reader:
             measures=self._named(m.measures, "measures", self._numbers),
             weights=self._packed(m.weights, "<f8", rows, "weights"),
             ids=self._id_hashes(),
-            traces=self._traces(time_ns, latency, arrived_ns),
+            traces=self._traces(time_ns, latency, status, arrived_ns),
         )
 
     def _check_shape(self) -> None:
@@ -317,35 +316,41 @@ class Reader:
                 )
         return Columns(numbers=numbers, texts=texts)
 
-    def _traces(self, time_ns: Ints | None, latency: Floats | None, arrived_ns: int) -> tuple[Trace, ...]:
+    def _traces(self, time_ns: Ints | None, latency: Floats | None, status: Bytes | None, arrived_ns: int) -> Traces:
+        """All rows with a trace id; each is made whole only when it is asked for."""
         m, rows = self._message, self._rows
         if not m.trace_ids:
-            return ()
+            return NO_TRACES
         if len(m.trace_ids) != 16 * rows:
             raise _length("trace_ids", len(m.trace_ids), 16 * rows)
         flags = m.trace_flags if len(m.trace_flags) == rows else b"\x01" * rows
-        known = np.frombuffer(m.trace_ids, dtype="<u8").reshape(rows, 2).any(axis=1)
-        known &= np.frombuffer(flags, dtype=np.uint8) & 1 == 1
-        sampled = np.flatnonzero(known)[:TRACES_MAX].tolist()
-        if not sampled:
-            return ()
         parents = m.span_ids if len(m.span_ids) == 8 * rows else bytes(8 * rows)
+        ids = np.frombuffer(m.trace_ids, np.uint8).reshape(rows, 16)
+        known = np.flatnonzero(ids.view("<u8").any(axis=1))
+        if not known.size:
+            return NO_TRACES
+        # What can be refused is read now; afterwards nothing fails.
         stages = [self._stage(stage) for stage in m.stages[:STAGES_MAX]]
-        prediction_id, error_type = self._ids(), self._error_types()
-        return tuple(
-            Trace(
+        prediction_id, errors = self._ids(), self._text_of_row("error_types")
+        states = self._text_of_row("trace_states")
+
+        def make(i: int) -> Trace:
+            state = states(i)
+            return Trace(
                 row=i,
-                trace_id=m.trace_ids[16 * i : 16 * i + 16],
+                trace_id=ids[i].tobytes(),
                 parent_id=parents[8 * i : 8 * i + 8],
                 flags=flags[i],
                 prediction_id=prediction_id(i),
                 start_ns=arrived_ns if time_ns is None else int(time_ns[i]),
                 latency=float("nan") if latency is None else float(latency[i]),
-                error_type=error_type(i),
+                error_type=error_type(errors(i), 0 if status is None else int(status[i])),
                 stages=tuple((n, float(o[i]), float(d[i])) for n, o, d in stages if d[i] == d[i]),
+                state=state if len(state) <= STATE_MAX else "",
             )
-            for i in sampled
-        )
+
+        own = np.frombuffer(parents, np.uint8).reshape(rows, 8)[known]
+        return Traces(known, ids[known], own, np.frombuffer(flags, np.uint8)[known], known, make)
 
     def _stage(self, stage: twin.StageColumn) -> tuple[str, Floats, Floats]:
         return (
@@ -375,12 +380,11 @@ class Reader:
         numbers = self._packed(self._message.id_numbers, "<u8", self._rows, "ids")
         return lambda row: "" if numbers is None else f"{prefix}{numbers[row]}"
 
-    def _error_types(self) -> Callable[[int], str]:
-        """The kind of error of a row, empty where there was none."""
-        m = self._message
-        if not m.HasField("error_types") or not m.error_types.dictionary:
+    def _text_of_row(self, name: str) -> Callable[[int], str]:
+        """A row's text in a column that need not be there, empty where it has none."""
+        if not self._message.HasField(name) or not getattr(self._message, name).dictionary:
             return lambda row: ""
-        column = self._texts(m.error_types, "error_types")
+        column = self._texts(getattr(self._message, name), name)
         texts, codes, state = column.dictionary, column.codes, column.state
         return lambda row: "" if not texts or (state is not None and state[row]) else texts[codes[row]]
 

@@ -31,16 +31,17 @@ from agent.records import (
     ModelKey,
     Numbers,
     Texts,
-    Trace,
     Vectors,
 )
+from agent.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
 
 RARE = ("flags", "vectors", "measures", "segments", "protected")
 TEXTUAL = ("texts", "segments", "protected")
-TRACES_MAX = 512  # traces kept of one gathering
+TRACE_ID, PARENT_ID, FLAGS = range(1, 4)  # parts of a traceparent
+PART_LENGTHS = (2, 32, 16, 2)
 TIME_MAX_NS = (1 << 63) - 1
 Outputs = tuple[dict[str, float], dict[str, str]]  # numbers and texts by name
 
@@ -65,6 +66,21 @@ def parse(raw: bytes, limits: Limits) -> rows_wire.Row:
     for value in row.nulls:
         limits.text(value, "nulls")
     raise RefusedError(wire.REASON_INVALID_UTF8, "outputs or stages", f"not UTF-8, row of {len(raw)} bytes")
+
+
+def traceparent(text: str) -> tuple[bytes, bytes, int] | None:
+    """Trace id, parent id and flags, or None where W3C Trace Context (level 1, 3.2.2) forbids it."""
+    parts = text.split("-")
+    if tuple(map(len, parts[:4])) != PART_LENGTHS or parts[0] == "ff" or (parts[0] == "00" and len(parts) > 4):
+        return None
+    try:
+        trace_id, parent_id = bytes.fromhex(parts[TRACE_ID]), bytes.fromhex(parts[PARENT_ID])
+        (flags,) = bytes.fromhex(parts[FLAGS])
+    except ValueError:
+        return None
+    if len(trace_id) != 16 or len(parent_id) != 8 or not any(trace_id) or not any(parent_id):
+        return None
+    return trace_id, parent_id, flags
 
 
 class Field:
@@ -212,7 +228,7 @@ class Gathering:
             outputs = self._take_plain(row)
         if outputs is None:  # the look for known names may have left some in the row
             outputs = self._take_doubted(rows_wire.Row.FromString(raw) if plain else row, raw)
-        if row.traceparent and len(self.traces) < TRACES_MAX:
+        if row.traceparent:
             trace = self._trace(row, arrived_ns)
             if trace is not None:
                 self.traces.append(trace)
@@ -412,13 +428,10 @@ class Gathering:
 
     def _trace(self, row: rows_wire.Row, arrived_ns: int) -> Trace | None:
         """The row's place in its caller's trace; a traceparent that is none is treated as absent, as the W3C asks."""
-        parts = row.traceparent.split("-")
-        try:
-            trace_id, parent_id, (flags,) = bytes.fromhex(parts[1]), bytes.fromhex(parts[2]), bytes.fromhex(parts[3])
-        except (IndexError, ValueError):
+        context = traceparent(row.traceparent)
+        if context is None:
             return None
-        if len(trace_id) != 16 or len(parent_id) != 8 or not any(trace_id) or not any(parent_id) or not flags & 1:
-            return None
+        trace_id, parent_id, flags = context
         return Trace(
             row=len(self.times),
             trace_id=trace_id,
@@ -427,8 +440,9 @@ class Gathering:
             prediction_id=row.prediction_id,
             start_ns=start_ns(row, arrived_ns),
             latency=row.latency_seconds if row.HasField("latency_seconds") else math.nan,
-            error_type=row.error_type,
+            error_type=error_type(row.error_type, row.status),
             stages=tuple((s.name, s.offset_seconds, s.duration_seconds) for s in row.stages[:64]),
+            state=row.tracestate if len(row.tracestate) <= STATE_MAX else "",
         )
 
     def batch(self) -> Batch:
@@ -450,7 +464,7 @@ class Gathering:
             measures=_numbers(self.measures, rows),
             weights=np.array(self.weights),
             ids=ids_of(self.ids) if any(self.ids) else None,
-            traces=tuple(self.traces),
+            traces=Traces.of(self.traces) if self.traces else NO_TRACES,
         )
 
     def _features(self) -> Columns:

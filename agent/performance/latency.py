@@ -103,6 +103,12 @@ def judge(recent: Sequence[Cells], baseline: LatencyBaseline, alpha: float, newe
     return finding(Verdict.ALARM, said, p, effect, phi)
 
 
+def usual_p99(baseline: LatencyBaseline) -> float:
+    """Seconds below which 99 % of the baseline's rows lie; infinity where it has none."""
+    found = quantiles(baseline.blocks.sum(axis=0, dtype=np.int64), SHARES[-1:])
+    return found[0] if found else math.inf
+
+
 def judge_objective(
     recent: Sequence[Cells], objective_seconds: float, alpha: float, newest_window: int
 ) -> Finding | None:

@@ -118,7 +118,7 @@ class Refusal(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., field: _Optional[str] = ..., count: _Optional[int] = ..., detail: _Optional[str] = ..., last_unix_nano: _Optional[int] = ...) -> None: ...
 
 class Window(_message.Message):
-    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog", "repeats", "texts", "sketched", "first_unix_nano")
+    __slots__ = ("index", "rows", "counts", "latency", "covered_seconds", "segments", "errors", "latency_sum", "unknown", "backlog", "repeats", "texts", "sketched", "first_unix_nano", "examples")
     class SegmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,7 @@ class Window(_message.Message):
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SKETCHED_FIELD_NUMBER: _ClassVar[int]
     FIRST_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     index: int
     rows: int
     counts: bytes
@@ -168,7 +169,72 @@ class Window(_message.Message):
     texts: _containers.RepeatedCompositeFieldContainer[Texts]
     sketched: bool
     first_unix_nano: int
-    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ..., texts: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ..., sketched: bool = ..., first_unix_nano: _Optional[int] = ...) -> None: ...
+    examples: Examples
+    def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ..., texts: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ..., sketched: bool = ..., first_unix_nano: _Optional[int] = ..., examples: _Optional[_Union[Examples, _Mapping]] = ...) -> None: ...
+
+class Examples(_message.Message):
+    __slots__ = ("lowest", "hashes", "traces", "full")
+    LOWEST_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    TRACES_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
+    lowest: bytes
+    hashes: bytes
+    traces: _containers.RepeatedScalarFieldContainer[bytes]
+    full: bool
+    def __init__(self, lowest: _Optional[bytes] = ..., hashes: _Optional[bytes] = ..., traces: _Optional[_Iterable[bytes]] = ..., full: bool = ...) -> None: ...
+
+class Example(_message.Message):
+    __slots__ = ("trace_id", "parent_id", "flags", "state", "prediction_id", "start_unix_nano", "latency", "error_type", "stages", "values", "segments", "row", "exported")
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
+    START_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_TYPE_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    EXPORTED_FIELD_NUMBER: _ClassVar[int]
+    trace_id: bytes
+    parent_id: bytes
+    flags: int
+    state: str
+    prediction_id: str
+    start_unix_nano: int
+    latency: float
+    error_type: str
+    stages: _containers.RepeatedCompositeFieldContainer[ExampleStage]
+    values: _containers.RepeatedCompositeFieldContainer[ExampleValue]
+    segments: _containers.RepeatedScalarFieldContainer[str]
+    row: int
+    exported: bool
+    def __init__(self, trace_id: _Optional[bytes] = ..., parent_id: _Optional[bytes] = ..., flags: _Optional[int] = ..., state: _Optional[str] = ..., prediction_id: _Optional[str] = ..., start_unix_nano: _Optional[int] = ..., latency: _Optional[float] = ..., error_type: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[ExampleStage, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[ExampleValue, _Mapping]]] = ..., segments: _Optional[_Iterable[str]] = ..., row: _Optional[int] = ..., exported: bool = ...) -> None: ...
+
+class ExampleStage(_message.Message):
+    __slots__ = ("name", "offset", "duration")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    offset: float
+    duration: float
+    def __init__(self, name: _Optional[str] = ..., offset: _Optional[float] = ..., duration: _Optional[float] = ...) -> None: ...
+
+class ExampleValue(_message.Message):
+    __slots__ = ("name", "number", "text", "flag")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    FLAG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    number: float
+    text: str
+    flag: bool
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[float] = ..., text: _Optional[str] = ..., flag: bool = ...) -> None: ...
 
 class Texts(_message.Message):
     __slots__ = ("source", "name", "sketch", "distinct", "new", "error", "newcomers")

@@ -60,8 +60,10 @@ def reference(path: Path, blocks: int = 120) -> Reference:
     return made
 
 
-def message(number: int, client: str = "sender") -> wire.RecordRequest:
+def message(number: int, client: str = "sender", traced: bool = False) -> wire.RecordRequest:
     """Message `number` (from 0), stamped. Every fifth comes as rows, every seventh is a label instead.
+
+    traced: each record in a trace of its own, of each message the first one sampled.
 
     Windows 20-24 of every 40: x0 drifts by two σ. Windows 30-33: city arrives as a number.
     """
@@ -81,7 +83,21 @@ def message(number: int, client: str = "sender") -> wire.RecordRequest:
         _rows(request, start, numbers, cities, labels, scores, broken, number)
     else:
         _columns(request, start, numbers, cities, labels, scores, broken, number)
+    if traced:
+        _trace(request, number)
     return request
+
+
+def _trace(request: wire.RecordRequest, number: int) -> None:
+    """Contexts that follow from the message's number."""
+    ids = np.random.default_rng((number, 1)).bytes(24 * ROWS)
+    flags = b"\1" + bytes(ROWS - 1)
+    if request.HasField("columns"):
+        columns = request.columns
+        columns.trace_ids, columns.span_ids, columns.trace_flags = ids[: 16 * ROWS], ids[16 * ROWS :], flags
+    for i, row in enumerate(request.rows.rows):
+        trace, parent = ids[16 * i : 16 * (i + 1)].hex(), ids[16 * ROWS + 8 * i : 16 * ROWS + 8 * (i + 1)].hex()
+        row.traceparent = f"00-{trace}-{parent}-{flags[i]:02x}"
 
 
 def _values(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agent.export.spool import unpack
 from agent.wire import recorder_pb2 as wire
@@ -34,7 +35,9 @@ def options(folder: Path) -> dict[str, str]:
         "SIDELIGHT_CHECKPOINT_SECONDS": "0.3",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "OTEL_METRICS_EXPORTER": "none",
-        "OTEL_TRACES_EXPORTER": "none",
+        # The limits go by the minute in which records arrive, and the two agents get them in others.
+        "SIDELIGHT_TRACE_LIMIT_PER_MINUTE": "1000000000",
+        "SIDELIGHT_TRACE_ALWAYS_PER_MINUTE": "1000000000",
     }
 
 
@@ -59,7 +62,7 @@ class Sender(threading.Thread):
                 response_deserializer=wire.RecordResponse.FromString,
             )
             while not self._ending.is_set():
-                raw = stream.message(self.sent).SerializeToString()
+                raw = stream.message(self.sent, traced=True).SerializeToString()
                 answer = self._deliver(call, raw)
                 assert answer.durable
                 self.duplicates += answer.duplicate
@@ -86,11 +89,21 @@ def knows(folder: Path) -> dict[str, Any]:
     with sqlite3.connect(folder / "state" / "state.db") as db:
         blobs = dict(db.execute("SELECT key, body FROM blob"))
         payloads = [row[0] for row in db.execute("SELECT payload FROM spool WHERE signal = 'logs' ORDER BY id")]
+        traces = [row[0] for row in db.execute("SELECT payload FROM spool WHERE signal = 'traces'")]
     series = next(state.Series.FromString(body) for key, body in blobs.items() if key.startswith("series/"))
+    requests = [ExportTraceServiceRequest.FromString(unpack(payload)) for payload in traces]
+    spans = Counter(span.span_id.hex() for found in requests for span in found.resource_spans[0].scope_spans[0].spans)
+    linked: set[str] = set()
     said: Counter[tuple[str, str, str]] = Counter()
     for payload in payloads:
         record = ExportLogsServiceRequest.FromString(unpack(payload)).resource_logs[0].scope_logs[0].log_records[0]
         attributes = {a.key: str(a.value).strip() for a in record.attributes if a.key != "sidelight.event.key"}
+        linked.update(
+            found.string_value
+            for a in record.attributes
+            if a.key == "sidelight.example.span_id"
+            for found in a.value.array_value.values
+        )
         said[(record.event_name, record.body.string_value, repr(sorted(attributes.items())))] += 1
     return {
         "counters": {name: int(series.counters.values.get(name, 0)) for name in SENDER_COUNTERS},
@@ -99,6 +112,8 @@ def knows(folder: Path) -> dict[str, Any]:
         "closed": {key: body for key, body in blobs.items() if key.startswith("closed/")},
         "alerts": blobs.get("alerts"),
         "said": said,
+        "spans": spans,
+        "linked": linked,
     }
 
 
@@ -139,18 +154,22 @@ def never_killed(folder: Path, sent: int) -> dict[str, Any]:
             response_deserializer=wire.RecordResponse.FromString,
         )
         for number in range(sent):
-            call(stream.message(number).SerializeToString(), timeout=10)
+            call(stream.message(number, traced=True).SerializeToString(), timeout=10)
         assert agent.stop() == 0
     return knows(folder)
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.long)])
 def test_a_killed_agent_knows_what_one_that_was_never_killed_knows(tmp_path: Path, kills: int) -> None:
-    """Nothing acknowledged is lost, nothing stamped is counted twice, alerts are said once, whenever SIGKILL comes."""
+    """Nothing acknowledged is lost, nothing stamped is counted twice, alerts are said once and point at the same
+    examples, and the same predictions are spans, each once, whenever SIGKILL comes."""
     (tmp_path / "killed").mkdir()
     (tmp_path / "whole").mkdir()
     found, sent = killed(tmp_path / "killed", kills, seed=kills)
     expected = never_killed(tmp_path / "whole", sent)
     assert found["counters"] == expected["counters"]
     assert [what for what in expected if found[what] != expected[what]] == []  # names alone: the values are megabytes
+    assert expected["linked"], "alerts must point at examples, or they are not compared"
+    assert expected["linked"] <= set(expected["spans"]), "an example that is no span leads nowhere"
+    assert set(expected["spans"].values()) == {1}
     assert expected["said"], "the stream's faults must have been said, or the comparison compares nothing"

@@ -17,8 +17,9 @@ from agent.config import Otel, Settings
 from agent.export import spool
 from agent.export.accounts import Statistics
 from agent.export.exporter import Exporter
-from agent.records import Event, Trace
+from agent.records import Event
 from agent.state import Store
+from agent.traced import Trace
 
 NOW_NS = 1_700_000_000_000_000_000
 RESOURCE = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="tested"))])

@@ -157,7 +157,9 @@ MODEL = ModelKey("churn", "3", Role.SHADOW)
 
 def test_a_prediction_is_a_span_in_its_callers_trace() -> None:
     """The span hangs under the caller's, its stages under it; an error shows in status and error.type."""
-    given_trace = trace(error_type="timeout", stages=(("encode", 0.0, 0.1), ("infer", 0.1, 0.15)))
+    given_trace = trace(
+        error_type="timeout", state="vendor=1", reason="error", stages=(("encode", 0.0, 0.1), ("infer", 0.1, 0.15))
+    )
     root, encode, infer = _spans(traces.encode([given_trace], MODEL, RESOURCE))
     assert (root.trace_id, root.parent_span_id) == (given_trace.trace_id, given_trace.parent_id)
     assert root.name == "predict churn"
@@ -165,7 +167,9 @@ def test_a_prediction_is_a_span_in_its_callers_trace() -> None:
     assert (root.start_time_unix_nano, root.end_time_unix_nano) == (NOW_NS, NOW_NS + 250_000_000)
     assert {pair.key: pair.value.string_value for pair in root.attributes} == {
         **MODEL.attributes(), "sidelight.prediction.id": "p-1", "error.type": "timeout",
+        "sidelight.sampled.reason": "error",
     }
+    assert {span.trace_state for span in (root, encode, infer)} == {"vendor=1"}
     assert [span.parent_span_id for span in (encode, infer)] == [root.span_id] * 2
     assert (infer.name, infer.start_time_unix_nano - NOW_NS, infer.end_time_unix_nano - NOW_NS) == (
         "infer", 100_000_000, 250_000_000)
@@ -193,28 +197,28 @@ def test_a_replay_gives_the_same_span_ids_and_nothing_else_does() -> None:
     assert len(set(ids(first, *others))) == 5
 
 
+def test_named_values_are_attributes_of_the_prediction_alone() -> None:
+    """Numbers, texts and flags with their own types; stages carry none, and segments leave with no span."""
+    given_trace = trace(
+        values=(("age", 41.0), ("city", "rome"), ("member", True)), segments=("region=north",),
+        stages=(("infer", 0.0, 0.1),),
+    )
+    root, stage = _spans(traces.encode([given_trace], MODEL, RESOURCE))
+    found = {pair.key: pair.value for pair in root.attributes}
+    assert found["sidelight.feature.age"].double_value == 41.0
+    assert found["sidelight.feature.city"].string_value == "rome"
+    assert found["sidelight.feature.member"].bool_value
+    assert not stage.attributes
+    assert b"north" not in root.SerializeToString()
+
+
+def test_an_exported_span_is_sampled_whatever_its_caller_was() -> None:
+    """An error under an unsampled caller is exported: its own flag says so."""
+    (root,) = _spans(traces.encode([trace(flags=0)], MODEL, RESOURCE))
+    assert root.flags & 0xFF == 1
+
+
 def test_broken_ids_make_no_span() -> None:
     """What W3C forbids is left out."""
     broken = [trace(trace_id=b"\0" * 16), trace(trace_id=b"short"), trace(parent_id=b"\0" * 8)]
     assert traces.encode(broken, MODEL, RESOURCE) == (b"", 0)
-
-
-@given(st.binary(min_size=16, max_size=16).filter(any), st.integers(0, 255), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
-def test_samplers_decide_as_the_specification_says(trace_id: bytes, flags: int, ratio: float) -> None:
-    """parentbased_* follow the caller's flag whatever the ratio; traceidratio keeps the low 64 bits below its share."""
-    asked = trace(trace_id=trace_id, flags=flags)
-    below = int.from_bytes(trace_id[8:], "big") < ratio * 2.0**64
-    sampled = bool(flags & 1)
-    expected = {
-        "always_on": True, "always_off": False, "traceidratio": below, "parentbased_always_on": sampled,
-        "parentbased_always_off": sampled, "parentbased_traceidratio": sampled,
-    }
-    assert {name: traces.keeps(traces.sampler(name, ratio), asked, MODEL) for name in expected} == expected
-
-
-def test_the_sampler_drops_spans() -> None:
-    """Only what it keeps is encoded; nothing kept is no request."""
-    batch = [trace("a", flags=1), trace("b", flags=0)]
-    assert len(_spans(traces.encode(batch, MODEL, RESOURCE))) == 1
-    assert len(_spans(traces.encode(batch, MODEL, RESOURCE, traces.sampler("always_on", 1.0)))) == 2
-    assert traces.encode(batch, MODEL, RESOURCE, traces.sampler("always_off", 1.0)) == (b"", 0)

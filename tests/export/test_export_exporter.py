@@ -260,16 +260,16 @@ async def test_mutual_tls(tmp_path: Path, authority: dict[str, str], kind: str) 
 
 
 def test_the_station_brings_no_more_of_the_sdk_than_it_uses() -> None:
-    """Memory and start-up: resource detection and samplers; no providers of metrics or logs, no exporters."""
+    """Memory and start-up: resource detection; no samplers, no providers of metrics or logs, no exporters."""
     code = (
         "import sys, agent.export.exporter, agent.export.resource\n"
         "heavy = ('opentelemetry.sdk.metrics', 'opentelemetry.sdk._logs', 'opentelemetry.sdk.trace.export',\n"
-        "    'opentelemetry.exporter', 'requests', 'google.protobuf.json_format')\n"
-        "used = ('opentelemetry.sdk.resources', 'opentelemetry.sdk.trace.sampling')\n"
+        "    'opentelemetry.sdk.trace.sampling', 'opentelemetry.exporter', 'requests', 'google.protobuf.json_format')\n"
+        "used = ('opentelemetry.sdk.resources',)\n"
         "print([name for name in heavy + used if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert found.stdout.strip() == "['opentelemetry.sdk.resources', 'opentelemetry.sdk.trace.sampling']"
+    assert found.stdout.strip() == "['opentelemetry.sdk.resources']"
 
 
 async def test_an_export_of_metrics_yields_by_time(tmp_path: Path) -> None:

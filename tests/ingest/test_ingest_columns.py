@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.ingest.limits import Limits
+from agent.records import select
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2
 from tests.ingest.door import Door, batches, columns, refused, request, totals
@@ -191,7 +193,7 @@ def test_an_answer_is_bounded_however_many_fields_fail(tmp_path: Path) -> None:
 
 
 def test_a_trace_of_a_column_message_is_kept_whole(tmp_path: Path) -> None:
-    """Sampled rows' trace contexts travel with their ids, also over refused neighbours."""
+    """Rows' trace contexts travel with their ids, sampled or not, also over refused neighbours."""
     door, message = Door(tmp_path), columns("a")
     c = message.columns
     c.trace_ids = bytes(16) + b"\x01" * 48
@@ -201,7 +203,24 @@ def test_a_trace_of_a_column_message_is_kept_whole(tmp_path: Path) -> None:
     c.id_numbers.extend([1, 2, 3, 4])
     door.send(message)
     (batch,) = batches(door.take())
-    assert [(t.row, t.prediction_id, t.flags) for t in batch.traces] == [(1, "p-2", 1), (3, "p-4", 1)]
+    assert [(t.row, t.prediction_id, t.flags) for t in batch.traces] == [(1, "p-2", 1), (2, "p-3", 0), (3, "p-4", 1)]
+    assert batch.traces.rows.tolist() == [1, 2, 3]
+    kept = select(batch, np.array([0, 3])).traces
+    assert (kept.rows.tolist(), [t.prediction_id for t in kept]) == ([1], ["p-4"])
+
+
+def test_a_status_without_a_word_is_an_error_of_the_conventions(tmp_path: Path) -> None:
+    """error.type: the sender's own, else the status' word, else _OTHER; and the tracestate travels."""
+    door, message = Door(tmp_path), columns("a")
+    c = message.columns
+    c.trace_ids, c.span_ids = b"\x01" * 64, b"\x02" * 32
+    c.status.extend([rows_pb2.STATUS_OK, rows_pb2.STATUS_ERROR, rows_pb2.STATUS_TIMEOUT, rows_pb2.STATUS_REJECTED])
+    c.trace_states.dictionary.extend(["vendor=1", "x" * 513])
+    c.trace_states.codes.extend([0, 1, 0, 0])
+    door.send(message)
+    (batch,) = batches(door.take())
+    assert [t.error_type for t in batch.traces] == ["", "_OTHER", "timeout", "rejected"]
+    assert [t.state for t in batch.traces] == ["vendor=1", "", "vendor=1", "vendor=1"]
 
 
 def test_of_a_large_dictionary_only_what_rows_use_is_read(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_trace_flags_are_two_hex_digits(flags: str) -> None:
     one.traceparent = f"00-{'ab' * 16}-{'cd' * 8}-{flags}"
     assert door.send(rows(one)).accepted == 1
     (batch,) = batches(door.take())
-    assert batch.traces == ()
+    assert not batch.traces
 
 
 def test_rows_of_as_many_but_other_names_keep_their_own() -> None:
@@ -254,3 +254,25 @@ def test_a_vector_of_another_size_is_a_mismatch_in_rows_as_in_columns() -> None:
     assert by_columns.send(message).accepted == 2
     (batch,) = batches(by_columns.take())
     assert layout.place(batch).cells[0].tolist() == [special + MISMATCH_CELL] * 2
+
+
+@pytest.mark.parametrize(
+    ("parent", "read"),
+    [
+        (f"00-{'ab' * 16}-{'cd' * 8}-00", True),
+        (f"cc-{'ab' * 16}-{'cd' * 8}-01-what-the-future-will-be-like", True),
+        (f"00-{'ab' * 16}-{'cd' * 8}-01-more", False),
+        (f"ff-{'ab' * 16}-{'cd' * 8}-01", False),
+        (f"00-{'00' * 16}-{'cd' * 8}-01", False),
+        (f"00-{'ab' * 16}-{'00' * 8}-01", False),
+        ("00-" + "ab " * 10 + "ab-" + "cd" * 8 + "-01", False),
+    ],
+)
+def test_a_traceparent_is_read_as_the_w3c_asks(parent: str, read: bool) -> None:
+    """Also an unsampled one, and one of a later version with more parts; never a malformed one."""
+    door = _door()
+    one = row(a=1.0)
+    one.traceparent = parent
+    assert door.send(rows(one)).accepted == 1
+    (batch,) = batches(door.take())
+    assert bool(batch.traces) == read
