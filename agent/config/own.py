@@ -211,6 +211,13 @@ class Settings(BaseSettings):
         found = names(value)
         return () if found == ("none",) else found
 
+    @field_validator("alertmanager_authorization", "retrain_token")
+    @classmethod
+    def _header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
+            raise ValueError("characters that HTTP allows in a header: printable ASCII")
+        return value
+
     @field_validator("drift_rule", mode="before")
     @classmethod
     def _thresholds(cls, value: object) -> object:

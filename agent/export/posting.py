@@ -52,7 +52,9 @@ class Posting:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._exchange(payload, headers)
-        except (OSError, EOFError, UnicodeError, h11.ProtocolError) as error:
+        except (UnicodeError, h11.LocalProtocolError):  # they quote what they refuse, which may be a secret
+            raise RetryableError("a header or an address with characters that HTTP does not allow") from None
+        except (OSError, EOFError, h11.ProtocolError) as error:
             said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
             raise RetryableError(said[:SAID_MAX]) from None
 

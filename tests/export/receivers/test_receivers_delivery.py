@@ -100,6 +100,21 @@ async def test_a_refusal_that_repeats_the_key_is_not_shown(tmp_path: Path) -> No
     assert "bad key (hidden)" in found.last_error
 
 
+async def test_a_token_that_no_header_can_carry_is_not_shown(tmp_path: Path) -> None:
+    """A file may hold anything: the trigger waits for a better one, and nobody quotes this one."""
+    file = tmp_path / "token"
+    file.write_text("hunter\n2")
+    async with listening() as (backend, url):
+        settings = options(retrain_url=url, retrain_token_file=str(file))
+        async with scene(tmp_path, Otel(), settings) as s:
+            await s.put(s.exporter.rows_for_events([alert()]))
+            await s.until(lambda: bool(s.of("retrain").last_error))
+            assert "hunter" not in s.of("retrain").last_error
+            file.write_text("hunter2")
+            assert (await s.until_settled("retrain", 1)).delivered == 1
+    assert backend.got[0].headers["authorization"] == "Bearer hunter2"
+
+
 async def test_secrets_do_not_lie_in_the_spool(tmp_path: Path) -> None:
     """Keys and tokens are added on the way out: the state folder holds none."""
     settings = options(

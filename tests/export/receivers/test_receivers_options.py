@@ -71,6 +71,15 @@ def test_a_secret_comes_from_one_place(name: str, tmp_path: Path) -> None:
         options(**{f"{name}_file": str(tmp_path / "gone")})
 
 
+@pytest.mark.parametrize("name", ["retrain_token", "alertmanager_authorization"])
+def test_a_secret_that_no_header_can_carry_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, by its variable, without its value."""
+    monkeypatch.setenv(f"SIDELIGHT_{name.upper()}", "hunter2\nX-Evil: 1")
+    with pytest.raises(ConfigurationError, match=f"SIDELIGHT_{name.upper()}.*printable") as raised:
+        config.load()
+    assert "hunter2" not in str(raised.value)
+
+
 @pytest.mark.parametrize(("template", "url", "pipeline", "said"), [
     ("airflow", "https://a/api/v2/dags/fares", "", "SIDELIGHT_RETRAIN_URL.*/dagRuns"),
     ("argo", "https://a/hooks", "", "SIDELIGHT_RETRAIN_URL.*/api/v1/events/"),
