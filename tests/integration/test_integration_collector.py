@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ from tests.integration.story import (
 
 pytestmark = pytest.mark.integration
 
+COUNTED = re.compile(r"sidelight_(?!export_).*_total")  # what is exported goes on
+LINE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
 WINDOWS = [window for windows, _ in PARTS for window in windows]
 
 
@@ -47,7 +51,8 @@ WINDOWS = [window for windows, _ in PARTS for window in windows]
 class Scene:
     """The story played to its end. first: the status after the drift; drift: the effects that Prometheus had then.
 
-    books: the export's, when nothing waited; held: what Prometheus had of the agent then; status, exit_code: its last.
+    books: the export's, when nothing waited; held: what Prometheus had of the agent then; page: its /metrics; status,
+    exit_code: its last.
     """
 
     prometheus: Prometheus
@@ -58,6 +63,7 @@ class Scene:
     books: dict[str, Any]
     held: list[Series]
     status: dict[str, Any]
+    page: str
     exit_code: int
 
 
@@ -89,10 +95,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         kept = model_of(agent.status())["records"]["kept"]
         until(lambda: prometheus.value(f"sidelight_predictions_total{{{OWN}}}") == kept, 120.0)
         settled, held = books(agent, prometheus)
-        status = agent.status()
+        status, page = agent.status(), agent.get("/metrics")[1]
         code = agent.stop()
         collector.stop()  # writes its files out
-        yield Scene(prometheus, jaeger, collector, first, drift, settled, held, status, code)
+        yield Scene(prometheus, jaeger, collector, first, drift, settled, held, status, page, code)
 
 
 def _callers_span(number: int, start: int) -> dict[str, Any]:
@@ -169,6 +175,23 @@ def test_every_counter_is_the_statuss(scene: Scene) -> None:
         "sidelight_feature_name",
     )
     assert bins == dict.fromkeys(("x0", "x1", "x2", "city", "prediction", "score"), float(sent))
+
+
+def test_every_counter_is_that_of_the_page_for_scrapes(scene: Scene) -> None:
+    """Whatever counts records, by name and labels: what was pushed through the Collector is what `/metrics` shows."""
+    pushed = {
+        (each.labels["__name__"], *sorted(each.labels.items() - {("job", SERVICE)})): float(each.samples[-1][1])
+        for each in scene.held if COUNTED.fullmatch(each.labels["__name__"])
+    }  # fmt: skip
+    (instance,) = {each.labels["instance"] for each in scene.held}
+    shown = {}
+    for line in scene.page.splitlines():
+        found = LINE.fullmatch(line)
+        if found and COUNTED.fullmatch(found["name"]):
+            labels = {"__name__": found["name"], "instance": instance, **dict(LABEL.findall(found["labels"] or ""))}
+            shown[found["name"], *sorted(labels.items())] = float(found["value"])
+    assert len(shown) > 100
+    assert pushed == shown
 
 
 def test_latency_quantiles_come_from_the_native_histogram(scene: Scene) -> None:
