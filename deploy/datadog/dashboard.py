@@ -26,7 +26,12 @@ def query(name: str, by: Sequence[str] = (), scope: str = SCOPE, where: str = ""
     space = {Shape.COUNTER: "sum", Shape.GAUGE: "max", Shape.HISTOGRAM: statistic or "p99"}[of.shape]
     grouped = f" by {{{','.join(by)}}}" if by else ""
     chosen = ",".join(each for each in (scope, where) if each)
-    return f"{space}:{name}{{{chosen}}}{grouped}" + (".as_rate()" if of.shape is Shape.COUNTER else "")
+    return f"{space}:{in_datadog(name)}{{{chosen}}}{grouped}" + (".as_rate()" if of.shape is Shape.COUNTER else "")
+
+
+def in_datadog(name: str) -> str:
+    """Its translator keeps names, but sets what would clash with its own host metrics apart."""
+    return f"otel.{name}" if name.startswith(("system.", "process.")) else name
 
 
 def made() -> dict[str, Any]:

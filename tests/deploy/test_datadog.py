@@ -30,7 +30,8 @@ def test_every_query_is_of_what_there_is() -> None:
         parts = QUERY.fullmatch(expression)
         assert parts, expression
         space, name, scope, by, rate = parts.groups()
-        of = CATALOGUE[name]
+        of = CATALOGUE[name.removeprefix("otel.")]
+        assert name == dashboard.in_datadog(of.name)
         assert bool(rate) is (of.shape is Shape.COUNTER)
         assert space.startswith("p") is (of.shape is Shape.HISTOGRAM)
         assert {each.removeprefix("$") for each in scope.split(",")} <= variables
