@@ -21,7 +21,7 @@ backends: .venv/dev                     ## Collector, Prometheus, Jaeger, Alertm
 	$(BIN)/python deploy/backends/build.py $(ARGS)
 
 integration: .venv/dev                  ## an agent and real backends; asks their own query APIs
-	$(BIN)/python deploy/backends/build.py otelcol prometheus jaeger || test -z "$$CI"
+	$(BIN)/python deploy/backends/build.py otelcol prometheus jaeger alertmanager || test -z "$$CI"
 	$(BIN)/python -m pytest -rs -m integration tests/integration $(ARGS)
 
 bench: .venv/dev .venv/bench            ## the budgets, beside the limit and a peer: docs/benchmarks.md

@@ -10,7 +10,7 @@ import pytest
 from deploy.backends import build
 from tests.integration.servers import Server
 
-NEEDED = ("otelcol", "prometheus", "jaeger")
+NEEDED = ("otelcol", "prometheus", "jaeger", "alertmanager")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,0 +1,56 @@
+"""An agent and two Alertmanagers, of which one loses its memory: the alert, its resolution, and who was told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end import stream
+from tests.end_to_end.backends import serving
+from tests.end_to_end.harness import AgentProcess
+from tests.end_to_end.traffic import replay
+from tests.export.backend import Backend
+from tests.integration.alertmanager import Alertmanager
+from tests.integration.servers import until
+from tests.integration.story import OPTIONS, PARTS
+
+pytestmark = pytest.mark.integration
+
+
+def posted(hook: Backend) -> list[tuple[str, str, str]]:
+    """What Alertmanager told its own receiver: (status, fingerprint, end) of each alert, in order."""
+    bodies: list[Any] = [json.loads(got.body) for got in list(hook.taken)]
+    return [(each["status"], each["fingerprint"], each["endsAt"]) for body in bodies for each in body["alerts"]]
+
+
+def test_an_alert_and_its_resolution_are_in_both_alertmanagers(tmp_path: Path) -> None:
+    """Both have it once while it fires, the one that was away too; then neither; their receivers heard of its end."""
+    stream.reference(tmp_path / "loan.sidelight")
+    with serving("http/protobuf") as (first_hook, first_url), serving("http/protobuf") as (second_hook, second_url):
+        first, second = Alertmanager(tmp_path / "one", first_url), Alertmanager(tmp_path / "two", second_url)
+        options = OPTIONS | {
+            "SIDELIGHT_REFERENCE": str(tmp_path / "loan.sidelight"), "SIDELIGHT_ALERTMANAGER_SECONDS": "1",
+            "SIDELIGHT_ALERTMANAGER_URLS": f"{first.url},{second.url}",
+        }  # fmt: skip
+        with first, second, AgentProcess(tmp_path, **options) as agent:
+            replay(agent, PARTS[0][0])
+            (alert,) = until(first.alerts)
+            until(second.alerts)
+            second.stop()
+            second.start()
+            (again,) = until(second.alerts)
+            assert again["labels"] == alert["labels"]
+            assert again["fingerprint"] == alert["fingerprint"]
+            until(lambda: posted(first_hook) and posted(second_hook))
+            replay(agent, PARTS[1][0])
+            until(lambda: not first.alerts() and not second.alerts())
+            until(lambda: {posted(hook)[-1][0] for hook in (first_hook, second_hook)} == {"resolved"})
+            assert agent.stop() == 0
+    assert alert["labels"].items() >= {"alertname": "SidelightDataDrift", "model": "loan", "version": "3"}.items()
+    assert alert["annotations"]["features"].split(", ")[0] == "x0"
+    assert alert["status"]["state"] == "active"
+    assert [status for status, _, _ in posted(first_hook)] == ["firing", "resolved"]
+    assert {fingerprint for _, fingerprint, _ in posted(first_hook) + posted(second_hook)} == {alert["fingerprint"]}
