@@ -27,7 +27,7 @@ NEEDS = {"GPU": "with a GPU", "The machine": "with its collector"}
 ALWAYS = frozenset({
     "process.cpu.time", "process.memory.usage", "sidelight.checkpoint.age", "sidelight.journal.size",
     "sidelight.queue.size", "sidelight.records.not_durable", "sidelight.export.produced", "sidelight.export.items",
-    "sidelight.spool.items", "sidelight.spool.size", "sidelight.spool.limit", "sidelight.spans.dropped",
+    "sidelight.spool.items", "sidelight.spool.size", "sidelight.spool.limit",
 })  # fmt: skip
 """What every agent that has a backend reports, whatever happens."""
 
