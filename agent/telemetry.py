@@ -418,6 +418,15 @@ EXPORT_ITEMS = _define(
     "sidelight.outcome",
     "sidelight.reason",
 )
+EXPORT_WITHHELD = _define(
+    "sidelight.export.withheld",
+    Shape.COUNTER,
+    "{item}",
+    "Items that were kept back on purpose, and count neither as produced nor as lost: retraining that was asked for "
+    "within the cool-down.",
+    "sidelight.signal",
+    "sidelight.reason",
+)
 SPOOL_ITEMS = _define(
     "sidelight.spool.items",
     Shape.GAUGE,

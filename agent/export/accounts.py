@@ -24,7 +24,8 @@ T = TypeVar("T")
 class Statistics:
     """One signal, in items (points, spans, records) since the agent's start. What lay in the spool counts as produced.
 
-    rejected: what the backend refused, in part or whole; dropped: what the agent let go, by reason.
+    rejected: what the backend refused, in part or whole; dropped: what the agent let go, by reason. withheld: what was
+    not to leave, by reason: it is not produced.
     """
 
     endpoint: str
@@ -35,6 +36,7 @@ class Statistics:
     queued: int = 0
     queued_bytes: int = 0
     last_error: str = ""
+    withheld: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Tally:
     dropped: dict[str, int] = field(default_factory=dict)
     queued: Amount = field(default_factory=Amount)
     last_error: str = ""
+    withheld: dict[str, int] = field(default_factory=dict)
 
     def found(self, amount: Amount) -> None:
         """New rows lie in the spool."""
@@ -71,10 +74,14 @@ class Tally:
         self.produced += items
         self.dropped[reason] = self.dropped.get(reason, 0) + items
 
+    def withhold(self, reason: str) -> None:
+        """One item was kept back on purpose."""
+        self.withheld[reason] = self.withheld.get(reason, 0) + 1
+
     def statistics(self) -> Statistics:
         return Statistics(
             self.endpoint, self.produced, self.delivered, self.rejected, MappingProxyType(dict(self.dropped)),
-            self.queued.items, self.queued.size, self.last_error,
+            self.queued.items, self.queued.size, self.last_error, MappingProxyType(dict(self.withheld)),
         )
 
 

@@ -206,7 +206,7 @@ class Exporter:
             signal: {
                 "endpoint": s.endpoint, "produced": s.produced, "delivered": s.delivered, "rejected": s.rejected,
                 "dropped": sum(s.dropped.values()), "dropped_by_reason": dict(s.dropped), "queued": s.queued,
-                "last_error": s.last_error,
+                "withheld": sum(s.withheld.values()), "last_error": s.last_error,
             }
             for signal, s in self.statistics().items()
             if signal in spool.OTLP or s.produced or self.wants(signal)
@@ -230,6 +230,10 @@ class Exporter:
                 *(
                     Point(telemetry.EXPORT_ITEMS, count, {**dropped, "sidelight.reason": reason})
                     for reason, count in s.dropped.items()
+                ),
+                *(
+                    Point(telemetry.EXPORT_WITHHELD, count, {**of, "sidelight.reason": reason})
+                    for reason, count in s.withheld.items()
                 ),
                 Point(telemetry.SPOOL_ITEMS, s.queued, of),
                 Point(telemetry.SPOOL_SIZE, s.queued_bytes, of),

@@ -58,7 +58,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, doors: dict[str, tuple[Backe
         again = len(doors["am_0"][0].taken)
         replay(agent, [*AFTER, *((index, drift(x0=2.0)) for index in range(40, 43))], "loan")
         until(lambda: len(doors["hook"][0].taken) >= 4)
-        status = agent.wait_for(lambda s: s["export"]["signals"]["retrain"]["dropped"])
+        status = agent.wait_for(lambda s: s["export"]["signals"]["retrain"]["withheld"])
         replay(agent, [(index, WELL) for index in range(43, 50)], "loan")
         until(lambda: len(doors["hook"][0].taken) >= 5)
         until(lambda: _models(doors["am_0"][0].taken[-1]) == {"card"})
@@ -117,7 +117,8 @@ def test_retraining_is_asked_for_once_a_cause(scene: dict[str, Any], doors: dict
     asked = _posted(doors["retrain"])
     assert sorted(each["client_payload"]["model"] for each in asked) == ["card", "loan"]
     assert {got.headers["authorization"] for got in doors["retrain"][0].taken} == {"Bearer t0"}
-    assert scene["status"]["export"]["signals"]["retrain"]["dropped_by_reason"] == {"cooldown": 1}
+    books = scene["status"]["export"]["signals"]["retrain"]
+    assert (books["withheld"], books["dropped"]) == (1, 0)
 
 
 def test_no_secret_is_shown(scene: dict[str, Any], doors: dict[str, tuple[Backend, str]]) -> None:

@@ -65,7 +65,7 @@ class Alerts:
             self._cooldown.unpack(packed)
 
     def rows(self, event: Event, now_ns: int) -> list[SpoolRow]:
-        """A row for each receiver that this event is for; what is held back is counted as dropped."""
+        """A row for each receiver that this event is for; what is held back is counted."""
         if event.name != ALERT_EVENTS and not event.name.startswith(f"{ALERT_EVENTS}."):
             return []
         for lane in self.resending:
@@ -78,7 +78,7 @@ class Alerts:
                 key, body = f"{event.key}/{receiver.signal}", receiver.body(event)
                 rows.append(SpoolRow(key, receiver.signal, 1, now_ns, body, note))
             elif reason != PASS:
-                self._tallies[receiver.signal].lost(1, reason)
+                self._tallies[receiver.signal].withhold(reason)
         return rows
 
 

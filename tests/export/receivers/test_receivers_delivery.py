@@ -9,6 +9,7 @@ import pytest
 
 from agent.config import Otel
 from agent.export.receivers.transport import ATTEMPTS_MAX
+from agent.telemetry import EXPORT_WITHHELD, Point
 from tests.export.backend import Say
 from tests.export.receivers.people import alert, listening, options
 from tests.export.scene import event, scene
@@ -128,7 +129,7 @@ async def test_secrets_do_not_lie_in_the_spool(tmp_path: Path) -> None:
 
 
 async def test_a_cause_is_triggered_for_once(tmp_path: Path) -> None:
-    """Two versions, a second feature, another window: one request; the rest is dropped and counted as cooling down.
+    """Two versions, a second feature, another window: one request; the rest is withheld and counted as cooling down.
     A broken pipeline, slowness and an end ask for nothing, and count for nothing."""
     async with listening() as (backend, url):
         settings = options(retrain_url=f"{url}/hook", retrain_token="t0", retrain_cooldown_seconds=DAY)
@@ -138,8 +139,10 @@ async def test_a_cause_is_triggered_for_once(tmp_path: Path) -> None:
                 alert("updated", key="8-0"), alert(name="latency"), alert("resolved", key="9-0"), alert(model="rides"),
             ):  # fmt: skip
                 await s.put(s.exporter.rows_for_events([said]))
-            found = await s.until_settled("retrain", 3)
-            assert (found.delivered, dict(found.dropped)) == (2, {"cooldown": 1})
+            found = await s.until_settled("retrain", 2)
+            assert (found.delivered, dict(found.dropped), dict(found.withheld)) == (2, {}, {"cooldown": 1})
+            of = {"sidelight.signal": "retrain", "sidelight.reason": "cooldown"}
+            assert Point(EXPORT_WITHHELD, 1, of) in s.exporter.points()
             await s.assert_law()
     assert [json.loads(got.body)["model"] for got in backend.taken] == ["fares", "rides"]
     assert {got.headers["authorization"] for got in backend.taken} == {"Bearer t0"}
@@ -155,10 +158,10 @@ async def test_the_cooldown_survives_a_restart(tmp_path: Path) -> None:
         async with scene(tmp_path, Otel(), settings) as s:
             await s.exporter.open()
             assert s.exporter.rows_for_events([alert(key="8-0")]) == []
-            assert dict(s.of("retrain").dropped) == {"cooldown": 1}
+            assert dict(s.of("retrain").withheld) == {"cooldown": 1}
             s.clock.turn(DAY)
             await s.put(s.exporter.rows_for_events([alert(key="9-0")]))
-            await s.until_settled("retrain", 2)
+            await s.until_settled("retrain", 1)
     assert len(backend.got) == 2
 
 
