@@ -245,6 +245,7 @@ def _restore(
     _restore_totals(one, message)
     if one.window_ns == message.window_nanos:  # also under another reference what is closed stays closed
         one.closed_below, one.last_rows = message.closed_below, message.last_rows
+        one.last_traced = message.last_traced
     if one.window_ns != message.window_nanos or (reference.hash if reference else 0) != message.reference_hash:
         log.warning("counts_dropped model=%r version=%r: other reference or window length", key.name, key.version)
         return one
@@ -298,6 +299,7 @@ def dump(one: Series) -> bytes:
         newest_unix_nano=one.newest_ns,
         closed_below=one.closed_below,
         last_rows=one.last_rows,
+        last_traced=one.last_traced,
         started_unix_nano=one.started_ns,
         trained_at_unix_nano=one.trained_at_ns,
         window_nanos=one.window_ns,

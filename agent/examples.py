@@ -3,7 +3,8 @@
 Which cell will have grown is known only when the window closes; by then the predictions are gone. So of each cell the
 two with the lowest hashes are held, as bytes. The hash is one for all cells: the lowest of all stands in one cell of
 every feature, and a few hundred predictions cover thousands of cells. Whatever the order they come in, the same ones
-are held (bottom-k sampling; Cohen & Kaplan 2007), as long as there is room.
+are held (bottom-k sampling; Cohen & Kaplan 2007), as long as there is room. Where the last window had many, only the
+lowest hashes of the next are looked at: about as many as make `ROWS`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ EACH = 2  # held of one cell
 BYTES_MAX = 256 << 10  # held of one window: about a thousand predictions with two stages
 WINDOWS_MAX = 4  # open windows of one series that hold examples; of further ones none
 BEYOND = durations.BUCKETS + 1  # further cells: a latency bucket each, and one for latencies that are none
-AT_ONCE = 16  # offered before what is left is looked through again
-NONE = np.uint64((1 << 64) - 1)
+ROWS = 2_000  # predictions of a window that are looked at: its lowest hashes
+NONE_SEEN = (1 << 64) - 1
+NONE = np.uint64(NONE_SEEN)
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -34,27 +36,51 @@ class Examples:
         self.held: dict[int, bytes] = {}
         self.size = 0  # bytes held
         self.full = False  # nothing more is taken
+        self.seen = 0  # predictions in a trace so far
 
     @property
     def cells(self) -> int:
         """The layout's; behind them lie the latency buckets."""
         return int(self.lowest.shape[1]) - BEYOND
 
-    def add(self, batch: Batch, placed: Cells | None) -> None:
+    def add(self, batch: Batch, placed: Cells | None, below: int = NONE_SEEN) -> None:
         """Takes those of the batch's predictions that are in a trace and lower than what some cell holds.
-        placed: int32 (features, rows); None where there is no layout."""
+        placed: int32 (features, rows); None where there is no layout. below: higher hashes are not looked at."""
+        self.seen += len(batch.traces)
         if self.full:
             return
-        traces = batch.traces
-        hashes = traces.hashes(batch.ids)
-        own = self._own(batch, placed)
-        left = np.argsort(hashes, kind="stable")
-        left = left[self._lower(hashes, own, left)]
-        while left.size and not self.full:
-            for place in left[:AT_ONCE].tolist():
-                self._offer(hashes[place], own[:, place], batch, place)
-            left = left[AT_ONCE:]
-            left = left[self._lower(hashes, own, left)]
+        hashes = batch.traces.hashes(batch.ids)
+        places = np.flatnonzero(hashes <= np.uint64(below))
+        if not places.size:
+            return
+        own, its = self._own(batch, placed, places), hashes[places]
+        lower = (its < self.lowest[-1][own]).any(axis=0)
+        if not lower.any():
+            return
+        order = np.argsort(its[lower], kind="stable")
+        places, own, its = places[lower][order], own[:, lower][:, order], its[lower][order]
+        cells, lowest = self._merged(its, own)
+        new = {int(its[k]): int(places[k]) for k in np.flatnonzero(np.isin(its, lowest))[::-1]}  # of equals the first
+        before = self.lowest[:, cells]
+        self.lowest[:, cells] = lowest
+        if not self._hold({one: place for one, place in new.items() if one not in self.held}, batch):
+            self.lowest[:, cells] = before
+            self.full = True
+
+    def _merged(self, its: Hashes, own: Cells) -> tuple[Ints, Hashes]:
+        """The touched cells, and their new lowest, uint64 (EACH, cells). its: rising, as the columns of `own`."""
+        features, rows = own.shape
+        cell = own[:, ::-1].T.ravel()  # the highest first: what is written last stays
+        rank = np.repeat(np.arange(rows)[::-1], features)
+        first, second = np.full((2, self.lowest.shape[1]), rows)
+        first[cell] = rank
+        later = rank != first[cell]
+        second[cell[later]] = rank[later]
+        cells, known = np.flatnonzero(first < rows), np.append(its, NONE)
+        old, one, two = self.lowest[:, cells], known[first[cells]], known[second[cells]]
+        one = np.where((one == old).any(axis=0), NONE, one)
+        two = np.where((two == old).any(axis=0) | (two == known[first[cells]]), NONE, two)
+        return cells, np.sort(np.vstack((old, one, two)), axis=0)[:EACH]
 
     def of(self, cell: int) -> list[tuple[int, Trace, bool]]:
         """Those held of a cell: hash, the prediction, whether it is a span already."""
@@ -64,47 +90,37 @@ class Examples:
     def of_latency(self, bucket: int) -> list[tuple[int, Trace, bool]]:
         return self.of(self.cells + bucket)
 
-    def _own(self, batch: Batch, placed: Cells | None) -> Cells:
-        """int32 (features + 1, n): the cells of each prediction in a trace."""
-        rows = batch.traces.rows
+    def _own(self, batch: Batch, placed: Cells | None, places: Ints) -> Cells:
+        """int32 (features + 1, places): the cells of each of these predictions."""
+        rows = batch.traces.rows[places]
         latency = np.full((1, len(rows)), self.cells + durations.BUCKETS, np.int32)
         if batch.latency is not None:
             latency[0] = self.cells + _buckets(batch.latency[rows])
         return latency if placed is None else np.vstack((placed[:, rows], latency))
 
-    def _lower(self, hashes: Hashes, own: Cells, places: Ints) -> npt.NDArray[np.bool_]:
-        """bool, one a place: whether some cell of it holds higher ones only, or too few."""
-        return np.asarray((hashes[places] < self.lowest[-1][own[:, places]]).any(axis=0))
-
-    def _offer(self, its: np.uint64, cells: Cells, batch: Batch, place: int) -> None:
-        first, second = self.lowest[0, cells], self.lowest[1, cells]
-        lowest, next_to = its < first, (its > first) & (its < second)
-        if not (lowest.any() or next_to.any()):
-            return
-        if int(its) not in self.held and not self._hold(int(its), batch, place):
-            return
-        self.lowest[1, cells[lowest]] = first[lowest]
-        self.lowest[0, cells[lowest]] = its
-        self.lowest[1, cells[next_to]] = its
-
-    def _hold(self, its: int, batch: Batch, place: int) -> bool:
-        """Makes room by what no cell points at any more; False, and full, where that is not enough."""
-        exported = batch.traces.exported is not None and bool(batch.traces.exported[place])
-        packed = pack(batch.traces.whole(place), exported)
-        if self.size + len(packed) > BYTES_MAX:
+    def _hold(self, new: dict[int, int], batch: Batch) -> bool:
+        """Holds these (hash -> place in the batch), in the room of what no cell points at any more. False, and nothing
+        held of them, where that is not enough."""
+        marked, whole = batch.traces.exported, batch.traces.whole
+        packed = {its: pack(whole(place), marked is not None and bool(marked[place])) for its, place in new.items()}
+        more = sum(map(len, packed.values()))
+        if self.size + more > BYTES_MAX:
             used = set(np.unique(self.lowest).tolist())
-            self.held = {one: body for one, body in self.held.items() if one in used}
-            self.size = sum(map(len, self.held.values()))
-            self.full = self.size + len(packed) > BYTES_MAX
-        if not self.full:
-            self.held[its] = packed
-            self.size += len(packed)
-        return not self.full
+            held = {its: body for its, body in self.held.items() if its in used}
+            size = sum(map(len, held.values()))
+            if size + more > BYTES_MAX:
+                return False
+            self.held, self.size = held, size
+        self.held.update(packed)
+        self.size += more
+        return True
 
     def dump(self) -> state.Examples:
         hashes = np.fromiter(self.held, dtype="<u8", count=len(self.held)).tobytes()
         lowest = self.lowest.astype("<u8").tobytes()
-        return state.Examples(lowest=lowest, hashes=hashes, traces=list(self.held.values()), full=self.full)
+        return state.Examples(
+            lowest=lowest, hashes=hashes, traces=list(self.held.values()), full=self.full, seen=self.seen
+        )
 
     @classmethod
     def load(cls, message: state.Examples, cells: int) -> Examples:
@@ -115,8 +131,14 @@ class Examples:
             raise CorruptError(f"examples: {lowest.size} hashes, expected {found.lowest.size}")
         found.lowest = lowest.reshape(EACH, -1).astype(np.uint64)
         found.held = dict(zip(hashes, message.traces, strict=True))
-        found.size, found.full = sum(map(len, message.traces)), message.full
+        found.size, found.full, found.seen = sum(map(len, message.traces)), message.full, message.seen
         return found
+
+
+def below(expected: int) -> int:
+    """The highest hash to look at in a window that will have so many: the same for all of it, so that no order
+    matters."""
+    return NONE_SEEN if expected <= ROWS else NONE_SEEN * ROWS // expected
 
 
 def pack(trace: Trace, exported: bool) -> bytes:

@@ -107,7 +107,7 @@ class Tracing:
     def choose(self, batch: Batch, slow_seconds: float, protected: Sequence[str] = ()) -> Chosen:
         """slow_seconds: a longer latency is slow; infinity: none is. protected: features whose values never leave."""
         traces = batch.traces
-        valid = traces.parents.any(axis=1)
+        valid = np.ascontiguousarray(traces.parents).view("<u8")[:, 0] != 0
         wanted = {self._sampler.reason: valid & self._sampler.keeps(traces)}
         if batch.errors is not None:
             wanted[ERROR] = valid & batch.errors[traces.rows]
@@ -121,6 +121,8 @@ class Tracing:
             taken[places[:allowed]] = True
             why.update(dict.fromkeys(places[:allowed].tolist(), reason))
             dropped[f"spans_dropped:{reason}"] += len(places) - allowed
+        if not (why or self._settings.trace_features or self._settings.segments):
+            return Chosen(batch, (), +dropped)
         told = replace(traces, exported=taken, numbers=np.arange(len(traces)), make=self._made(batch, protected))
         spans = tuple(replace(told.whole(place), reason=why[place]) for place in sorted(why))
         return Chosen(replace(batch, traces=told), spans, +dropped)

@@ -16,7 +16,7 @@ from agent import durations
 from agent.bins import Taken
 from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments, narrowed
 from agent.coverage import Coverage
-from agent.examples import WINDOWS_MAX, Examples
+from agent.examples import WINDOWS_MAX, Examples, below
 from agent.fingerprints import Fingerprinter, Samples, select_ids
 from agent.number_sketches import ROWS_MAX, NumberSketches
 from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
@@ -96,6 +96,7 @@ class Series:
         self.latency_sum = 0.0
         self.numbers = NumberSketches(reference)
         self.last_rows = 0
+        self.last_traced = 0  # of them in a trace
         self.trained_at_ns = reference.trained_at_ns if reference else 0
         self.positive_label = reference.positive_label if reference else ""
         self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
@@ -187,7 +188,7 @@ class Series:
         if window.examples is None and sum(own.examples is not None for own in self.open.values()) < WINDOWS_MAX:
             window.examples = Examples(0 if self.reference is None else self.reference.layout.cells)
         if window.examples is not None:
-            window.examples.add(batch, placed)
+            window.examples.add(batch, placed, below(self.last_traced))
 
     def _add_latency(self, window: Window, seconds: Floats) -> None:
         counts, total = durations.histogram(seconds)
@@ -279,6 +280,7 @@ class Series:
         if len(self.recent) > WINDOWS_KEPT:
             self.segments.let_go(self.recent[-WINDOWS_KEPT - 1].segments)
         self.last_rows = window.rows
+        self.last_traced = 0 if window.examples is None else window.examples.seen
         self.numbers.close()
         if self.learner is not None:
             self.learner.close(index)

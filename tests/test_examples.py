@@ -94,6 +94,22 @@ def test_the_bytes_held_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BYTES_MAX == 256 << 10
 
 
+def test_of_very_many_only_the_lowest_hashes_are_looked_at() -> None:
+    """As many as make 2,000 of the window; in a window of fewer every one."""
+    assert module.below(0) == module.below(module.ROWS) == module.NONE_SEEN
+    numbers = list(range(1, 2_001))
+    hashes = Traces.of([trace(number) for number in numbers]).hashes(None)
+    few, limit = Examples(CELLS), module.below(20_000)
+    traces = Traces.of([replace(trace(number), row=row) for row, number in enumerate(numbers)])
+    few.add(Batch(ModelKey("m"), 2_000, 0, Columns(), Columns(), traces=traces), cells_of(numbers), limit)
+    assert few.seen == 2_000
+    assert 150 < np.count_nonzero(hashes <= np.uint64(limit)) < 250
+    assert all(number <= limit for number in few.held)
+    whole = Examples(CELLS)
+    arrive(whole, numbers)
+    assert names(few) == names(whole)
+
+
 def test_latencies_have_cells_of_their_own_also_without_a_layout() -> None:
     """The slowest bucket's example is the slowest prediction; a latency that is none lies in no bucket."""
     found = Examples(0)

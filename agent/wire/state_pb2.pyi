@@ -37,7 +37,7 @@ class FrameHead(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., arrived_unix_nano: _Optional[int] = ..., kind: _Optional[_Union[FrameHead.Kind, str]] = ..., verdict: _Optional[bytes] = ..., config_hash: _Optional[int] = ..., client_id: _Optional[str] = ..., sequence: _Optional[int] = ..., covered_unix_nano: _Optional[int] = ..., response: _Optional[bytes] = ...) -> None: ...
 
 class Series(_message.Message):
-    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps", "samples", "scores", "scores_sum")
+    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps", "samples", "scores", "scores_sum", "last_traced")
     class KllEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class Series(_message.Message):
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     SCORES_SUM_FIELD_NUMBER: _ClassVar[int]
+    LAST_TRACED_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     role: int
@@ -101,7 +102,8 @@ class Series(_message.Message):
     samples: _containers.RepeatedCompositeFieldContainer[Sample]
     scores: bytes
     scores_sum: float
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., scores: _Optional[bytes] = ..., scores_sum: _Optional[float] = ...) -> None: ...
+    last_traced: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., scores: _Optional[bytes] = ..., scores_sum: _Optional[float] = ..., last_traced: _Optional[int] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("reason", "field", "count", "detail", "last_unix_nano")
@@ -173,16 +175,18 @@ class Window(_message.Message):
     def __init__(self, index: _Optional[int] = ..., rows: _Optional[int] = ..., counts: _Optional[bytes] = ..., latency: _Optional[bytes] = ..., covered_seconds: _Optional[float] = ..., segments: _Optional[_Mapping[str, bytes]] = ..., errors: _Optional[int] = ..., latency_sum: _Optional[float] = ..., unknown: _Optional[_Mapping[str, int]] = ..., backlog: _Optional[int] = ..., repeats: _Optional[_Mapping[str, Repeats]] = ..., texts: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ..., sketched: bool = ..., first_unix_nano: _Optional[int] = ..., examples: _Optional[_Union[Examples, _Mapping]] = ...) -> None: ...
 
 class Examples(_message.Message):
-    __slots__ = ("lowest", "hashes", "traces", "full")
+    __slots__ = ("lowest", "hashes", "traces", "full", "seen")
     LOWEST_FIELD_NUMBER: _ClassVar[int]
     HASHES_FIELD_NUMBER: _ClassVar[int]
     TRACES_FIELD_NUMBER: _ClassVar[int]
     FULL_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
     lowest: bytes
     hashes: bytes
     traces: _containers.RepeatedScalarFieldContainer[bytes]
     full: bool
-    def __init__(self, lowest: _Optional[bytes] = ..., hashes: _Optional[bytes] = ..., traces: _Optional[_Iterable[bytes]] = ..., full: bool = ...) -> None: ...
+    seen: int
+    def __init__(self, lowest: _Optional[bytes] = ..., hashes: _Optional[bytes] = ..., traces: _Optional[_Iterable[bytes]] = ..., full: bool = ..., seen: _Optional[int] = ...) -> None: ...
 
 class Example(_message.Message):
     __slots__ = ("trace_id", "parent_id", "flags", "state", "prediction_id", "start_unix_nano", "latency", "error_type", "stages", "values", "segments", "row", "exported")
