@@ -21,7 +21,9 @@ A list is comma separated. Made from `agent/config/` by `make docs`.
 """
 METRICS = """# Metrics
 
-What the agent exports over OTLP: cumulative, with wall-clock times. `sidelight.` names are the agent's own, the others
+What the agent exports over OTLP, with wall-clock times, cumulative or delta as
+`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` says, and serves under Prometheus' names at `/metrics`. One event a
+closed window, `sidelight.window.closed`, carries its event time. `sidelight.` names are the agent's own, the others
 OpenTelemetry's. Every metric about a model carries `sidelight.model.name` and `sidelight.model.version` (and role,
 deployment, tenant where the sender gives them) as attributes of the point. Events are log records with an event name;
 `docs/runbook.md` has a section for each alert. Made from `agent/telemetry.py` by `make docs`.

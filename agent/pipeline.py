@@ -16,7 +16,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -39,13 +39,14 @@ from agent.ingest.limits import reason_name
 from agent.ingest.rows import Gathering
 from agent.linking import Linking, linked_event
 from agent.performance.latency import LatencyBaseline
-from agent.records import AlertState, Batch, Event, Finding, ModelKey
+from agent.records import AlertState, Batch, Closed, Event, Finding, ModelKey
 from agent.state import Store, delete, get, keys
 from agent.traced import NO_TRACES, Trace
 from agent.tracing import EXAMPLE, OUTBOX, Allowance, Tracing
 from agent.volume.duplicates import Repeats
 from agent.volume.traffic import Traffic
 from agent.watching import Watch, Watching
+from agent.window_events import window_closed
 from agent.windows import Series
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
@@ -99,6 +100,7 @@ class Pipeline:
         self.durable = True
         self.checkpoint_seconds = 0.0  # what the newest one took
         self.checkpoint_at = 0.0  # monotonic
+        self.busy_seconds = {"count": 0.0, "judge": 0.0, "checkpoint": 0.0}
         self._checkpoint = checkpoint.Checkpoint()
         self._event_time = settings.time == "event"
         self._wake = asyncio.Event()
@@ -228,7 +230,9 @@ class Pipeline:
     def _count(self, watch: Watch, batch: Batch, offset: int) -> None:
         if batch.traces:
             batch = self._trace(watch, batch, offset)
+        began = time.perf_counter()
         watch.series.add(batch, self._event_time)
+        self.busy_seconds["count"] += time.perf_counter() - began
 
     def _trace(self, watch: Watch, batch: Batch, offset: int) -> Batch:
         """Spans of those that are asked for and of those that always become one; the batch with these marked."""
@@ -312,11 +316,11 @@ class Pipeline:
         closed = series.close(index, self._event_time)
         findings: list[Finding] = []
         if watch.judge is not None:
-            for part in watch.judge.judge(list(series.recent)):
+            for part in self._timed("judge", watch.judge.judge(list(series.recent))):
                 findings.extend(part)
                 await asyncio.sleep(0)
         findings = texts.named(findings, series.recent)
-        for _ in series.numbers.summarise():
+        for _ in self._timed("judge", series.numbers.summarise()):
             await asyncio.sleep(0)
         findings.extend(watch.judge_latency(self._settings, index))
         findings.extend(watch.judge_traffic(self._settings, closed, self.watches.others(watch)))
@@ -324,6 +328,7 @@ class Pipeline:
         findings.append(state_finding("not_durable", broken, UNWRITABLE, index))
         findings.append(state_finding("no_data", False, "", index))
         watch.findings = explained(self.alerts, findings, series.key)
+        self._say_closed(watch, closed, item)
         linking = None if held is None else Linking(held, closed, series.reference)
         changed = self._advance(watch, findings, index, closed.rows, item, linking)
         changed |= self._supersede_others(watch, index, item)
@@ -333,6 +338,19 @@ class Pipeline:
             alerts = self.alerts.of(series.key).values()
             series.learner.pause(any(alert.state is AlertState.FIRING for alert in alerts))
             await self.watches.learned(watch)
+
+    def _timed(self, station: str, steps: Iterable[T]) -> Iterator[T]:
+        """The steps, their own time added to the station's; what happens between them is not its."""
+        each = iter(steps)
+        while True:
+            began = time.perf_counter()
+            try:
+                step = next(each)
+            except StopIteration:
+                return
+            finally:
+                self.busy_seconds[station] += time.perf_counter() - began
+            yield step
 
     def _retire(self, item: Accepted) -> None:
         """Versions silent for long give back their memory, and their alerts end."""
@@ -444,6 +462,15 @@ class Pipeline:
         room = max(0, OUTBOX_MAX * 2 - len(self.outbox))  # only a disk that stays full fills it
         self.outbox.extend(self._outlet.rows_for_events(events)[:room])
 
+    def _say_closed(self, watch: Watch, closed: Closed, item: Accepted) -> None:
+        """One event a window; beside those alerts have room in the outbox for theirs."""
+        if len(self.outbox) >= OUTBOX_MAX:
+            watch.series.counters["events_dropped"] += 1
+            return
+        key = f"{item.offset}/{checkpoint.series_id(watch.key)}/{closed.index}/closed"
+        context = self._context(watch.series, closed.index, closed.rows, item)
+        self.outbox.extend(self._outlet.rows_for_events([window_closed(context, closed, watch.findings, key)]))
+
     def _share(self, series: Series, rows: int) -> float:
         """This version's share of the model's traffic in its newest window."""
         same = (w.series for w in self.watches if w.key.name == series.key.name)
@@ -503,6 +530,7 @@ class Pipeline:
         if outbox:
             self._outlet.wake()
         self.checkpoint_seconds = self._clock.monotonic() - began
+        self.busy_seconds["checkpoint"] += self.checkpoint_seconds
 
     async def _not_saved(self, error: Exception) -> None:
         if self.durable:

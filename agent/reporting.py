@@ -60,11 +60,26 @@ class Reporting:
         """Every metric of every series. Cumulative values restart only where they are not derived from the journal."""
         for watch in list(self._pipeline.watches):  # copied, here and below: who asks may pause between two points
             yield from self._series_points(watch)
-        yield Point(telemetry.JOURNAL_SIZE, self._journal.statistics().bytes, {})
-        yield Point(telemetry.QUEUE_SIZE, self._queue.bytes, {})
-        yield Point(telemetry.CHECKPOINT_AGE, max(0.0, self._clock.monotonic() - self._pipeline.checkpoint_at), {})
+        yield from self._health_points()
         for reason, count in list(self._admission.refused_messages.items()):
             yield Point(telemetry.MESSAGES_REFUSED, count, {"sidelight.reason": reason_name(reason)})
+
+    def _health_points(self) -> Iterator[Point]:
+        """The agent's own: what waits and for how long, what failed, where its time goes."""
+        journal, pipeline = self._journal.statistics(), self._pipeline
+        yield Point(telemetry.JOURNAL_SIZE, journal.bytes, {})
+        yield Point(telemetry.JOURNAL_LIMIT, self._settings.journal_bytes_max, {})
+        yield Point(telemetry.JOURNAL_FAILURES, journal.failures, {})
+        yield Point(telemetry.QUEUE_SIZE, self._queue.bytes, {})
+        yield Point(telemetry.QUEUE_LIMIT, self._queue.bytes_max, {})
+        oldest = self._queue.items[0].arrived_ns if self._queue.items else self._clock.now_ns()
+        yield Point(telemetry.QUEUE_LAG, max(0.0, (self._clock.now_ns() - oldest) / 1e9), {})
+        yield Point(telemetry.CHECKPOINT_AGE, max(0.0, self._clock.monotonic() - pipeline.checkpoint_at), {})
+        yield Point(telemetry.CHECKPOINT_DURATION, pipeline.checkpoint_seconds, {})
+        yield Point(telemetry.FRAMES_FAILED, pipeline.poisoned, {})
+        yield Point(telemetry.STATE_CORRUPT, pipeline.corrupt + journal.corrupt_segments, {})
+        for station, seconds in {"door": self._admission.busy_seconds, **pipeline.busy_seconds}.items():
+            yield Point(telemetry.STATION_TIME, seconds, {"sidelight.station": station})
 
     def _series_points(self, watch: Watch) -> Iterator[Point]:
         series = watch.series
@@ -81,6 +96,7 @@ class Reporting:
         for reason in self._pipeline.tracing.reasons() if self._pipeline.tracing else ():
             left = count[f"spans_dropped:{reason}"]
             yield Point(telemetry.SPANS_DROPPED, left, own | {"sidelight.sampled.reason": reason}, since)
+        yield Point(telemetry.EVENTS_DROPPED, count["events_dropped"], own, since)
         yield Point(telemetry.SEGMENTS_REFUSED, count["segments_refused"], own, since)
         yield Point(telemetry.PREDICTIONS, count["kept"], own, since)
         yield Point(telemetry.PREDICTION_ERRORS, count["errors"], own, since)
@@ -91,6 +107,8 @@ class Reporting:
             kind, _, detail = name.partition(":")
             if kind == "client":
                 yield Point(telemetry.CLIENT_DROPPED, value, own | {"sidelight.reason": detail}, since)
+            elif kind == "refused" and detail:
+                yield Point(telemetry.REFUSALS, value, own | {"sidelight.reason": detail}, since)
             elif kind == "lifecycle":
                 yield Point(telemetry.LIFECYCLE, value, own | {"sidelight.lifecycle.event": detail}, since)
         if series.latency.any():

@@ -397,6 +397,40 @@ MESSAGES_REFUSED = _define(
     "Messages refused whole, before any model could be charged.",
     "sidelight.reason",
 )
+REFUSALS = _define(
+    "sidelight.refusals",
+    Shape.COUNTER,
+    "{refusal}",
+    "Records, labels and events of one model that were refused, by reason.",
+    "sidelight.reason",
+)
+JOURNAL_LIMIT = _define(
+    "sidelight.journal.limit", Shape.GAUGE, "By", "The journal's size at which records are taken without it."
+)
+JOURNAL_FAILURES = _define(
+    "sidelight.journal.failures", Shape.COUNTER, "{frame}", "Frames that could not be written to the journal."
+)
+QUEUE_LIMIT = _define("sidelight.queue.limit", Shape.GAUGE, "By", "The queue's size at which senders are turned away.")
+QUEUE_LAG = _define(
+    "sidelight.queue.lag", Shape.GAUGE, "s", "How long the oldest of the records that wait to be counted has waited."
+)
+CHECKPOINT_DURATION = _define(
+    "sidelight.checkpoint.duration", Shape.GAUGE, "s", "How long the newest checkpoint took, until it was stored."
+)
+FRAMES_FAILED = _define(
+    "sidelight.frames.failed", Shape.COUNTER, "{frame}", "Journalled messages that could not be counted."
+)
+STATE_CORRUPT = _define(
+    "sidelight.state.corrupt", Shape.COUNTER, "{file}", "Stored state that was broken and set aside at the start."
+)
+STATION_TIME = _define(
+    "sidelight.station.time",
+    Shape.COUNTER,
+    "s",
+    "Time each station was at work: door (decode to answer), count, judge, export (points and their encoding), and "
+    "checkpoint, which waits for the disk.",
+    "sidelight.station",
+)
 JOURNAL_SIZE = _define("sidelight.journal.size", Shape.GAUGE, "By", "The journal's size on disk.")
 QUEUE_SIZE = _define("sidelight.queue.size", Shape.GAUGE, "By", "Accepted records waiting to be counted.")
 CHECKPOINT_AGE = _define("sidelight.checkpoint.age", Shape.GAUGE, "s", "Time since the newest checkpoint.")
@@ -448,6 +482,10 @@ SERIES_OVERFLOW = _define(
     "Series beyond SIDELIGHT_SERIES_MAX: added up in one with otel.metric.overflow=true, or, of a gauge, left out.",
     "sidelight.metric.name",
 )
+SPOOL_AGE = _define(
+    "sidelight.spool.age", Shape.GAUGE, "s", "How long the oldest of what waits for the backend has waited.",
+    "sidelight.signal",
+)  # fmt: skip
 SPOOL_LIMIT = _define("sidelight.spool.limit", Shape.GAUGE, "By", "The spool's size at which telemetry is let go.")
 NOT_DURABLE = _define(
     "sidelight.records.not_durable", Shape.COUNTER, "{record}", "Records kept while the journal could not be written."
@@ -458,6 +496,12 @@ SPANS_DROPPED = _define(
     "{prediction}",
     "Predictions that were to become spans: over a limit per minute, by why they were chosen, or over the outbox.",
     "sidelight.sampled.reason",
+)
+EVENTS_DROPPED = _define(
+    "sidelight.window.events.dropped",
+    Shape.COUNTER,
+    "{event}",
+    "Closed windows that no event told of: too many closed before a checkpoint.",
 )
 SEGMENTS_REFUSED = _define(
     "sidelight.segment.records.refused",

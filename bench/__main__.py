@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import client, closing, ingest, machine, report, resident
+from bench import client, closing, exporting, ingest, machine, report, resident
 from bench.line import Line
 from bench.processes import BenchError
 from bench.scale import DEFAULT, ROOT, TINY, WORK, Scale
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Section] = {
     "labels": ingest.labels,
     "closing": closing.closing,
     "evaluating": closing.evaluating,
+    "exporting": exporting.exporting,
     "memory": resident.memory,
     "start": resident.start,
     "soak": resident.soak,

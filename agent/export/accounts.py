@@ -92,6 +92,7 @@ class Accounts:
         self._store = store
         self._lock = asyncio.Lock()
         self._seen = 0
+        self._oldest_ns: dict[str, int] = {}
         self.tallies = {signal: Tally(endpoint) for signal, endpoint in endpoints.items()}
 
     async def count(self) -> None:
@@ -123,7 +124,21 @@ class Accounts:
         await self._run(lambda db: spool.done(db, request.ids), lambda amount: tally.settled(amount, rejected))
 
     async def expire(self, older_than_ns: int) -> None:
-        await self._run(lambda db: spool.expire(db, older_than_ns), self._drop)
+        """Looks at the oldest rows, lets go what is too old, and remembers how old the rest is."""
+
+        def work(db: sqlite3.Connection) -> tuple[list[Dropped], dict[str, int]]:
+            return spool.expire(db, older_than_ns), spool.oldest_ns(db)
+
+        def book(found: tuple[list[Dropped], dict[str, int]]) -> None:
+            self._drop(found[0])
+            self._oldest_ns = found[1]
+
+        await self._run(work, book)
+
+    def age_seconds(self, signal: str, now_ns: int) -> float:
+        """How long the signal's oldest row has waited, as of the newest `expire`; 0 where none waits."""
+        oldest_ns = self._oldest_ns.get(signal) if self.tallies[signal].queued.items else None
+        return max(0.0, (now_ns - oldest_ns) / 1e9) if oldest_ns else 0.0
 
     async def shrink(self, bytes_max: int) -> None:
         """Costs nothing while the books say that the spool is small enough."""

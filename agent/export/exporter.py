@@ -59,6 +59,7 @@ class Exporter:
         self._settings, self._otel, self._clock, self._resource = settings, otel, clock, resource
         self._sleep = sleep
         self._exports, self._exporting = 0, asyncio.Lock()
+        self.busy_seconds = 0.0  # putting points together and encoding them
         preference = otel.exporter_otlp_metrics_temporality_preference
         self._streams = Streams(preference, clock.now_ns(), settings.series_max)
         self._store = store
@@ -146,11 +147,13 @@ class Exporter:
         held = self._clock.monotonic()
         for point in points:
             full += requests.add(point)
-            if self._clock.monotonic() - held > SLICE_SECONDS:
+            if (spent := self._clock.monotonic() - held) > SLICE_SECONDS:
+                self.busy_seconds += spent
                 await asyncio.sleep(0)
                 held = self._clock.monotonic()
         full += requests.add_overflows()
         last = requests.finish()
+        self.busy_seconds += self._clock.monotonic() - held
         return full if last is None else [*full, last]
 
     async def _spool(self, rows: list[SpoolRow]) -> None:
@@ -237,11 +240,13 @@ class Exporter:
                 ),
                 Point(telemetry.SPOOL_ITEMS, s.queued, of),
                 Point(telemetry.SPOOL_SIZE, s.queued_bytes, of),
+                Point(telemetry.SPOOL_AGE, self._accounts.age_seconds(signal, self._clock.now_ns()), of),
             ]
         found += [
             Point(telemetry.SERIES_OVERFLOW, count, {"sidelight.metric.name": name})
             for name, count in self._streams.overflowing.items()
         ]
+        found.append(Point(telemetry.STATION_TIME, self.busy_seconds, {"sidelight.station": "export"}))
         return [*found, Point(telemetry.SPOOL_LIMIT, self._settings.spool_bytes_max, {})]
 
     async def _keep_house(self) -> None:

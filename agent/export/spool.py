@@ -159,6 +159,13 @@ def expire(db: sqlite3.Connection, older_than_ns: int) -> list[Dropped]:
     return dropped
 
 
+def oldest_ns(db: sqlite3.Connection) -> dict[str, int]:
+    """When the first row that waits was made, by signal."""
+    query = "SELECT created_ns FROM spool WHERE signal = ? ORDER BY id LIMIT 1"
+    found = {signal: db.execute(query, (signal,)).fetchone() for signal in SIGNALS}
+    return {signal: row[0] for signal, row in found.items() if row is not None}
+
+
 def shrink(db: sqlite3.Connection, bytes_max: int) -> list[Dropped]:
     """Lets go until `SHRINK_TO` of `bytes_max` is left, if more than `bytes_max` is there.
 

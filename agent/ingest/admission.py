@@ -7,6 +7,7 @@ bytes ── twin ── model, resend? ── rows | columns | labels | events 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ class Admission:
         config_hash: int = 0,
     ) -> None:
         self._limits, self._clock, self._journal, self._clients, self._queue = limits, clock, journal, clients, queue
+        self.busy_seconds = 0.0  # in `handle`
         self._models_max, self._event_time, self._future_ns, self._window_ns = (
             models_max,
             event_time,
@@ -140,6 +142,13 @@ class Admission:
 
     def handle(self, raw: bytes, permitted: Callable[[str], bool] | None = None) -> wire.RecordResponse:
         """Takes one encoded RecordRequest. permitted: whether this identity may write a model of that name."""
+        began = time.perf_counter()
+        try:
+            return self._handle(raw, permitted)
+        finally:
+            self.busy_seconds += time.perf_counter() - began
+
+    def _handle(self, raw: bytes, permitted: Callable[[str], bool] | None) -> wire.RecordResponse:
         arrived_ns = self._clock.now_ns()
         try:
             request, model = self._open(raw, self._limits)

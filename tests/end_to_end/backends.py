@@ -77,6 +77,11 @@ def records(backend: Backend) -> list[Any]:
     ]
 
 
+def alerts(backend: Backend) -> list[Any]:
+    """The log records of alerts among them."""
+    return [record for record in records(backend) if record.event_name.startswith("sidelight.alert.")]
+
+
 def spans(backend: Backend) -> list[Any]:
     """Every span taken, in order."""
     return [

@@ -14,7 +14,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 from agent.telemetry import CATALOGUE, Shape
 from agent.wire import recorder_pb2 as wire
 from tests.end_to_end import stream
-from tests.end_to_end.backends import attributes, metrics, records, serving, spans, until
+from tests.end_to_end.backends import alerts, attributes, metrics, records, serving, spans, until
 from tests.end_to_end.harness import AgentProcess
 from tests.end_to_end.traffic import (
     FIRST,
@@ -221,9 +221,19 @@ def test_counters_start_once_and_never_fall(scene: Scene) -> None:
         assert values == sorted(values)
 
 
+def test_every_closed_window_is_one_log_event(scene: Scene) -> None:
+    """In event time, once each, with its rows."""
+    told = [(r, attributes(r.attributes)) for r in records(scene.backend) if r.event_name == "sidelight.window.closed"]
+    ends = [record.time_unix_nano for record, _ in told]
+    assert ends == sorted(set(ends))
+    assert len(told) == last(scene, "sidelight.windows").as_int
+    assert {record.time_unix_nano - own["sidelight.window.start_unix_nano"] for record, own in told} == {WINDOW_NS}
+    assert {own["sidelight.window.rows"] for _, own in told} == {ROWS}
+
+
 def test_alerts_are_log_events(scene: Scene) -> None:
     """Firing, updated, resolved, in order, each with event name, first bad window, features, next step, share."""
-    events = [(r.event_name, attributes(r.attributes), r) for r in records(scene.backend)]
+    events = [(r.event_name, attributes(r.attributes), r) for r in alerts(scene.backend)]
     assert [(name.rpartition(".")[2], a["sidelight.alert.name"]) for name, a, _ in events] == [
         ("firing", "data_drift"),
         ("updated", "data_drift"),

@@ -15,7 +15,7 @@ import pytest
 from agent.config import Otel, Settings
 from agent.wire import recorder_pb2 as wire
 from tests.end_to_end import stream
-from tests.end_to_end.backends import records, serving, spans
+from tests.end_to_end.backends import alerts, serving, spans
 from tests.end_to_end.harness import ROOT, AgentProcess, free_port
 from tests.end_to_end.traffic import RECORD, ROWS, WELL, Fault, kept, replay, sending, window
 
@@ -163,5 +163,5 @@ def test_sigterm_says_what_is_left_and_ends_with_0(tmp_path: Path) -> None:
                 request.columns.span_ids = b"\2" * 8 + bytes(8 * (ROWS - 1))
                 assert send(request).accepted == ROWS
             assert agent.stop() == 0
-        assert [r.event_name for r in records(backend)] == ["sidelight.alert.firing"]
+        assert [r.event_name for r in alerts(backend)] == ["sidelight.alert.firing"]
         assert len(spans(backend)) == 1
