@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +13,10 @@ from agent.clock import TurnedClock
 from agent.telemetry import CATALOGUE, DRIFT, LATENCY, RECORDS, STATE, Exponential, Point, Shape
 from agent.web.prometheus import BOUNDS, CONTENT_TYPE, Exposition, Families, target_info
 from agent.web.server import WebServer
+from deploy.prometheus.check import promtool
 from tests.web.test_server import ask
 
 ADVICE = ('should not have "_count" suffix',)  # OpenTelemetry's names: process.thread.count and the like
-CACHE = Path.home() / ".cache" / "sidelight-backends"
 LATENCIES = Exponential(6, 4.5, 2, 1, -2, [2, 0, 0, 1, 2])  # bounds 2**(-1/4), ..., 2**(3/4)
 
 
@@ -113,14 +111,10 @@ async def test_the_server_waits_for_a_slow_page() -> None:
     await server.stop()
 
 
-def _promtool() -> str | None:
-    return shutil.which("promtool") or next((str(p) for p in CACHE.rglob("promtool")), None)
-
-
-@pytest.mark.skipif(_promtool() is None, reason="no promtool: make backends builds it")
+@pytest.mark.skipif(promtool() is None, reason="no promtool: make backends builds it")
 def test_promtool_finds_nothing_to_say() -> None:
     """The whole catalogue as a page passes `promtool check metrics`, but for names that OpenTelemetry gave."""
-    tool = _promtool()
+    tool = promtool()
     assert tool is not None
     families = Families()
     for metric in CATALOGUE.values():
