@@ -251,6 +251,8 @@ def _restore(
         return one
     one.total, one.bins_since_ns = _ints(message.total, one.total.size), message.bins_since_unix_nano
     for sample in message.samples:
+        if sample.kind not in one.samples:
+            raise CorruptError(f"series {name} holds a sample of another kind")
         both = one.samples[sample.kind]
         both.before, both.now = both.now, _sample(sample)
     for window in message.open:

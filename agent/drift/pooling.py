@@ -48,8 +48,7 @@ class Cells:
     def of(cls, layout: Layout, share: Floats, pooled: Ints, features: Sequence[int] | None = None) -> Cells:
         """share, pooled: (layout cells,), of the reference: shares within each feature, and counts. features: those
         that are judged; None: all that can be."""
-        judged = [i for i, f in enumerate(layout.features) if is_tested(f)] if features is None else features
-        tested = tuple(judged)
+        tested = _tested(layout, pooled) if features is None else tuple(features)
         take = []
         credit = np.zeros(len(tested))
         never = np.zeros(layout.cells, dtype=bool)
@@ -58,9 +57,15 @@ class Cells:
             own = np.arange(first, first + feature.bins)
             if feature.kind is Kind.TEXT:
                 other = int(pooled[own[-2]])
-                never[own[-1]] = other > 0
                 credit[k] = 0.0 if other else float((pooled[own] == 1).sum())
-                own = first + ranked(pooled[own], feature.categories)
+                order = first + ranked(pooled[own], feature.categories)
+                chance = listed_by_chance(pooled[own])
+                if chance.any():  # the least listed, other and never stand together
+                    apart = np.isin(order, np.append(own[:-2][chance], own[-2:]))
+                    order = np.concatenate((order[apart], order[~apart]))
+                    never[order[1 : int(apart.sum())]] = True
+                never[own[-1]] = other > 0
+                own = order
             take.append(own)
         sizes = np.array([len(t) for t in take], dtype=np.int64)
         flat = np.concatenate(take) if take else np.empty(0, np.int64)
@@ -111,6 +116,32 @@ def ranked(counts: Ints, categories: Sequence[str]) -> Ints:
     found = [cell for _, cell in by_class]
     found.insert(found.index(other) + 1, never)
     return np.array(found, dtype=np.int64)
+
+
+def listed_by_chance(counts: Ints) -> Bools:
+    """(categories,): which of a text's listed ones only chance put before some that are not listed.
+
+    counts: of the listed, of other and of never seen. Those who came more often than they do were listed, so all of
+    them come less often ever after (regression to the mean). None where even all others together are clearly rarer.
+    """
+    listed, other = counts[:-2], int(counts[-2])
+    least = float(listed.min(initial=0))
+    if other < max(1.0, least - CLASS_ERRORS * np.sqrt(least)):
+        return np.zeros(listed.size, dtype=bool)
+    return np.asarray(listed < max(float(CLASS_MIN), least + CLASS_ERRORS * np.sqrt(least)))
+
+
+def _tested(layout: Layout, pooled: Ints) -> tuple[int, ...]:
+    """All features that can be judged by their cells: not those, like ids, of whose values chance chose all."""
+    return tuple(
+        i
+        for i, f in enumerate(layout.features)
+        if is_tested(f) and not (f.kind is Kind.TEXT and _all_by_chance(pooled[layout.slice(i)][: f.bins]))
+    )
+
+
+def _all_by_chance(counts: Ints) -> bool:
+    return counts.size > 2 and bool(listed_by_chance(counts).all())
 
 
 def is_tested(feature: Feature) -> bool:

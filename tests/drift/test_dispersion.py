@@ -7,9 +7,10 @@ import pytest
 
 from agent.array_tails import cauchy_combination
 from agent.autocorrelation import correlation, growth, hidden, independent_groups, mean_variance
+from agent.bins import Feature, Layout
 from agent.drift.moderation import DF_MAX, Borrowing
-from agent.drift.pooling import CLASS_MIN, Cells, ranked
-from agent.records import Floats
+from agent.drift.pooling import CLASS_MIN, Cells, listed_by_chance, ranked
+from agent.records import Floats, Kind, Source
 from tests.drift.worlds import World, findings, zipf
 
 
@@ -174,3 +175,26 @@ def test_windows_that_move_apart_are_no_widening() -> None:
     assert sum(f.alarms for f in findings(drift, apart)) <= 1
     wider = [*world.windows(6), *(world.window(scale=1.4) for _ in range(2))]
     assert sum(f.alarms for f in findings(drift, wider)) >= 9
+
+
+def test_what_only_chance_listed_stands_together_with_the_others() -> None:
+    """Of thousands of planes the fifty most frequent of the reference's were listed: each flies less often afterwards.
+    Where the others together are clearly rarer than the least listed, nothing was left to chance."""
+    planes = np.array([*np.linspace(8, 20, 50), 4_400, 0], dtype=np.int64)
+    assert listed_by_chance(planes).all()
+    carriers = np.array([900, 250, 240, 3, 0], dtype=np.int64)
+    assert not listed_by_chance(carriers).any()
+    shops = np.array([900, 400, 12, 11, 300, 0], dtype=np.int64)
+    assert listed_by_chance(shops).tolist() == [False, False, True, True]
+
+
+def test_a_text_whose_values_chance_listed_is_not_judged_by_their_shares() -> None:
+    """Ids have no shares that could drift; a text with few values is judged as ever."""
+    layout = Layout(
+        tuple(Feature(n, Source.FEATURE, Kind.TEXT, categories=tuple(f"{n}{i}" for i in range(9))) for n in "ab")
+    )
+    counts = np.zeros(layout.cells, dtype=np.int64)
+    counts[layout.slice(0)][:10] = [*range(8, 17), 4_000]
+    counts[layout.slice(1)][:10] = [*range(300, 390, 10), 0]
+    share = counts / 4_200
+    assert Cells.of(layout, share, counts).features == (1,)

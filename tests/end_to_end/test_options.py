@@ -49,7 +49,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
         ("SIDELIGHT_COLLECTORS", "cpu,gpv", "gpu"),
         ("SIDELIGHT_STATE_DIR", "/proc/nowhere", "written"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector", "http://host:port"),
-        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", "cumulative"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "sum", "cumulative"),
     ],
 )
 def test_a_wrong_value_ends_the_start_by_name(tmp_path: Path, variable: str, value: str, expected: str) -> None:
