@@ -21,7 +21,7 @@ from agent.alerting import book, wording
 from agent.clock import Clock, SystemClock
 from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
-from agent.coverage import DOWN_SECONDS_MIN, STOOD_SECONDS_MIN, Alive
+from agent.counting.coverage import DOWN_SECONDS_MIN, STOOD_SECONDS_MIN, Alive
 from agent.errors import ConfigurationError
 from agent.export import resource, spool
 from agent.export.attributes import plain
@@ -32,10 +32,10 @@ from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, reason_name
 from agent.ingest.server import Server
 from agent.pipeline import Pipeline
-from agent.reporting import Reporting
+from agent.report.reporting import Reporting
 from agent.state import Store
 from agent.telemetry import Point
-from agent.tracing import Tracing, refuse_protected
+from agent.traces.tracing import Tracing, refuse_protected
 from agent.version import VERSION
 from agent.watching import Watching
 from agent.web.pages import json_page, routes

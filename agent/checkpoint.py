@@ -16,12 +16,13 @@ import numpy as np
 import xxhash
 from google.protobuf.message import DecodeError
 
-from agent import durations
-from agent.counted_segments import narrowed
-from agent.coverage import Coverage
+from agent.counting import durations
+from agent.counting.coverage import Coverage
+from agent.counting.fingerprints import Sample
+from agent.counting.segments import narrowed
+from agent.counting.texts import TextSketch, WindowTexts
+from agent.counting.windows import RefusalNote, Series, Window
 from agent.errors import CorruptError, UnavailableError
-from agent.examples import Examples
-from agent.fingerprints import Sample
 from agent.records import Cells, Closed, Ints, ModelKey, Role, Source, TextsSeen
 from agent.reference import file as reference_file
 from agent.reference import learn_state
@@ -30,10 +31,9 @@ from agent.reference.profile import Reference
 from agent.sketches.distinct import Distinct
 from agent.sketches.quantiles import Quantiles
 from agent.state import delete, get, keys, put
-from agent.texts import TextSketch, WindowTexts
+from agent.traces.examples import Examples
 from agent.volume.duplicates import Repeats
 from agent.volume.traffic import Traffic
-from agent.windows import RefusalNote, Series, Window
 from agent.wire import state_pb2 as state
 
 log = logging.getLogger("sidelight.checkpoint")

@@ -144,9 +144,7 @@ class Collecting:
         job.last = run
 
 
-def _call(
-    collector: Collector, clock: Clock, loop: asyncio.AbstractEventLoop, tell: Callable[[Run], None]
-) -> None:
+def _call(collector: Collector, clock: Clock, loop: asyncio.AbstractEventLoop, tell: Callable[[Run], None]) -> None:
     """In the thread: one call, and the news of it back to the loop."""
     run = judged(collector, clock)
     try:

@@ -150,8 +150,13 @@ class Ledger:
                 found.append(Row(check.name, why, share, 0.0, 0.0))
                 continue
             found += [
-                Row(check.name, name, share * part, self._alpha(check, part, self._subjects(members)),
-                    self._tests(check, self._subjects(members)))
+                Row(
+                    check.name,
+                    name,
+                    share * part,
+                    self._alpha(check, part, self._subjects(members)),
+                    self._tests(check, self._subjects(members)),
+                )
                 for name, part, members in groups
             ]
         return tuple(found)

@@ -22,13 +22,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from agent import checkpoint, texts
+from agent import checkpoint
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained, supersede
 from agent.alerting.rules import state_finding
+from agent.alerting.window_events import window_closed
 from agent.alerting.wording import FIRING, UPDATED
 from agent.clock import Clock
 from agent.config import Settings
+from agent.counting import texts
+from agent.counting.windows import Series
 from agent.errors import CorruptError, RetryableError
 from agent.export.spool import SpoolRow
 from agent.export.spool import add as add_to_spool
@@ -37,17 +40,15 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
 from agent.ingest.rows import Gathering
-from agent.linking import Linking, linked_event
 from agent.performance.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Closed, Event, Finding, ModelKey
 from agent.state import Store, delete, get, keys
-from agent.traced import NO_TRACES, Trace
-from agent.tracing import EXAMPLE, OUTBOX, Allowance, Tracing
+from agent.traces.linking import Linking, linked_event
+from agent.traces.traced import NO_TRACES, Trace
+from agent.traces.tracing import EXAMPLE, OUTBOX, Allowance, Tracing
 from agent.volume.duplicates import Repeats
 from agent.volume.traffic import Traffic
 from agent.watching import Watch, Watching
-from agent.window_events import window_closed
-from agent.windows import Series
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.traced import NO_TRACES, Traces
+from agent.traces.traced import NO_TRACES, Traces
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.bins import Layout
 from agent.config import Settings
-from agent.counted_segments import Budget
+from agent.counting.segments import Budget
+from agent.counting.windows import Series
 from agent.errors import SidelightError
 from agent.evaluate import Judge
 from agent.ledger import Dial, Ledger
@@ -24,7 +25,6 @@ from agent.version import VERSION
 from agent.volume.duplicates import Repeats
 from agent.volume.past import Counted
 from agent.volume.traffic import Traffic, explained
-from agent.windows import Series
 
 DEFAULT_WINDOW_SECONDS = 3600.0
 LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read

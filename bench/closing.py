@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.counted_segments import narrowed
+from agent.counting.segments import narrowed
+from agent.counting.windows import HORIZON
 from agent.evaluate import Judge, Measure
 from agent.ledger import Dial
 from agent.records import Cells, Closed
 from agent.reference.profile import Reference
-from agent.windows import HORIZON
 from bench.line import Beside, Line, Samples, in_turns, quantile
 from bench.processes import Agent, Sender
 from bench.scale import Scale

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from agent.app import App
 from agent.config import Otel, Settings
+from agent.counting.windows import Series
 from agent.ingest.rows import Gathering
 from agent.records import Batch, ModelKey
-from agent.windows import Series
 from bench.line import number
 from bench.processes import Agent, Sender, cpu_microseconds
 from bench.scale import ROOT, WORK
@@ -57,17 +57,17 @@ STATIONS = {
     "agent.ingest.rows:_numbers": "gathered: numbers to arrays",
     "agent.ingest.rows:_texts": "gathered: texts to codes",
     "agent.ingest.rows:Gathering._output_columns": "gathered: outputs to arrays",
-    "agent.windows:Series.add": "count: rest of add",
+    "agent.counting.windows:Series.add": "count: rest of add",
     "agent.bins.layout:Layout.place": "count: rest of place",
     "agent.bins.layout:Layout._place_full": "count: numbers to cells",
     "agent.bins.layout:place": "count: texts to cells",
     "agent.bins.layout:Layout._project": WHOLE,
     "agent.bins.placing:Placed.count": "count: cells to counts",
-    "agent.windows:Series._fingerprint": DUPLICATES[1],
-    "agent.fingerprints:Fingerprinter.rows": DUPLICATES[2],
-    "agent.windows:Series._add_latency": "count: latency histogram",
-    "agent.texts:WindowTexts.add": "count: text sketches",
-    "agent.number_sketches:NumberSketches.feed": "count: sketches, choosing",
+    "agent.counting.windows:Series._fingerprint": DUPLICATES[1],
+    "agent.counting.fingerprints:Fingerprinter.rows": DUPLICATES[2],
+    "agent.counting.windows:Series._add_latency": "count: latency histogram",
+    "agent.counting.texts:WindowTexts.add": "count: text sketches",
+    "agent.counting.number_sketches:NumberSketches.feed": "count: sketches, choosing",
     "agent.sketches.quantiles:Quantiles.update": "count: sketches, KLL",
 }
 

@@ -20,13 +20,13 @@ from agent.alerting.machine import advance, explained
 from agent.alerting.rules import state_finding
 from agent.alerting.wording import FIRING
 from agent.config import Settings
+from agent.counting.windows import Series
 from agent.evaluate import Judge
 from agent.ledger import Dial
 from agent.records import AlertState, Batch, Finding
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.watching import Watch
-from agent.windows import Series
 from calibration.cells import FIRST, Cell, Windows
 from calibration.parquet import build_reference
 from calibration.worlds import MODEL, WINDOW_NS, WINDOW_SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 HEAD = """# Calibration
 
 Written by `make calibration` (or `python -m calibration`); not edited by hand. Simulated histories, and real data whose
-order was shuffled, go through the agent's own code: rows become counts (`agent.windows.Series`), windows close, every
+order was shuffled, go through the agent's own code: rows become counts (`agent.counting.Series`), windows close, every
 check judges them (`agent.evaluate.Judge`), findings become alerts (`agent.alerting.machine.advance`). References are
 learned from traffic or built from a file by the same code as a user's. Windows are hours. The dial is
 `SIDELIGHT_FALSE_ALARMS_PER_DAY`, at its default of 0.05.

@@ -11,8 +11,15 @@ from pathlib import Path
 from collectors.base import Host, Reading, Unavailable, read
 
 _FILES = (
-    "cpu.stat", "cpu.max", "memory.current", "memory.max", "memory.stat", "memory.events",
-    "cpu.pressure", "memory.pressure", "io.pressure",
+    "cpu.stat",
+    "cpu.max",
+    "memory.current",
+    "memory.max",
+    "memory.stat",
+    "memory.events",
+    "cpu.pressure",
+    "memory.pressure",
+    "io.pressure",
 )
 
 

@@ -16,7 +16,7 @@ from agent.ingest.limits import Limits
 from agent.pipeline import Pipeline
 from agent.records import Event, ModelKey
 from agent.state import Store
-from agent.traced import Trace
+from agent.traces.traced import Trace
 from agent.watching import Watching
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from agent.clock import TurnedClock
 from agent.config import Settings
+from agent.counting.windows import Series
 from agent.records import Batch
-from agent.windows import Series
 from tests.end_to_end import stream
 from tests.insides import Insides
 

@@ -11,11 +11,11 @@ from agent import checkpoint
 from agent.checkpoint import Checkpoint, Meta, Plan
 from agent.clock import TurnedClock
 from agent.config import Settings
+from agent.counting.windows import Series
 from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
 from agent.reference.profile import Reference
 from agent.state import Store
 from agent.volume.traffic import Traffic
-from agent.windows import Series
 from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS, reference
 from tests.insides import Insides

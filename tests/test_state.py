@@ -17,6 +17,7 @@ import pytest
 from agent import checkpoint
 from agent.alerting.book import AlertBook
 from agent.checkpoint import Meta
+from agent.counting.windows import Series
 from agent.errors import CorruptError, RetryableError, SidelightError
 from agent.export import spool
 from agent.ingest.clients import Clients
@@ -26,7 +27,6 @@ from agent.reference import learn_state
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
 from agent.state import SCHEMA, Store, delete, get, keys, put, set_aside
-from agent.windows import Series
 from tests.ingest.door import HOUR_NS, reference
 
 KEY = ModelKey("m", "1")

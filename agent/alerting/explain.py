@@ -1,13 +1,13 @@
 """Which findings are the cause and which its echo. Muted findings keep their figures and lose their alarm.
 
-    hard fault (type, missing, NaN) of x     -> x's drift is its echo; of half of x or more: its drift cannot be judged
-    x breaks a rule of the schema            -> the cause, whatever else moved
-    x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
-                                             -> else the echo of x's drift: the world moved, and some values with it
-    predictions drift under a broken pipeline -> a consequence of it
-    whole rows drift where a feature is at fault -> likewise: they are made of it
-    a feature is new, and named with one that is absent -> told there
-    rows came before, where a feature has no values or one alone -> an echo: rows are more alike then
+hard fault (type, missing, NaN) of x     -> x's drift is its echo; of half of x or more: its drift cannot be judged
+x breaks a rule of the schema            -> the cause, whatever else moved
+x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
+                                         -> else the echo of x's drift: the world moved, and some values with it
+predictions drift under a broken pipeline -> a consequence of it
+whole rows drift where a feature is at fault -> likewise: they are made of it
+a feature is new, and named with one that is absent -> told there
+rows came before, where a feature has no values or one alone -> an echo: rows are more alike then
 """
 
 from __future__ import annotations

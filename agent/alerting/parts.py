@@ -1,10 +1,10 @@
 """Findings in one segment: which of them are the cause of what the whole shows, and which its echo.
 
-    x alarms in one segment, and is as ever elsewhere  -> x in the whole is the echo, unless its alert is live already
-    x is in a segment's live alert that cannot be judged -> likewise
-    x alarms in several segments that hold most rows    -> they are the echo of the whole
-    x alarms in the whole, or is in its live alert      -> x in any segment is the echo
-    x is at fault in a segment                          -> x's drift there is the echo of the fault
+x alarms in one segment, and is as ever elsewhere  -> x in the whole is the echo, unless its alert is live already
+x is in a segment's live alert that cannot be judged -> likewise
+x alarms in several segments that hold most rows    -> they are the echo of the whole
+x alarms in the whole, or is in its live alert      -> x in any segment is the echo
+x is at fault in a segment                          -> x's drift there is the echo of the fault
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from agent.bins.feature import ABSENT_CELL, Feature, text_cells
+from agent.bins.grid import Grid
 from agent.bins.placing import (
     EVERY_ROW,
     Computed,
@@ -21,8 +22,7 @@ from agent.bins.placing import (
     place_not_finite,
     vectors_of,
 )
-from agent.grid import Grid
-from agent.projections import Projection, RowProjection, Singles
+from agent.bins.projections import Projection, RowProjection, Singles
 from agent.records import Batch, Cells, Floats, Ints, Kind, Source
 
 TABLES_MAX, TABLE_TEXTS_MAX = 512, 64  # cells of whole dictionaries kept at hand: how many, and how large

@@ -18,7 +18,7 @@ from agent.bins.feature import (
     Feature,
     text_cells,
 )
-from agent.projections import Singles, VectorProjection, finite
+from agent.bins.projections import Singles, VectorProjection, finite
 from agent.records import ABSENT, NULL, PRESENT, Batch, Bools, Cells, Columns, Floats, Ints, Kind, Source
 
 Taken = slice | Ints  # rows of a batch

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.autocorrelation import correlation, growth, hidden, independent_groups
 from agent.drift.matching import Matching
 from agent.drift.moderation import DF_MAX, Lending
 from agent.drift.pooling import Levels
 from agent.drift.raw import BlockSums, Deviates, deviates, residual
 from agent.drift.tail_weight import Bend, excess_kurtosis, t_degrees
 from agent.records import Bools, Floats, Ints
+from agent.statistics.autocorrelation import correlation, growth, hidden, independent_groups
 
 GROUPS_MIN = 3  # groups of a size, for that size to be known at all
 RARE_GROUPS_MIN = 10  # rare mass borrows from nobody: its φ differs too much between features
@@ -165,9 +165,7 @@ class _Raw:
         mend_rest = mend.max(axis=0)
         rest = np.where(rest > 1.0, 1.0 + (rest - 1.0) * mend_rest, rest)
         expected = np.where(whole, growth(rho, size, blocks), growth(rho, size, 1e9))
-        return cls(
-            np.vstack((live, rest)), np.vstack((df, rest_df)), tail, np.vstack((expected, expected.max(axis=0)))
-        )
+        return cls(np.vstack((live, rest)), np.vstack((df, rest_df)), tail, np.vstack((expected, expected.max(axis=0))))
 
 
 def grown(phi: Floats, df: Floats, more: Floats) -> tuple[Floats, Floats]:
@@ -189,8 +187,7 @@ def directions(phi: Floats, df: Floats | Ints) -> Floats:
 
 
 def _shared(found: Sequence[_Raw]) -> tuple[Floats, Floats]:
-    """Every estimate moderated: the shortest groups' by all features, longer ones' by the one before and all features.
-    """
+    """Every estimate moderated: the shortest groups by all features, longer ones by the one before and all features."""
     phi, df, lending = [], [], Lending()
     prior, cap = np.ones_like(found[0].phi), np.full_like(found[0].phi, DF_MAX)
     before = found[0].expected

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.array_tails import Beta, beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.comparison import Comparison, compare, largest_cell
 from agent.drift.dispersion import Dispersion, Spread, directions
 from agent.drift.distances import Axis, distances
@@ -21,6 +20,7 @@ from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
 from agent.records import Bools, Closed, Finding, Floats, Ints, Kind
 from agent.reference.profile import Reference
+from agent.statistics.array_tails import Beta, beta_share, cauchy_combination, f_as_beta, t_as_beta
 
 _FINDINGS_A_SLICE = 25
 _HORIZONS_AT_ONCE = 2  # whose p-values are found together: it is the rounds that cost, and all share them

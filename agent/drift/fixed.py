@@ -22,7 +22,7 @@ from agent.figures import percent
 from agent.ledger import DAY_SECONDS, Ledger
 from agent.records import Closed, Finding, Floats, Verdict
 from agent.reference.profile import Reference
-from agent.tails import gamma_tail
+from agent.statistics.tails import gamma_tail
 
 TRIALS, TRIALS_MIN = 400, 60
 COUNTED_MIN = 10  # passes of that many trials are counted; fewer, and a fitted tail says more than the count

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent.bins import Layout
+from agent.bins.projections import CLUSTER, Projection, RowProjection, VectorProjection
 from agent.drift.relations import Relations
-from agent.projections import CLUSTER, Projection, RowProjection, VectorProjection
 from agent.records import Closed, Finding, Kind, Source, Verdict
 
 Name = tuple[Source, str]
@@ -85,7 +85,6 @@ class Grouped:
         if not chosen.subject.endswith(f"[{CLUSTER}]"):  # bins and ranks along a line tell a reader nothing
             chosen = replace(chosen, changes=(), current=float("nan"), expected=float("nan"))
         return replace(chosen, subject=group, reason="; ".join(said))
-
 
     def _lost(self, group: str, parts: Sequence[Finding]) -> str:
         """In words, which features of a row no longer go with the others; empty: none explains what is seen."""

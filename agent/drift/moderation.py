@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.array_tails import f_tail
 from agent.records import Bools, Floats
+from agent.statistics.array_tails import f_tail
 
 DF_MAX = 400.0  # a t of more is a normal, and costs more
 EVEN = 1e-3

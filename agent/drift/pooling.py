@@ -218,9 +218,7 @@ class Levels:
             owner=cells.owner[starts],
             bins=bins,
             df=np.where((bins >= 5) & ~single, bins - 4, 0),
-            scores=Scores(
-                self._vectors[of_cell, :, self._position].T, self._skewness[level, :, features].T
-            ),
+            scores=Scores(self._vectors[of_cell, :, self._position].T, self._skewness[level, :, features].T),
             rare=self._rare[of_cell, self._position],
         )
 

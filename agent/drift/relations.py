@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from agent.projections import RowProjection
+from agent.bins.projections import RowProjection
 from agent.records import Floats
 from agent.reference.edges import BINS
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from agent.drift.pooling import Cells
 
 
-
 @dataclass(frozen=True)
 class Scores:
     """vectors: (3, cells), mean 0 and variance 1 under the reference, 0 where a feature has too few cells for a degree.

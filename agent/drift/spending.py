@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.array_tails import beta_share, f_as_beta
 from agent.drift.effect import FLOOR
 from agent.records import Floats
+from agent.statistics.array_tails import beta_share, f_as_beta
 
 if TYPE_CHECKING:
     from agent.drift.dispersion import Spread

@@ -80,8 +80,15 @@ class Tally:
 
     def statistics(self) -> Statistics:
         return Statistics(
-            self.endpoint, self.produced, self.delivered, self.rejected, MappingProxyType(dict(self.dropped)),
-            self.queued.items, self.queued.size, self.last_error, MappingProxyType(dict(self.withheld)),
+            self.endpoint,
+            self.produced,
+            self.delivered,
+            self.rejected,
+            MappingProxyType(dict(self.dropped)),
+            self.queued.items,
+            self.queued.size,
+            self.last_error,
+            MappingProxyType(dict(self.withheld)),
         )
 
 

@@ -73,7 +73,11 @@ def _otlp(otel: Otel, signal: str, endpoint: str) -> Destination:
     address, tls = _target(endpoint, insecure) if kind == "grpc" else _url(endpoint, signal, own, insecure)
     secret = _variable(otel, signal, "headers")
     return Destination(
-        signal, kind, address, address, tls,
+        signal,
+        kind,
+        address,
+        address,
+        tls,
         headers=headers(secret.get_secret_value() if isinstance(secret, SecretStr) else ""),
         timeout_seconds=_variable(otel, signal, "timeout") / 1e3,  # milliseconds, as the specification says
         gzip=_variable(otel, signal, "compression") == "gzip",

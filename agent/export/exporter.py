@@ -34,7 +34,7 @@ from agent.export.streams import Streams
 from agent.records import Event, ModelKey
 from agent.state import Store
 from agent.telemetry import Point
-from agent.traced import Trace
+from agent.traces.traced import Trace
 
 log = logging.getLogger("sidelight.export")
 
@@ -53,8 +53,15 @@ class Exporter:
     """
 
     def __init__(
-        self, settings: Settings, otel: Otel, store: Store, clock: Clock, resource: Resource, *,
-        sleep: Sleep = asyncio.sleep, chance: Chance = random.random,
+        self,
+        settings: Settings,
+        otel: Otel,
+        store: Store,
+        clock: Clock,
+        resource: Resource,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        chance: Chance = random.random,
     ) -> None:
         self._settings, self._otel, self._clock, self._resource = settings, otel, clock, resource
         self._sleep = sleep
@@ -69,7 +76,8 @@ class Exporter:
         self._accounts = Accounts(store, {signal: way_shown(way) for signal, way in self._ways.items()})
         self._deliveries = [
             Delivery(signal, transport(way, clock), self._accounts, clock, sleep, chance)
-            for signal, way in self._ways.items() if isinstance(way, Destination | Receiver)
+            for signal, way in self._ways.items()
+            if isinstance(way, Destination | Receiver)
         ]
         self._alerts.tell(self._accounts.tallies, clock, chance)
         self._woken = asyncio.Event()
@@ -207,9 +215,15 @@ class Exporter:
         """For the status page."""
         signals = {
             signal: {
-                "endpoint": s.endpoint, "produced": s.produced, "delivered": s.delivered, "rejected": s.rejected,
-                "dropped": sum(s.dropped.values()), "dropped_by_reason": dict(s.dropped), "queued": s.queued,
-                "withheld": sum(s.withheld.values()), "last_error": s.last_error,
+                "endpoint": s.endpoint,
+                "produced": s.produced,
+                "delivered": s.delivered,
+                "rejected": s.rejected,
+                "dropped": sum(s.dropped.values()),
+                "dropped_by_reason": dict(s.dropped),
+                "queued": s.queued,
+                "withheld": sum(s.withheld.values()),
+                "last_error": s.last_error,
             }
             for signal, s in self.statistics().items()
             if signal in spool.OTLP or s.produced or self.wants(signal)

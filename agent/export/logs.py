@@ -29,9 +29,13 @@ def encode(events: Sequence[Event], resource: Resource, now_ns: int, limits: Lim
     for event in events:
         pairs, dropped = key_values(event.attributes, limits)
         record = of_scope.log_records.add(
-            time_unix_nano=event.time_ns, observed_time_unix_nano=now_ns, event_name=text(event.name),
-            severity_number=SEVERITIES.get(event.severity, otlp.SEVERITY_NUMBER_INFO), severity_text=event.severity,
-            attributes=pairs, dropped_attributes_count=dropped,
+            time_unix_nano=event.time_ns,
+            observed_time_unix_nano=now_ns,
+            event_name=text(event.name),
+            severity_number=SEVERITIES.get(event.severity, otlp.SEVERITY_NUMBER_INFO),
+            severity_text=event.severity,
+            attributes=pairs,
+            dropped_attributes_count=dropped,
         )
         record.body.string_value = text(event.body)
     return request.SerializeToString(), len(events)

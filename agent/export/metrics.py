@@ -49,9 +49,7 @@ class Requests:
     def __init__(self, resource: Resource, streams: Streams, now_ns: int, max_bytes: int = REQUEST_BYTES_MAX) -> None:
         self._streams, self._max_bytes = streams, max_bytes
         self._resource = _field(otlp.ResourceMetrics.RESOURCE_FIELD_NUMBER, resource.SerializeToString())
-        self._scope = _field(
-            otlp.ScopeMetrics.SCOPE_FIELD_NUMBER, InstrumentationScope(name=SCOPE).SerializeToString()
-        )
+        self._scope = _field(otlp.ScopeMetrics.SCOPE_FIELD_NUMBER, InstrumentationScope(name=SCOPE).SerializeToString())
         self._pairs: dict[tuple[str, object, type], tuple[bytes, int]] = {}
         streams.begin(now_ns)
         self._begin()

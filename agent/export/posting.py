@@ -63,7 +63,9 @@ class Posting:
         try:
             connection = h11.Connection(h11.CLIENT)
             own = [
-                ("Host", self._netloc), ("Content-Length", str(len(payload))), ("Connection", "close"),
+                ("Host", self._netloc),
+                ("Content-Length", str(len(payload))),
+                ("Connection", "close"),
                 ("User-Agent", f"sidelight-agent/{VERSION}"),
             ]
             request = h11.Request(method="POST", target=self._target, headers=[*own, *headers])

@@ -18,7 +18,7 @@ from opentelemetry.trace import TraceFlags
 from agent.export.attributes import UNLIMITED, Limits, key_values, text
 from agent.export.metrics import SCOPE
 from agent.records import ModelKey
-from agent.traced import Trace
+from agent.traces.traced import Trace
 
 HAS_IS_REMOTE = otlp.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 IS_REMOTE = otlp.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
@@ -48,19 +48,26 @@ def spans(trace: Trace, model: ModelKey, limits: Limits = UNLIMITED) -> list[otl
     """The prediction's span, then one per stage. Unknown latency: the span ends with its last stage."""
     start_ns = max(trace.start_ns, 0)
     attributes: dict[str, Any] = {
-        **model.attributes(), "sidelight.prediction.id": trace.prediction_id or None,
-        "sidelight.sampled.reason": trace.reason or None, "error.type": trace.error_type or None,
+        **model.attributes(),
+        "sidelight.prediction.id": trace.prediction_id or None,
+        "sidelight.sampled.reason": trace.reason or None,
+        "error.type": trace.error_type or None,
         **{f"sidelight.feature.{name}": value for name, value in trace.values},
     }
     pairs, dropped = key_values(attributes, limits)
     ends = max((_seconds(offset) + _seconds(duration) for _, offset, duration in trace.stages), default=0.0)
     root = otlp.Span(
-        trace_id=trace.trace_id, span_id=span_id(trace, model, 0), parent_span_id=trace.parent_id,
-        name=text(f"predict {model.name}"), kind=otlp.Span.SPAN_KIND_INTERNAL,
-        trace_state=text(trace.state), flags=_flags(trace) | IS_REMOTE,
+        trace_id=trace.trace_id,
+        span_id=span_id(trace, model, 0),
+        parent_span_id=trace.parent_id,
+        name=text(f"predict {model.name}"),
+        kind=otlp.Span.SPAN_KIND_INTERNAL,
+        trace_state=text(trace.state),
+        flags=_flags(trace) | IS_REMOTE,
         start_time_unix_nano=start_ns,
         end_time_unix_nano=start_ns + _nanoseconds(ends if math.isnan(trace.latency) else trace.latency),
-        attributes=pairs, dropped_attributes_count=dropped,
+        attributes=pairs,
+        dropped_attributes_count=dropped,
     )
     if trace.error_type:
         root.status.code = otlp.Status.STATUS_CODE_ERROR
@@ -79,9 +86,15 @@ def _stage(trace: Trace, model: ModelKey, parent: bytes, index: int) -> otlp.Spa
     name, offset, duration = trace.stages[index]
     start_ns = max(trace.start_ns, 0) + _nanoseconds(offset)
     return otlp.Span(
-        trace_id=trace.trace_id, span_id=span_id(trace, model, index + 1), parent_span_id=parent,
-        name=text(name), kind=otlp.Span.SPAN_KIND_INTERNAL, trace_state=text(trace.state), flags=_flags(trace),
-        start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + _nanoseconds(duration),
+        trace_id=trace.trace_id,
+        span_id=span_id(trace, model, index + 1),
+        parent_span_id=parent,
+        name=text(name),
+        kind=otlp.Span.SPAN_KIND_INTERNAL,
+        trace_state=text(trace.state),
+        flags=_flags(trace),
+        start_time_unix_nano=start_ns,
+        end_time_unix_nano=start_ns + _nanoseconds(duration),
     )
 
 

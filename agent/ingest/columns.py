@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from agent.counting.fingerprints import Hashes, ids_of, numbered
 from agent.errors import RefusedError
-from agent.fingerprints import Hashes, ids_of, numbered
 from agent.ingest.limits import Limits, Refusals
 from agent.records import (
     ABSENT,
@@ -25,7 +25,7 @@ from agent.records import (
     Texts,
     Vectors,
 )
-from agent.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
+from agent.traces.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin

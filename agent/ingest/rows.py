@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from agent.counting.fingerprints import ids_of
 from agent.errors import RefusedError
-from agent.fingerprints import ids_of
 from agent.ingest.limits import Limits
 from agent.records import (
     ABSENT,
@@ -33,7 +33,7 @@ from agent.records import (
     Texts,
     Vectors,
 )
-from agent.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
+from agent.traces.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin

@@ -1,6 +1,6 @@
 """Did the model become slow? Against its own past, and against a promise.
 
-Latency comes as int32 (128,) buckets, those of `agent/durations.py`.
+Latency comes as int32 (128,) buckets, those of `agent/counting/durations.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from agent.durations import BUCKETS, OFFSET, SCALE, SHARES, quantiles
+from agent.counting.durations import BUCKETS, OFFSET, SCALE, SHARES, quantiles
 from agent.errors import CorruptError
 from agent.records import Cells, Finding, Floats, Source, Verdict
-from agent.tails import binomial_tail, student_tail
+from agent.statistics.tails import binomial_tail, student_tail
 
 _LOWEST, _WIDTH = OFFSET / (1 << SCALE), 1.0 / (1 << SCALE)  # in octaves (log2 of seconds)
 _MIDDLES: Floats = _LOWEST + _WIDTH * (np.arange(BUCKETS, dtype=np.float64) + 0.5)
@@ -77,8 +77,9 @@ def judge(recent: Sequence[Cells], baseline: LatencyBaseline, alpha: float, newe
     n, n_reference = int(now.sum()), int(then.sum())
     distances = {**_named(now, ""), **_named(then, "baseline_")}
 
-    def finding(verdict: Verdict, reason: str, p: float = float("nan"), effect: float = float("nan"),
-                phi: float = 1.0) -> Finding:
+    def finding(
+        verdict: Verdict, reason: str, p: float = float("nan"), effect: float = float("nan"), phi: float = 1.0
+    ) -> Finding:
         return Finding(
             "latency", "latency", Source.LATENCY, verdict, p, alpha, effect, n=n, n_reference=n_reference, phi=phi,
             first_window=newest_window, current=distances.get("p50", float("nan")),

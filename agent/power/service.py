@@ -11,8 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from agent.durations import BUCKETS
-from agent.fingerprints import KEPT_MAX
+from agent.counting.durations import BUCKETS
+from agent.counting.fingerprints import KEPT_MAX
 from agent.performance import latency
 from agent.performance.latency import LatencyBaseline
 from agent.power.rates import rate_of

@@ -13,7 +13,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from agent.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.bins import Feature
 from agent.drift.dispersion import directions
 from agent.drift.drift import Drift, Outlook
@@ -23,6 +22,7 @@ from agent.drift.scores import normal_score
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
 from agent.records import Bools, Floats, Ints, Kind, Source
 from agent.reference.profile import Reference
+from agent.statistics.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 
 # Changes tried: of numbers in σ or in parts of their spread, of a category in log odds. What 3 does not show counts as
 # not seen.

@@ -12,7 +12,7 @@ from agent.quality.measure import FLOOR, Of
 from agent.quality.spread import rate_tail
 from agent.quality.tables import Table
 from agent.records import Bools, Cells, Closed, Floats, Ints, Verdict
-from agent.tails import hypergeometric_tail, normal_deviate, student_tail
+from agent.statistics.tails import hypergeometric_tail, normal_deviate, student_tail
 
 ROWS_MIN = 10  # "eight rows alarm on nothing" (statistics.md, point 6)
 BLOCKS_MIN = 8  # fewer blocks: a rate that varies cannot be told from one that rose

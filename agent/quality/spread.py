@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.records import Floats, Ints
-from agent.tails import beta_tail, gamma_tail, normal_deviate, student_tail
+from agent.statistics.tails import beta_tail, gamma_tail, normal_deviate, student_tail
 
 _WHOLE_MAX = 1e5  # beyond, a Beta is a normal
 _SKEWNESS_MIN = 0.01

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.array_tails import f_tail
-from agent.autocorrelation import mean_variance
 from agent.quality.spread import Spread
 from agent.records import Bools, Floats, Ints
+from agent.statistics.array_tails import f_tail
+from agent.statistics.autocorrelation import mean_variance
 
 LAG_MAX = 0.95
 LAG_BLOCKS_MIN = 8

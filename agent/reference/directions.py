@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from agent.bins import SPECIALS, Feature, Layout
-from agent.projections import CLUSTER, Projection, RowProjection, Singles, VectorProjection, finite
+from agent.bins.projections import CLUSTER, Projection, RowProjection, Singles, VectorProjection, finite
 from agent.records import PRESENT, Batch, Cells, Floats, Kind, Source
 from agent.reference.edges import BINS
 

@@ -69,9 +69,7 @@ def _head(message: pb.LearnerState) -> Reference:
     head = message.head
     start = blank(head.model, head.version, 1.0, message.made_by, int(head.task), head.positive_label,
                   head.trained_at_unix_nano)  # fmt: skip
-    return replace(
-        start, layout=layout_of(head, NAME), segments=tuple(head.segments), protected=tuple(head.protected)
-    )
+    return replace(start, layout=layout_of(head, NAME), segments=tuple(head.segments), protected=tuple(head.protected))
 
 
 def _window(index: int, window: Window) -> pb.LearnedWindow:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.bins import Feature, Layout
+from agent.bins.projections import Projection, RowProjection, Singles, VectorProjection
 from agent.errors import CorruptError
-from agent.projections import Projection, RowProjection, Singles, VectorProjection
 from agent.records import Kind
 from agent.wire import reference_pb2 as pb
 

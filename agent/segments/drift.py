@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 
-from agent.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 from agent.drift.comparison import cell_deviates
 from agent.drift.dispersion import Phi, directions
 from agent.drift.divergence import power_divergence
@@ -20,6 +19,7 @@ from agent.drift.effect import corrected_psi, psi_terms
 from agent.records import Bools, Floats, Ints
 from agent.segments.coarse import ROWS_MIN, Coarse
 from agent.segments.spread import Known, means, scores
+from agent.statistics.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
 
 FLOOR = 0.05  # corrected PSI: a shift of 0.22 σ; a segment speaks of large effects only
 # Standard deviations. A t beyond 3.29 has p = 0.001 at most, and so has no combination of smaller ones: what does not

@@ -17,7 +17,7 @@ from agent.quality.spread import Spread, rate_tail
 from agent.quality.tables import Places, bases_of
 from agent.records import Cells, Floats, Ints
 from agent.segments.coarse import judged_features
-from agent.tails import hypergeometric_tail
+from agent.statistics.tails import hypergeometric_tail
 
 FLOOR = 0.02  # rise in share: four times the whole's
 ROWS_MIN = 20

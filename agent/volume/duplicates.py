@@ -15,7 +15,7 @@ import numpy as np
 
 from agent.errors import CorruptError
 from agent.records import Closed, Finding, Source, Verdict
-from agent.tails import binomial_tail, student_tail
+from agent.statistics.tails import binomial_tail, student_tail
 
 IDS, ROWS = "ids", "rows"
 WORDS = {IDS: "the same ids again", ROWS: "the same rows again, under new ids"}

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from agent.records import Finding, Source, Verdict
-from agent.tails import student_tail
+from agent.statistics.tails import student_tail
 from agent.volume.forecast import GROUPS, Forecast, Shape, forecast
 from agent.volume.past import COVERED_MIN, Counted, Past, log_rate
 

@@ -84,8 +84,12 @@ def toolchain() -> str:
 def run(command: list[str], where: Path | None = None, **environment: str) -> str:
     """Its stdout. Raises BuildError with the end of what it said when it fails, FileNotFoundError without it."""
     done = subprocess.run(
-        command, cwd=where, env=os.environ | {"GOWORK": "off", "CGO_ENABLED": "0"} | environment,
-        capture_output=True, text=True, check=False,
+        command,
+        cwd=where,
+        env=os.environ | {"GOWORK": "off", "CGO_ENABLED": "0"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise BuildError(f"{' '.join(command)}\n{(done.stdout + done.stderr)[-TAIL:]}")

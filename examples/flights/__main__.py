@@ -105,9 +105,7 @@ def agent_paths(files: train.Files) -> dict[str, str]:
     return {"SIDELIGHT_STATE_DIR": str(files.state), "SIDELIGHT_REFERENCE": str(files.reference)}
 
 
-def replay(
-    rows: pd.DataFrame, port: int, agent: processes.Agent, watch: Watch, children: Children, show: Show
-) -> None:
+def replay(rows: pd.DataFrame, port: int, agent: processes.Agent, watch: Watch, children: Children, show: Show) -> None:
     """The half year, a picture after each hour of it. Raises DemoError when a process died on the way."""
     predictor, note = HttpPredictor(port), f"page {agent.url} · {where_to()}"
     with sidelight.Recorder(train.MODEL, version=train.VERSION, endpoint=agent.endpoint) as recorder:

@@ -156,8 +156,12 @@ def test_retraining_is_for_what_it_can_cure() -> None:
     asked = [(said([change])[0], bool(change.event.attributes.get("sidelight.alert.retrain")))
              for change in story.changes if change.event is not None]  # fmt: skip
     assert asked == [
-        ("firing data_drift", True), ("firing latency", False), ("updated data_drift", True),
-        ("resolved latency", False), ("resolved data_drift", False), ("firing broken_pipeline", False),
+        ("firing data_drift", True),
+        ("firing latency", False),
+        ("updated data_drift", True),
+        ("resolved latency", False),
+        ("resolved data_drift", False),
+        ("firing broken_pipeline", False),
         ("firing data_drift", False),
     ]
 

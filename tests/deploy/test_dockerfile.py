@@ -76,15 +76,19 @@ def test_it_runs_as_a_numeric_user_that_is_not_root(stages: list[list[Instructio
     assert int(user) > 0
     assert int(group) > 0
     words = [word for word, _ in stages[1]]
-    assert "RUN" not in words[words.index("USER"):]
+    assert "RUN" not in words[words.index("USER") :]
 
 
 def test_a_read_only_root_is_enough(stages: list[list[Instruction]]) -> None:
     """What is written goes to the two volumes; bytecode is there already and no start tries to write any."""
     variables = " ".join(arguments for word, arguments in stages[1] if word == "ENV")
     assert _only(stages[1], "VOLUME") == '["/var/lib/sidelight", "/run/sidelight"]'
-    for setting in ("PYTHONDONTWRITEBYTECODE=1", "TMPDIR=/var/lib/sidelight", "SIDELIGHT_STATE_DIR=/var/lib/sidelight",
-                    "SIDELIGHT_ENDPOINT=unix:/run/sidelight/agent.sock"):
+    for setting in (
+        "PYTHONDONTWRITEBYTECODE=1",
+        "TMPDIR=/var/lib/sidelight",
+        "SIDELIGHT_STATE_DIR=/var/lib/sidelight",
+        "SIDELIGHT_ENDPOINT=unix:/run/sidelight/agent.sock",
+    ):
         assert setting in variables
     assert any("compileall" in arguments for word, arguments in stages[1] if word == "RUN")
 
@@ -102,7 +106,9 @@ def test_every_source_of_a_copy_passes_the_ignore_file(stages: list[list[Instruc
     assert "*" in lines
     copied = {
         source
-        for stage in stages for word, arguments in stage if word == "COPY" and "--from" not in arguments
+        for stage in stages
+        for word, arguments in stage
+        if word == "COPY" and "--from" not in arguments
         for source in arguments.split()[:-1]
     }
     assert copied == allowed

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.array_tails import cauchy_combination
-from agent.autocorrelation import correlation, growth, hidden, independent_groups, mean_variance
 from agent.bins import Feature, Layout
 from agent.drift.moderation import DF_MAX, Borrowing
 from agent.drift.pooling import CLASS_MIN, Cells, listed_by_chance, ranked
 from agent.records import Floats, Kind, Source
+from agent.statistics.array_tails import cauchy_combination
+from agent.statistics.autocorrelation import correlation, growth, hidden, independent_groups, mean_variance
 from tests.drift.worlds import World, findings, zipf
 
 

@@ -10,10 +10,10 @@ from scipy import stats
 
 from agent.alerting.wording import drift_words
 from agent.bins import Feature, Layout
+from agent.counting.windows import Series
 from agent.drift.groups import Grouped, moved
 from agent.ledger import Dial, Ledger
 from agent.records import Closed, Finding, Floats, Kind, ModelKey, Source, Verdict
-from agent.windows import Series
 from tests.drift.rows import counted, delay, findings, judging, numbers, reference_of, vectors
 
 SIZE, FEATURES, CLUSTERS = 64, 20, 3

@@ -69,7 +69,6 @@ def test_blocks_that_are_forgotten_are_let_go() -> None:
     assert matching.blocks.base is None
 
 
-
 def test_the_data_choose_the_season() -> None:
     """Hours, days, or nothing: what predicts a left-out block; noise alone chooses nothing."""
     assert chosen(DAILY) == {"hour of the day": 8}

@@ -78,9 +78,7 @@ def test_what_the_client_drops_is_told_to_the_agent_and_shown(agent: AgentProces
     client.record({"x0": 2.0}, "yes")  # a message that was stamped before the loss tells of it only with the next
     assert client.flush(30)
     stats = client.stats()
-    status = agent.wait_for(
-        lambda s: model_of(s)["client_dropped"] == stats.dropped_full and kept(s) == stats.accepted
-    )
+    status = agent.wait_for(lambda s: model_of(s)["client_dropped"] == stats.dropped_full and kept(s) == stats.accepted)
     (sender,) = status["clients"]
     assert (sender["language"], sender["dropped"]) == ("python", stats.dropped_full)
     assert kept(status) == stats.accepted == stats.recorded - stats.dropped_full

@@ -79,8 +79,12 @@ class Backend:
     def bodies(self) -> list[str]:
         """The bodies of all log records taken, in order."""
         return [
-            record.body.string_value for got in self.taken if got.signal == "logs"
-            for resource in got.message.resource_logs for scope in resource.scope_logs for record in scope.log_records
+            record.body.string_value
+            for got in self.taken
+            if got.signal == "logs"
+            for resource in got.message.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
         ]
 
 

@@ -19,7 +19,7 @@ from agent.export.accounts import Statistics
 from agent.export.exporter import Exporter
 from agent.records import Event
 from agent.state import Store
-from agent.traced import Trace
+from agent.traces.traced import Trace
 
 NOW_NS = 1_700_000_000_000_000_000
 RESOURCE = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="tested"))])
@@ -93,7 +93,14 @@ def event(body: str, name: str = "sidelight.window.closed") -> Event:
 
 def trace(prediction_id: str = "p-1", **changes: object) -> Trace:
     values: dict[str, object] = {
-        "row": 0, "trace_id": bytes(range(1, 17)), "parent_id": bytes(range(1, 9)), "flags": 1,
-        "prediction_id": prediction_id, "start_ns": NOW_NS, "latency": 0.25, "error_type": "", "stages": (),
+        "row": 0,
+        "trace_id": bytes(range(1, 17)),
+        "parent_id": bytes(range(1, 9)),
+        "flags": 1,
+        "prediction_id": prediction_id,
+        "start_ns": NOW_NS,
+        "latency": 0.25,
+        "error_type": "",
+        "stages": (),
     }
     return Trace(**{**values, **changes})  # type: ignore[arg-type] # a test may change any field

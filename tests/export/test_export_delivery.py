@@ -52,10 +52,17 @@ async def test_every_signal_arrives_whole(tmp_path: Path, kind: str) -> None:
 
 
 RETRIED = [
-    ("grpc", Say("UNAVAILABLE")), ("grpc", Say("DEADLINE_EXCEEDED")), ("grpc", Say("CANCELLED")),
-    ("grpc", Say("ABORTED")), ("grpc", Say("OUT_OF_RANGE")), ("grpc", Say("DATA_LOSS")),
+    ("grpc", Say("UNAVAILABLE")),
+    ("grpc", Say("DEADLINE_EXCEEDED")),
+    ("grpc", Say("CANCELLED")),
+    ("grpc", Say("ABORTED")),
+    ("grpc", Say("OUT_OF_RANGE")),
+    ("grpc", Say("DATA_LOSS")),
     ("grpc", Say("RESOURCE_EXHAUSTED", retry_delay=7.5)),
-    ("http", Say(429, retry_delay=9)), ("http", Say(502)), ("http", Say(503)), ("http", Say(504)),
+    ("http", Say(429, retry_delay=9)),
+    ("http", Say(502)),
+    ("http", Say(503)),
+    ("http", Say(504)),
 ]
 
 
@@ -75,9 +82,16 @@ async def test_a_retryable_failure_is_tried_again_until_it_is_taken(tmp_path: Pa
 
 
 REFUSED = [
-    ("grpc", Say("INVALID_ARGUMENT", "bad point")), ("grpc", Say("RESOURCE_EXHAUSTED", "too large")),
-    ("grpc", Say("UNAUTHENTICATED")), ("grpc", Say("UNIMPLEMENTED")), ("grpc", Say("INTERNAL")),
-    ("http", Say(400, "bad point")), ("http", Say(413)), ("http", Say(401)), ("http", Say(500)), ("http", Say(301)),
+    ("grpc", Say("INVALID_ARGUMENT", "bad point")),
+    ("grpc", Say("RESOURCE_EXHAUSTED", "too large")),
+    ("grpc", Say("UNAUTHENTICATED")),
+    ("grpc", Say("UNIMPLEMENTED")),
+    ("grpc", Say("INTERNAL")),
+    ("http", Say(400, "bad point")),
+    ("http", Say(413)),
+    ("http", Say(401)),
+    ("http", Say(500)),
+    ("http", Say(301)),
 ]
 
 

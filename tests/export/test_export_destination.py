@@ -23,15 +23,18 @@ def _way(signal: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Dest
     return resolve(signal, config.load()[1])
 
 
-@pytest.mark.parametrize(("endpoint", "kind", "address", "tls"), [
-    ("http://c:4317", "grpc", "c:4317", False),
-    ("https://c:4317", "grpc", "c:4317", True),
-    ("http://c:4318", "http", "http://c:4318/v1/traces", False),
-    ("https://c/otlp/", "http", "https://c/otlp/v1/traces", True),
-    ("c:4317", "grpc", "c:4317", True),
-    ("c", "grpc", "c:4317", True),
-    ("unix:///run/otel.sock", "grpc", "unix:///run/otel.sock", False),
-])
+@pytest.mark.parametrize(
+    ("endpoint", "kind", "address", "tls"),
+    [
+        ("http://c:4317", "grpc", "c:4317", False),
+        ("https://c:4317", "grpc", "c:4317", True),
+        ("http://c:4318", "http", "http://c:4318/v1/traces", False),
+        ("https://c/otlp/", "http", "https://c/otlp/v1/traces", True),
+        ("c:4317", "grpc", "c:4317", True),
+        ("c", "grpc", "c:4317", True),
+        ("unix:///run/otel.sock", "grpc", "unix:///run/otel.sock", False),
+    ],
+)
 def test_the_endpoint_decides_protocol_and_tls(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, kind: str, address: str, tls: bool
 ) -> None:
@@ -43,11 +46,17 @@ def test_the_endpoint_decides_protocol_and_tls(
 
 def test_a_signals_own_variables_win(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its endpoint is used as it is; what it leaves unset comes from the general variables."""
-    way = _way("metrics", monkeypatch, **{
-        BASE: "http://c:4317", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://prometheus:9090/api/v1/otlp/v1/metrics",
-        "OTEL_EXPORTER_OTLP_HEADERS": "a=1,b=x%3Dy", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "2500",
-        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
-    })
+    way = _way(
+        "metrics",
+        monkeypatch,
+        **{
+            BASE: "http://c:4317",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://prometheus:9090/api/v1/otlp/v1/metrics",
+            "OTEL_EXPORTER_OTLP_HEADERS": "a=1,b=x%3Dy",
+            "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "2500",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        },
+    )
     assert isinstance(way, Destination)
     assert (way.kind, way.address) == ("http", "http://prometheus:9090/api/v1/otlp/v1/metrics")
     assert (way.headers, way.timeout_seconds, way.gzip) == ((("a", "1"), ("b", "x=y")), 2.5, False)
@@ -56,26 +65,40 @@ def test_a_signals_own_variables_win(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (traces.address, traces.timeout_seconds) == ("c:4317", 10.0)
 
 
-@pytest.mark.parametrize(("variables", "reason"), [
-    ({}, UNSET),
-    ({BASE: "http://c:4317", "OTEL_METRICS_EXPORTER": "none"}, "OTEL_METRICS_EXPORTER=none"),
-    ({BASE: "http://c:4317", "OTEL_METRICS_EXPORTER": "Prometheus"}, "OTEL_METRICS_EXPORTER=prometheus"),
-    ({BASE: "http://c:4317", "OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
-])
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({}, UNSET),
+        ({BASE: "http://c:4317", "OTEL_METRICS_EXPORTER": "none"}, "OTEL_METRICS_EXPORTER=none"),
+        ({BASE: "http://c:4317", "OTEL_METRICS_EXPORTER": "Prometheus"}, "OTEL_METRICS_EXPORTER=prometheus"),
+        ({BASE: "http://c:4317", "OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
+    ],
+)
 def test_no_way_out_has_a_reason(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], reason: str) -> None:
     """Nothing set, none, prometheus and disabled each say so."""
     assert _way("metrics", monkeypatch, **variables) == Nowhere(reason)
 
 
-@pytest.mark.parametrize(("variable", "value"), [
-    (BASE, "ftp://c"), (BASE, "http://user:secret@c:4317"), (BASE, "user:secret@c:4317"), (BASE, "http://c:99999"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "secret"), ("OTEL_EXPORTER_OTLP_HEADERS", "A-Bin=secret"),
-    ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=secret%0Ab"),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_TRACES_SAMPLER", "xray"),
-    ("OTEL_TRACES_SAMPLER_ARG", "1.5"), ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both"),
-    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/does/not/exist.pem"), ("OTEL_RESOURCE_ATTRIBUTES", "a"),
-    ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (BASE, "ftp://c"),
+        (BASE, "http://user:secret@c:4317"),
+        (BASE, "user:secret@c:4317"),
+        (BASE, "http://c:99999"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "A-Bin=secret"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=secret%0Ab"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_TRACES_SAMPLER", "xray"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/does/not/exist.pem"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+    ],
+)
 def test_a_wrong_value_stops_the_start(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     """The error names the variable and never shows a secret."""
     monkeypatch.setenv(variable, value)
@@ -130,9 +153,14 @@ def test_given_attributes_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (found["host.name"], found["b"]) == ("me", "?")
 
 
-@pytest.mark.parametrize(("names", "there", "absent"), [
-    ("host", "host.arch", "os.type"), ("host, os", "os.type", "process.pid"), ("*", "process.pid", "none"),
-])
+@pytest.mark.parametrize(
+    ("names", "there", "absent"),
+    [
+        ("host", "host.arch", "os.type"),
+        ("host, os", "os.type", "process.pid"),
+        ("*", "process.pid", "none"),
+    ],
+)
 def test_detectors_add_what_they_find(tmp_path: Path, names: str, there: str, absent: str) -> None:
     """Those that OTEL_EXPERIMENTAL_RESOURCE_DETECTORS names, and no other."""
     found = _attributes(tmp_path, experimental_resource_detectors=names)

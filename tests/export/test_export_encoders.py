@@ -98,14 +98,17 @@ def test_requests_are_split_and_nothing_is_lost(points: int, max_bytes: int) -> 
     """Every request is within the limit, has one ResourceMetrics, and together they hold every point once."""
     given_points = [
         Point(metric, n, {"sidelight.feature.name": f"feature-{n % 7}", "sidelight.bin": n})
-        for n in range(points) for metric in (BIN_COUNT, DRIFT)
+        for n in range(points)
+        for metric in (BIN_COUNT, DRIFT)
     ]
     found = list(metrics.encode(given_points, RESOURCE, _streams(), NOW_NS, max_bytes))
     assert all(len(body) <= max_bytes for body, _ in found)
     requests = [ExportMetricsServiceRequest.FromString(body) for body, _ in found]
     assert all(len(request.resource_metrics) == 1 for request in requests)
     sums = [
-        p.as_int for request in requests for metric in request.resource_metrics[0].scope_metrics[0].metrics
+        p.as_int
+        for request in requests
+        for metric in request.resource_metrics[0].scope_metrics[0].metrics
         for p in metric.sum.data_points
     ]
     assert sums == list(range(points))
@@ -115,8 +118,16 @@ def test_requests_are_split_and_nothing_is_lost(points: int, max_bytes: int) -> 
 def test_an_event_is_a_log_record_with_the_top_level_name() -> None:
     """Name, severity, both times, the text for people and typed attributes, nested ones too."""
     attributes = {
-        "text": "a", "whole": 3, "real": 0.5, "flag": True, "none": None, "list": [1, "b"],
-        "map": {"inner": {"deep": np.float64(2.0)}}, "array": np.array([1, 2]), "big": 1 << 70, "lone": "\ud800",
+        "text": "a",
+        "whole": 3,
+        "real": 0.5,
+        "flag": True,
+        "none": None,
+        "list": [1, "b"],
+        "map": {"inner": {"deep": np.float64(2.0)}},
+        "array": np.array([1, 2]),
+        "big": 1 << 70,
+        "lone": "\ud800",
     }
     body, items = logs.encode([Event("sidelight.alert.fired", "k", 5, "WARN", "Drift.", attributes)], RESOURCE, NOW_NS)
     request = ExportLogsServiceRequest.FromString(body)
@@ -166,13 +177,18 @@ def test_a_prediction_is_a_span_in_its_callers_trace() -> None:
     assert (root.kind, root.status.code, root.flags) == (Span.SPAN_KIND_INTERNAL, Status.STATUS_CODE_ERROR, 0x301)
     assert (root.start_time_unix_nano, root.end_time_unix_nano) == (NOW_NS, NOW_NS + 250_000_000)
     assert {pair.key: pair.value.string_value for pair in root.attributes} == {
-        **MODEL.attributes(), "sidelight.prediction.id": "p-1", "error.type": "timeout",
+        **MODEL.attributes(),
+        "sidelight.prediction.id": "p-1",
+        "error.type": "timeout",
         "sidelight.sampled.reason": "error",
     }
     assert {span.trace_state for span in (root, encode, infer)} == {"vendor=1"}
     assert [span.parent_span_id for span in (encode, infer)] == [root.span_id] * 2
     assert (infer.name, infer.start_time_unix_nano - NOW_NS, infer.end_time_unix_nano - NOW_NS) == (
-        "infer", 100_000_000, 250_000_000)
+        "infer",
+        100_000_000,
+        250_000_000,
+    )
     assert len({root.span_id, encode.span_id, infer.span_id}) == 3
 
 
@@ -185,13 +201,15 @@ def test_strange_latencies_still_make_a_span(latency: float, end: float) -> None
 
 def test_a_replay_gives_the_same_span_ids_and_nothing_else_does() -> None:
     """Ids depend on prediction and model alone; without a prediction id, on time and row."""
+
     def ids(*found: tuple[bytes, int]) -> list[bytes]:
         return [span.span_id for each in found for span in _spans(each)]
 
     first = traces.encode([trace("a", row=0)], MODEL, RESOURCE)
     assert ids(first) == ids(traces.encode([trace("a", row=5)], MODEL, RESOURCE))
     others = [
-        traces.encode([trace("b")], MODEL, RESOURCE), traces.encode([trace("a")], ModelKey("churn", "4"), RESOURCE),
+        traces.encode([trace("b")], MODEL, RESOURCE),
+        traces.encode([trace("a")], ModelKey("churn", "4"), RESOURCE),
         traces.encode([trace("", row=0), trace("", row=1)], MODEL, RESOURCE),
     ]
     assert len(set(ids(first, *others))) == 5
@@ -200,7 +218,8 @@ def test_a_replay_gives_the_same_span_ids_and_nothing_else_does() -> None:
 def test_named_values_are_attributes_of_the_prediction_alone() -> None:
     """Numbers, texts and flags with their own types; stages carry none, and segments leave with no span."""
     given_trace = trace(
-        values=(("age", 41.0), ("city", "rome"), ("member", True)), segments=("region=north",),
+        values=(("age", 41.0), ("city", "rome"), ("member", True)),
+        segments=("region=north",),
         stages=(("infer", 0.0, 0.1),),
     )
     root, stage = _spans(traces.encode([given_trace], MODEL, RESOURCE))

@@ -103,9 +103,9 @@ async def test_a_spool_over_its_limit_is_trimmed_while_the_backend_is_down(tmp_p
         noise = random.Random(1)
         for number in range(12):
             s.clock.turn(15)
-            await s.exporter.put_metrics([
-                Point(DRIFT, noise.random(), {"sidelight.segment": noise.randbytes(64).hex()}) for _ in range(2_000)
-            ])
+            await s.exporter.put_metrics(
+                [Point(DRIFT, noise.random(), {"sidelight.segment": noise.randbytes(64).hex()}) for _ in range(2_000)]
+            )
             await s.tell(f"event {number}")
         await s.until(lambda: s.of("metrics").produced == 24_000 and bool(s.of("metrics").dropped))
         await s.assert_law()
@@ -166,7 +166,10 @@ async def test_the_console_prints_one_request_a_line(tmp_path: Path) -> None:
     (line,) = out.getvalue().splitlines()
     (span,) = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert (span["traceId"], span["parentSpanId"], span["kind"]) == (
-        "0102030405060708090a0b0c0d0e0f10", "0102030405060708", 1)
+        "0102030405060708090a0b0c0d0e0f10",
+        "0102030405060708",
+        1,
+    )
 
 
 def _is_down_to(s: Scene, left: int) -> bool:
@@ -201,13 +204,55 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     def run(*parts: str) -> None:
         subprocess.run(["openssl", *parts], check=True, capture_output=True, cwd=folder)
 
-    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key",
-        "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2")
-    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "own.key",
-        "-out", "own.csr", "-subj", "/CN=127.0.0.1")
+    run(
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-subj",
+        "/CN=authority",
+        "-days",
+        "2",
+    )
+    run(
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+        "own.key",
+        "-out",
+        "own.csr",
+        "-subj",
+        "/CN=127.0.0.1",
+    )
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    run("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-        "-extfile", "names", "-out", "own.pem")
+    run(
+        "x509",
+        "-req",
+        "-in",
+        "own.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+        "-out",
+        "own.pem",
+    )
     return {name: str(folder / name) for name in ("ca.pem", "own.pem", "own.key")}
 
 
@@ -243,14 +288,16 @@ async def test_mutual_tls(tmp_path: Path, authority: dict[str, str], kind: str) 
     """With the authority and a certificate of its own the agent is let in; without them it keeps trying."""
     async with _secured(kind, authority) as (backend, endpoint):
         options: dict[str, Any] = {
-            "exporter_otlp_endpoint": endpoint, "exporter_otlp_protocol": "grpc" if kind == "grpc" else "http/protobuf",
+            "exporter_otlp_endpoint": endpoint,
+            "exporter_otlp_protocol": "grpc" if kind == "grpc" else "http/protobuf",
         }
         async with scene(tmp_path, Otel(**options)) as s:
             await s.tell("one")
             await s.until(lambda: len(s.pauses) >= 1)
             assert s.of("logs").queued == 1
         options |= {
-            "exporter_otlp_certificate": authority["ca.pem"], "exporter_otlp_client_key": authority["own.key"],
+            "exporter_otlp_certificate": authority["ca.pem"],
+            "exporter_otlp_client_key": authority["own.key"],
             "exporter_otlp_client_certificate": authority["own.pem"],
         }
         async with scene(tmp_path, Otel(**options)) as s:

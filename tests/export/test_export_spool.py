@@ -60,8 +60,12 @@ def _drain(db: sqlite3.Connection, signal: str, packed: bool = False, alone: int
     return found
 
 
-@given(st.sampled_from(spool.SIGNALS), st.booleans(), st.integers(0, 90),
-       st.lists(st.sampled_from([1, 3_000, 400_000, 1_500_000]), min_size=1, max_size=80))
+@given(
+    st.sampled_from(spool.SIGNALS),
+    st.booleans(),
+    st.integers(0, 90),
+    st.lists(st.sampled_from([1, 3_000, 400_000, 1_500_000]), min_size=1, max_size=80),
+)
 @settings(max_examples=30, deadline=None)
 def test_merging_keeps_every_byte_in_order(signal: str, packed: bool, alone: int, sizes: list[int]) -> None:
     """Requests are the rows in order, in one gzip member; only logs and traces merge, within rows and bytes."""
@@ -172,8 +176,11 @@ def test_a_note_is_stored_with_its_row(db: sqlite3.Connection) -> None:
     assert (get(db, "retrain"), spool.queued(db)["retrain"].items) == (b"then", 1)
 
 
-@given(st.lists(st.tuples(st.sampled_from(spool.SIGNALS), st.integers(1, 50), st.integers(1, 2_000)), max_size=40),
-       st.integers(1, 5_000), st.integers(0, 50))
+@given(
+    st.lists(st.tuples(st.sampled_from(spool.SIGNALS), st.integers(1, 50), st.integers(1, 2_000)), max_size=40),
+    st.integers(1, 5_000),
+    st.integers(0, 50),
+)
 def test_trimming_loses_nothing_uncounted(rows: list[tuple[str, int, int]], bytes_max: int, age: int) -> None:
     """before = after + dropped, in items and bytes, by signal; and what is left is within the bound."""
     db = sqlite3.connect(":memory:", isolation_level=None)

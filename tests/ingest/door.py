@@ -15,6 +15,7 @@ import numpy as np
 
 from agent.bins import Feature, Layout
 from agent.clock import TurnedClock
+from agent.counting.windows import Series
 from agent.ingest.admission import Accepted, Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
@@ -22,7 +23,6 @@ from agent.ingest.limits import Limits
 from agent.ingest.rows import Gathering
 from agent.records import Batch, Kind, ModelKey, Source
 from agent.reference.profile import Reference
-from agent.windows import Series
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2
 

@@ -99,7 +99,7 @@ def test_late_rows_are_accepted_and_counted_as_late(hours: list[int]) -> None:
 
 
 def _series(model: ModelKey):  # type: ignore[no-untyped-def]
-    from agent.windows import Series
+    from agent.counting.windows import Series
     from tests.ingest.door import reference
 
     return Series(model, HOUR_NS, reference(), None)

@@ -28,8 +28,10 @@ class Prometheus(Server):
         config = folder / "prometheus.yml"
         config.write_text("{}\n")
         arguments = [
-            f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{port}", "--web.enable-otlp-receiver",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'prometheus'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-otlp-receiver",
         ]
         super().__init__("prometheus", folder, arguments, f"{self.url}/-/ready")
 

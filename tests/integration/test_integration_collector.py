@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.durations import SCALE
+from agent.counting.durations import SCALE
 from agent.telemetry import CATALOGUE
 from tests.end_to_end import stream
 from tests.end_to_end.backends import attributes
@@ -45,7 +45,6 @@ MODEL = "sidelight_model_name"  # what carries it stands still when nothing more
 LINE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 WINDOWS = [window for windows, _ in PARTS for window in windows]
-
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def test_every_counter_is_the_statuss(scene: Scene) -> None:
     assert float(newest(scene, "sidelight_windows_total")) == model["windows_closed"]
     assert float(newest(scene, "sidelight_labels_total", sidelight_outcome="kept")) == model["labels"]
     bins = scene.prometheus.values(
-        f'sum by (sidelight_feature_name) (last_over_time(sidelight_feature_bin_values_total{{{OWN}}}[1h]))',
+        f"sum by (sidelight_feature_name) (last_over_time(sidelight_feature_bin_values_total{{{OWN}}}[1h]))",
         "sidelight_feature_name",
     )
     assert bins == dict.fromkeys(("x0", "x1", "x2", "city", "prediction", "score"), float(sent))
@@ -237,9 +236,7 @@ def test_the_books_balance_in_prometheus_at_every_export(scene: Scene) -> None:
         if each.labels["__name__"] == "sidelight_export_produced_total":
             produced |= {(each.labels["sidelight_signal"], at): int(value) for at, value in each.samples}
         elif each.labels["__name__"] in ("sidelight_export_items_total", "sidelight_spool_items"):
-            settled_or_waiting.update(
-                {(each.labels["sidelight_signal"], at): int(value) for at, value in each.samples}
-            )
+            settled_or_waiting.update({(each.labels["sidelight_signal"], at): int(value) for at, value in each.samples})
     assert {signal for signal, _ in produced} == {"metrics", "traces", "logs"}
     assert produced == dict(settled_or_waiting)
     for signal, book in scene.books.items():

@@ -16,7 +16,6 @@ from tests.integration.story import OPTIONS, OWN, SPANS, TRACES, books, play, tr
 pytestmark = pytest.mark.integration
 
 
-
 def test_backends_that_come_back_have_everything_once(tmp_path: Path) -> None:
     """Both stop and start again: every export of the outage is in Prometheus at its own time, every trace in Jaeger."""
     stream.reference(tmp_path / "loan.sidelight")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.durations import BUCKETS
+from agent.counting.durations import BUCKETS
 from agent.errors import CorruptError
 from agent.performance.latency import LatencyBaseline, judge, judge_objective
 from agent.records import Cells, Source, Verdict

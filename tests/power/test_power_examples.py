@@ -7,9 +7,10 @@ from types import ModuleType
 
 import pytest
 
-from agent import config, figures, findings
+from agent import config, figures
 from agent.drift import fixed
 from agent.power import report, shifts
+from agent.report import findings
 from agent.web import ledger, terminal
 
 

@@ -52,9 +52,7 @@ def drawn(rng: np.random.Generator, shares: Sequence[float], blocks: int = 40, r
         (FLAG, (0.95, 0.05), 0, 600),  # a rare flag that is never set again
     ],
 )
-def test_a_stuck_value_alarms_in_one_window(
-    feature: Feature, shares: tuple[float, ...], cell: int, rows: int
-) -> None:
+def test_a_stuck_value_alarms_in_one_window(feature: Feature, shares: tuple[float, ...], cell: int, rows: int) -> None:
     """As soon as rows and shares make chance unlikely: 12 rows of a number, 600 of a flag that is rarely set."""
     reference = world(feature, drawn(np.random.default_rng(1), shares))
     found = stuck(reference, cell, rows)

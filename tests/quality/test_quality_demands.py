@@ -116,9 +116,7 @@ def test_the_rule_goes_first_and_what_the_reference_says_stands_behind() -> None
     )
 
 
-@given(
-    st.floats(0.0, 1.0), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400)
-)
+@given(st.floats(0.0, 1.0), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
 @settings(max_examples=150, deadline=None)
 def test_a_rule_is_broken_exactly_where_the_share_is_over_its_limit(
     limit: float, good: int, null: int, nan: int, absent: int

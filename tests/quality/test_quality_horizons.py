@@ -147,9 +147,7 @@ def rates_of(rng: np.random.Generator, windows: int, features: int, mean: float,
     return np.asarray(stats.beta.ppf(stats.norm.cdf(steps), mean * whole, (1.0 - mean) * whole))
 
 
-@pytest.mark.parametrize(
-    ("spread", "lag", "blocks"), [(0.0, 0.0, 60), (0.3, 0.0, 60), (0.6, 0.0, 60), (0.4, 0.5, 160)]
-)
+@pytest.mark.parametrize(("spread", "lag", "blocks"), [(0.0, 0.0, 60), (0.3, 0.0, 60), (0.6, 0.0, 60), (0.4, 0.5, 160)])
 def test_false_alarms_stay_within_the_ledger_at_every_horizon(spread: float, lag: float, blocks: int) -> None:
     """Stationary faults, with and without wander from window to window: tests at p ≤ 0.01 are at most 1.5 % of all.
 

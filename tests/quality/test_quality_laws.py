@@ -11,7 +11,7 @@ from agent.quality.judge import FLOOR, Quality
 from agent.quality.spread import rate_tail
 from agent.records import Cells, Closed, Kind, Source, Verdict
 from agent.reference.profile import Reference
-from agent.tails import hypergeometric_tail
+from agent.statistics.tails import hypergeometric_tail
 from tests.quality.quality_worlds import Fixed, found_in
 
 LAYOUT = Layout(
@@ -24,9 +24,9 @@ LAYOUT = Layout(
         Feature("none", Source.FEATURE, Kind.NUMBER, edges=(0.0, 1.0), ignored=True),
     )
 )
-counts = st.lists(
-    st.sampled_from([0, 0, 0, 1, 2, 9, 500, 100_000]), min_size=LAYOUT.cells, max_size=LAYOUT.cells
-).map(lambda values: np.array(values, np.int32))
+counts = st.lists(st.sampled_from([0, 0, 0, 1, 2, 9, 500, 100_000]), min_size=LAYOUT.cells, max_size=LAYOUT.cells).map(
+    lambda values: np.array(values, np.int32)
+)
 
 
 def reference(blocks: list[Cells]) -> Reference:

@@ -11,7 +11,7 @@ from agent.quality.spending import _never_seen, granted
 from agent.quality.tables import Table, bases_of
 from agent.records import Floats
 from agent.reference.profile import Reference
-from agent.tails import hypergeometric_tail
+from agent.statistics.tails import hypergeometric_tail
 from tests.quality.test_quality_horizons import World
 
 ALPHA = 1e-6

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from agent.bins import Layout, text_hash
+from agent.bins.projections import RowProjection
 from agent.errors import CorruptError
-from agent.projections import RowProjection
 from agent.records import NULL, Batch, Columns, Kind, ModelKey, Numbers, Source, Texts, Vectors, select
 from agent.reference import file, learn_state
 from agent.reference.build import build

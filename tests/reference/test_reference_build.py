@@ -356,6 +356,7 @@ def test_options_that_do_not_fit_are_named(tmp_path: Path, more: dict[str, objec
 
 def test_data_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Missing, empty, ragged, torn, mixed and unequal files, each with its name in the message."""
+
     def attempt(*data: Path | str) -> str:
         with pytest.raises(UnusableReferenceError) as caught:
             build(Request(data=tuple(map(str, data)), model="m", version="1"))

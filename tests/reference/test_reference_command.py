@@ -107,9 +107,7 @@ def test_build_writes_reference_and_schema_and_show_prints_it(
         assert word in shown
 
 
-def test_an_edited_schema_is_never_overwritten(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_edited_schema_is_never_overwritten(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Building again says that the file beside it was not used; with --schema it is."""
     output, schema = tmp_path / "m.sidelight", tmp_path / "m.schema.toml"
     assert _build(data, output) == 0

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.counted_segments import VALUES_MAX, WINDOWS_KEPT, Budget
+from agent.counting.segments import VALUES_MAX, WINDOWS_KEPT, Budget
+from agent.counting.windows import Series
 from agent.errors import CorruptError
 from agent.records import Batch, Columns, ModelKey, Numbers, Texts
 from agent.reference import by_segment, file
@@ -21,7 +22,6 @@ from agent.reference.build import build
 from agent.reference.by_segment import RUN_WINDOWS, RUNS_MAX, BySegment, SegmentCounts, choose_runs, most_frequent, pack
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
-from agent.windows import Series
 from agent.wire import reference_pb2 as pb
 from tests.segments.segment_worlds import Regions
 

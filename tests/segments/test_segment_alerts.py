@@ -12,10 +12,10 @@ import pytest
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, explained
 from agent.alerting.parts import explain_whole
+from agent.counting.windows import Series
 from agent.evaluate import Judge
 from agent.ledger import Dial
 from agent.records import Closed, Finding, ModelKey, Source, Verdict
-from agent.windows import Series
 from tests.segments.segment_worlds import Regions, judged
 
 HOUR = 3600 * 10**9

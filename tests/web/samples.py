@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.bins import Feature, Layout
-from agent.findings import Showing
 from agent.records import BinChange, Finding, Kind, Source, Verdict
+from agent.report.findings import Showing
 
 # ruff: noqa: E501 - dictionaries as wide as the page's own JSON
 
@@ -108,8 +108,20 @@ LAYOUT = Layout((
 
 def found(check: str, subject: str, reason: str, source: Source = Source.FEATURE, **more: Any) -> Finding:
     return Finding(
-        check, subject, source, Verdict.ALARM, p_value=3e-12, alpha=1e-6, n=4_000, n_reference=336_776, first_window=494_000,
-        effect=0.3, current=0.12, expected=0.02, reason=reason, **more,
+        check,
+        subject,
+        source,
+        Verdict.ALARM,
+        p_value=3e-12,
+        alpha=1e-6,
+        n=4_000,
+        n_reference=336_776,
+        first_window=494_000,
+        effect=0.3,
+        current=0.12,
+        expected=0.02,
+        reason=reason,
+        **more,
     )
 
 

@@ -82,8 +82,14 @@ def test_the_command_reads_a_reference(reference: Path, capsys: pytest.CaptureFi
     for rows in ("100", "1000"):
         assert cli.main(["ledger", "--reference", str(reference), "--rows-per-window", rows, "--json"]) == 0
         (told,) = json.loads(capsys.readouterr().out)
-        found.append(min(s["smallest"] for line in told["sights"] for s in line["seen"]
-                         if line["unit"] == "σ" and s["windows"] == 1))
+        found.append(
+            min(
+                s["smallest"]
+                for line in told["sights"]
+                for s in line["seen"]
+                if line["unit"] == "σ" and s["windows"] == 1
+            )
+        )
     assert found[1] < found[0]
     assert cli.main(["ledger", "--reference", str(reference)]) == 0
     assert "input shift" in capsys.readouterr().out

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import durations
 from agent.clock import TurnedClock
+from agent.counting import durations
 from agent.telemetry import CATALOGUE, DRIFT, LATENCY, RECORDS, STATE, Exponential, Point, Shape
 from agent.web.prometheus import BOUNDS, CONTENT_TYPE, Exposition, Families, target_info
 from agent.web.server import WebServer

@@ -122,7 +122,8 @@ class Resending:
         }
         ended = {
             of: known if known.ended_ns else Known(known.notes, known.starts_ns, now_ns)
-            for of, known in self._told.items() if of not in firing
+            for of, known in self._told.items()
+            if of not in firing
         }
         return firing | {of: known for of, known in ended.items() if now_ns - known.ended_ns <= saying.lives_ns}
 

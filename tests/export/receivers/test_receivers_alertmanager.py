@@ -157,7 +157,7 @@ async def test_a_refusal_is_counted(tmp_path: Path) -> None:
             told.book = [alert()]
             await told.turn()
             assert told.s.of("alertmanager-1").rejected == 1
-            assert told.s.of("alertmanager-1").last_error .endswith("no entry for (hidden)")
+            assert told.s.of("alertmanager-1").last_error.endswith("no entry for (hidden)")
             await told.turn(INTERVAL)
             assert (told.s.of("alertmanager-1").delivered, told.s.of("alertmanager-1").last_error) == (1, "")
     assert backend.got[0].headers["authorization"] == "Bearer hunter2"

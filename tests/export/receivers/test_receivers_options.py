@@ -34,7 +34,9 @@ def test_without_options_alerts_go_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["webhook_url", "slack_url", "retrain_url"])
-@pytest.mark.parametrize("url", ["hooks.example/secret", "ftp://hooks.example/secret", "https:///secret", "http://h:x/"])
+@pytest.mark.parametrize(
+    "url", ["hooks.example/secret", "ftp://hooks.example/secret", "https:///secret", "http://h:x/"]
+)
 def test_what_is_no_url_stops_the_start(name: str, url: str) -> None:
     """The error names the variable and hides the value: a path is often a password."""
     with pytest.raises(ConfigurationError, match=f"SIDELIGHT_{name.upper()}") as raised:
@@ -95,7 +97,9 @@ def test_a_template_that_does_not_fit_is_refused(template: str, url: str, pipeli
 
 def test_alertmanagers_are_named_by_their_base(monkeypatch: pytest.MonkeyPatch) -> None:
     """With or without the API's path, behind a prefix too; each once."""
-    monkeypatch.setenv("SIDELIGHT_ALERTMANAGER_URLS", "http://a:9093, http://b:9093/am/,http://c/api/v2/alerts,http://a:9093")
+    monkeypatch.setenv(
+        "SIDELIGHT_ALERTMANAGER_URLS", "http://a:9093, http://b:9093/am/,http://c/api/v2/alerts,http://a:9093"
+    )
     found = replicas(Settings())
     assert [(each.signal, each.address) for each in found] == [
         ("alertmanager-1", "http://a:9093/api/v2/alerts"), ("alertmanager-2", "http://b:9093/am/api/v2/alerts"),

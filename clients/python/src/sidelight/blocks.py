@@ -134,9 +134,7 @@ class PredictionBlock:
         features = [(name, column.cut(start, stop)) for name, column in self.features]
         numbers = range(start, stop)
         ids = [str(one) for one in ids] if ids else None
-        return Predictions(
-            stop - start, self.prefix, numbers, ids, times, features, prediction, score, latency, fields
-        )
+        return Predictions(stop - start, self.prefix, numbers, ids, times, features, prediction, score, latency, fields)
 
 
 def copy_predictions(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.projections import Singles
+from agent.bins.projections import Singles
 from agent.records import Cells, Floats, Ints, Kind
 
 if TYPE_CHECKING:

@@ -7,22 +7,23 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent import durations, telemetry
+from agent import telemetry
 from agent.alerting.rules import SEGMENT_STATE
 from agent.bins import OTHER_SEEN_MAX, Layout
 from agent.clock import Clock
 from agent.config import Settings
-from agent.findings import SHARE_CHECKS, Showing
+from agent.counting import durations
+from agent.counting.windows import Series
 from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
-from agent.outlooks import Outlooks
 from agent.pipeline import Pipeline
 from agent.records import Finding, Source, TextsSeen, Verdict
+from agent.report.findings import SHARE_CHECKS, Showing
+from agent.report.outlooks import Outlooks
 from agent.telemetry import Exponential, Point
 from agent.watching import Watch
-from agent.windows import Series
 from agent.wire import recorder_pb2 as wire
 
 OUTCOMES = ("kept", "refused", "late")

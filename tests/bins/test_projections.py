@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from agent.bins import ABSENT_CELL, INF_CELL, MISMATCH_CELL, NAN_CELL, NEGATIVE_INF_CELL, NULL_CELL, Feature, Layout
-from agent.projections import HUGE, RowProjection, VectorProjection, finite
+from agent.bins.projections import HUGE, RowProjection, VectorProjection, finite
+from agent.counting.windows import Series
 from agent.records import ABSENT, NULL, Batch, Columns, Kind, ModelKey, Numbers, Source, Vectors, select
 from agent.reference.directions import with_projections
 from agent.reference.profile import Reference
 from agent.reference.traffic import features_of
-from agent.windows import Series
 
 KEY = ModelKey("m")
 SIZE = 12

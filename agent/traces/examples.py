@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent import durations
+from agent.counting import durations
 from agent.errors import CorruptError
 from agent.records import Batch, Cells, Floats, Ints
-from agent.traced import Trace
+from agent.traces.traced import Trace
 from agent.wire import state_pb2 as state
 
 EACH = 2  # held of one cell

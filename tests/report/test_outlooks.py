@@ -12,8 +12,8 @@ import pytest
 from agent.config import Threshold
 from agent.evaluate import Judge
 from agent.ledger import Dial
-from agent.outlooks import Outlooks
 from agent.records import Closed, Finding, ModelKey, Source, Verdict
+from agent.report.outlooks import Outlooks
 from agent.watching import Watch
 from tests.drift.worlds import World
 

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.counting.windows import HORIZON, UNKNOWN_MAX, Series
 from agent.records import ABSENT, Batch, Columns, ModelKey, Numbers, Source, Texts
-from agent.windows import HORIZON, UNKNOWN_MAX, Series
 from tests.ingest.door import HOUR_NS, LAYOUT, reference
 
 KEY = ModelKey("m", "1")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.findings import Showing, kind_of
 from agent.records import Finding, Source, Verdict
+from agent.report.findings import Showing, kind_of
 from agent.web.pages import encode
 from tests.web.samples import LAYOUT, kinds
 

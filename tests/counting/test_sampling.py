@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.sampling import GROUP, GROUPED_FROM, evenly
+from agent.counting.sampling import GROUP, GROUPED_FROM, evenly
 
 
 def _numbers(batches: list[int], step: int) -> list[int]:

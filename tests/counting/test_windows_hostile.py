@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from agent.bins import Feature, Layout
-from agent.counted_segments import VALUES_MAX, Budget
+from agent.counting.segments import VALUES_MAX, Budget
+from agent.counting.windows import OPEN_WINDOWS_MAX, WINDOWS_AT_ONCE, Series
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts
 from agent.reference.profile import Reference
-from agent.windows import OPEN_WINDOWS_MAX, WINDOWS_AT_ONCE, Series
 
 MINUTE_NS = 60 * 10**9
 MODEL = ModelKey("m")

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from agent import durations
 from agent.bins import Taken
-from agent.counted_segments import WINDOWS_KEPT, Budget, CountedSegments, narrowed
-from agent.coverage import Coverage
-from agent.examples import WINDOWS_MAX, Examples, below
-from agent.fingerprints import Fingerprinter, Samples, select_ids
-from agent.number_sketches import ROWS_MAX, NumberSketches
+from agent.counting import durations
+from agent.counting.coverage import Coverage
+from agent.counting.fingerprints import Fingerprinter, Samples, select_ids
+from agent.counting.number_sketches import ROWS_MAX, NumberSketches
+from agent.counting.sampling import evenly
+from agent.counting.segments import WINDOWS_KEPT, Budget, CountedSegments, narrowed
+from agent.counting.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
 from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
-from agent.sampling import evenly
-from agent.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
+from agent.traces.examples import WINDOWS_MAX, Examples, below
 
 WINDOWS_AT_ONCE = 16  # windows that one step of counting may begin
 OPEN_WINDOWS_MAX = 1_024  # by event time; more, and the oldest are closed before their time

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import checkpoint
-from agent.coverage import GAPS_MAX, Alive, Coverage
+from agent.counting.coverage import GAPS_MAX, Alive, Coverage
+from agent.counting.windows import UNKNOWN_MAX, Series
 from agent.records import Batch, Columns, ModelKey, Numbers
-from agent.windows import UNKNOWN_MAX, Series
 from agent.wire import state_pb2 as state
 from tests.ingest.door import HOUR_NS, reference
 

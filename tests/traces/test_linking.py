@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agent import durations
 from agent.alerting.book import Subject
-from agent.examples import Examples
-from agent.linking import ALL_MAX, Linking, linked_event
+from agent.counting import durations
 from agent.records import Batch, Closed, Columns, Event, ModelKey, Numbers, Source, Texts
-from agent.traced import Trace, Traces
+from agent.traces.examples import Examples
+from agent.traces.linking import ALL_MAX, Linking, linked_event
+from agent.traces.traced import Trace, Traces
 from tests.end_to_end import stream
 
 ROWS = 400

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from agent.array_tails import (
+from agent.drift.moderation import digamma, trigamma
+from agent.statistics.array_tails import (
     beta_share,
     cauchy_combination,
     f_tail,
     log_gamma,
     t_as_beta,
 )  # fmt: skip
-from agent.drift.moderation import digamma, trigamma
 
 RANDOM = np.random.default_rng(7)
 DF = RANDOM.choice([1.0, 2.0, 3.0, 4.5, 11.0, 30.0, 49.5, 120.0, 400.0, 1000.0], 3000)

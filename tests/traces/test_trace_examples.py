@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import examples as module
 from agent.errors import CorruptError
-from agent.examples import BYTES_MAX, EACH, Examples, pack, unpack
 from agent.records import Batch, Cells, Columns, ModelKey
-from agent.traced import Trace, Traces
+from agent.traces import examples as module
+from agent.traces.examples import BYTES_MAX, EACH, Examples, pack, unpack
+from agent.traces.traced import Trace, Traces
 from agent.wire import state_pb2 as state
 
 CELLS = 12  # three features of four

@@ -6,8 +6,8 @@ import numpy as np
 
 from agent.alerting.book import WindowContext
 from agent.alerting.rules import state_finding
+from agent.alerting.window_events import NAME, window_closed
 from agent.records import Closed, Finding, ModelKey, Source, Verdict
-from agent.window_events import NAME, window_closed
 
 CONTEXT = WindowContext(ModelKey("loan", "3"), 7, 700, 800, 12, reference_hash="abc", offset=5)
 

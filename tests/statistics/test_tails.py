@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agent import tails
 from agent.quality import inside
-from agent.tails import beta_tail, binomial_tail, gamma_tail, hypergeometric_tail, normal_deviate, student_tail
+from agent.statistics import tails
+from agent.statistics.tails import (
+    beta_tail,
+    binomial_tail,
+    gamma_tail,
+    hypergeometric_tail,
+    normal_deviate,
+    student_tail,
+)
 
 
 @given(st.integers(1, 300), st.integers(1, 2000), st.data())

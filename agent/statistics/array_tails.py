@@ -135,8 +135,6 @@ def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
                 if not going.any():
                     return found
                 where = where[going]
-                a, b, x, both, slope, lean, value, c, d = (
-                    v[going] for v in (a, b, x, both, slope, lean, value, c, d)
-                )
+                a, b, x, both, slope, lean, value, c, d = (v[going] for v in (a, b, x, both, slope, lean, value, c, d))
     found[where] = value
     return found

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import durations
-from agent.durations import BUCKETS, OFFSET, SCALE, bucket, quantiles
+from agent.counting import durations
+from agent.counting.durations import BUCKETS, OFFSET, SCALE, bucket, quantiles
 
 
 @given(st.floats(1e-6, 4000.0))

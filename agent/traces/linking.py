@@ -9,11 +9,11 @@ import numpy as np
 
 from agent.alerting.book import Subject
 from agent.bins import Layout
-from agent.examples import Examples
 from agent.export.traces import span_id
 from agent.records import Closed, Event, Floats, ModelKey, Source
 from agent.reference.profile import Reference
-from agent.traced import Trace
+from agent.traces.examples import Examples
+from agent.traces.traced import Trace
 
 CELLS_MAX = 3  # looked at of one value: those that grew most
 EACH_MAX = 2  # examples of one value

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.counting.fingerprints import KEPT_MAX, WHOLE, Fingerprinter, Samples, ids_of, mixed, numbered
 from agent.errors import CorruptError
-from agent.fingerprints import KEPT_MAX, WHOLE, Fingerprinter, Samples, ids_of, mixed, numbered
 from agent.records import ABSENT, Batch, Columns, Flags, ModelKey, Numbers, Texts, Vectors, Verdict, select
 from agent.volume.duplicates import IDS, ROWS, Usual, judge
 

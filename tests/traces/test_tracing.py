@@ -17,8 +17,8 @@ from agent.config import Otel, Settings
 from agent.errors import ConfigurationError
 from agent.records import Batch, Columns, Flags, ModelKey, Numbers, Texts
 from agent.reference import file as reference_file
-from agent.traced import Trace, Traces
-from agent.tracing import MINUTE_NS, Allowance, Chosen, Sampler, Tracing, refuse_protected
+from agent.traces.traced import Trace, Traces
+from agent.traces.tracing import MINUTE_NS, Allowance, Chosen, Sampler, Tracing, refuse_protected
 from tests.end_to_end import stream
 
 MODEL = ModelKey("m", "1")

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from agent import durations
 from agent.config import Otel, Settings
+from agent.counting import durations
 from agent.errors import ConfigurationError, SidelightError
 from agent.export.traces import span_id
 from agent.records import PRESENT, Batch, Bools, ModelKey, Texts
 from agent.reference import locate
 from agent.reference.file import SUFFIX
-from agent.traced import Trace, Traces, Value
+from agent.traces.traced import Trace, Traces, Value
 
 MINUTE_NS = 60 * 10**9
 ERROR, SLOW, EXAMPLE = ALWAYS = ("error", "slow", "example")
@@ -140,7 +140,7 @@ class Tracing:
                 self._exemplars[model][bucket] = its
 
     def exemplars(self, model: ModelKey) -> dict[int, Exemplar]:
-        """By latency bucket (agent/durations.py) the newest exported span; since the agent's start."""
+        """By latency bucket (agent/counting/durations.py) the newest exported span; since the agent's start."""
         return dict(self._exemplars.get(model, {}))
 
     def reasons(self) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import checkpoint, telemetry, texts
+from agent import checkpoint, telemetry
 from agent.alerting.book import WindowContext
 from agent.alerting.wording import subject_of
 from agent.bins import Feature, Layout, text_hash
 from agent.clock import TurnedClock
 from agent.config import Settings
-from agent.findings import Showing
+from agent.counting import texts
+from agent.counting.windows import Series
 from agent.records import (
     ABSENT,
     NULL,
@@ -34,10 +35,10 @@ from agent.records import (
 )
 from agent.reference import file as reference_file
 from agent.reference.profile import Reference
-from agent.reporting import Reporting
+from agent.report.findings import Showing
+from agent.report.reporting import Reporting
 from agent.state import SCHEMA, put
 from agent.web.terminal import render_status
-from agent.windows import Series
 from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS
 from tests.insides import Insides

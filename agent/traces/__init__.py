@@ -1,0 +1,1 @@
+"""Predictions as spans: which become one, why, and which show an alert."""
