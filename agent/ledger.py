@@ -52,7 +52,8 @@ CHECKS: tuple[Check, ...] = (
     Check("duplicates", 0.02, NEWEST, per_feature=False),
     Check("volume", 0.03, NEWEST, per_feature=False),
     Check("latency", 0.04, NEWEST, per_feature=False),
-    Check("performance", 0.15, HORIZONS, per_feature=False),
+    Check("performance", 0.10, HORIZONS, per_feature=False),
+    Check("estimated_performance", 0.05, HORIZONS, per_feature=False),
     Check("concept_drift", 0.05, NEWEST, per_feature=False),
     Check("fairness", 0.04, HORIZONS, per_feature=False),
     Check("segments", 0.06, RATES),  # all checks within segments, over all of them

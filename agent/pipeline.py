@@ -40,7 +40,7 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
 from agent.ingest.rows import Gathering
-from agent.performance.latency import LatencyBaseline
+from agent.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Closed, Event, Finding, ModelKey
 from agent.state import Store, delete, get, keys
 from agent.traces.linking import Linking, linked_event

@@ -39,6 +39,17 @@ class Kind(IntEnum):
     VECTOR = 4
 
 
+class Task(IntEnum):
+    """What kind of model it is. Numbers as in lifecycle.proto and reference.proto."""
+
+    UNKNOWN = 0
+    BINARY = 1
+    MULTICLASS = 2
+    REGRESSION = 3
+    RANKING = 4
+    OTHER = 5
+
+
 class Role(IntEnum):
     """Whose answer was used. Numbers as in recorder.proto."""
 
@@ -120,6 +131,17 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Items:
+    """Ranked lists, one after another. lengths: int32 (rows,); ids: uint64 hashes, positions: int32 from 1, scores:
+    float64 (NaN none), each (sum of lengths,)."""
+
+    lengths: Cells
+    ids: npt.NDArray[np.uint64]
+    positions: Cells
+    scores: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Predictions of one model, column by column; every array has `rows` entries.
 
@@ -142,6 +164,8 @@ class Batch:
     weights: Floats | None = None
     traces: Traces = NO_TRACES
     ids: npt.NDArray[np.uint64] | None = None  # hashes of the prediction ids, 0 where there is none
+    request_ids: npt.NDArray[np.uint64] | None = None  # likewise of the request ids
+    items: Items | None = None  # of a ranking
 
 
 def select(batch: Batch, kept: Ints) -> Batch:
@@ -178,8 +202,82 @@ def select(batch: Batch, kept: Ints) -> Batch:
         measures=each(batch.measures),
         weights=part(batch.weights),
         ids=part(batch.ids),
+        request_ids=part(batch.request_ids),
+        items=None if batch.items is None else _lists(batch.items, kept),
         traces=batch.traces.select(kept),
     )
+
+def _lists(items: Items, kept: Ints) -> Items:
+    """The lists of the rows in `kept`."""
+    ends = np.cumsum(items.lengths, dtype=np.int64)
+    lengths = items.lengths[kept].astype(np.int64)
+    begins = np.repeat(ends[kept] - lengths, lengths)
+    at = begins + np.arange(len(begins)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return Items(items.lengths[kept], items.ids[at], items.positions[at], items.scores[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Truths of one message; every array has `rows` entries. ids, request_ids, items: hashes, 0 where there is none.
+
+    values: float64, NaN where the truth is a text or nothing; labels: the truth as text, of a number its shortest form
+    ("1", "0.5"). time_ns: when the truth came to be, 0 unknown. weights: None: one each. predictions: those that came
+    along, row i of it for the label at[i].
+    """
+
+    model: ModelKey
+    rows: int
+    arrived_ns: int
+    ids: npt.NDArray[np.uint64]
+    request_ids: npt.NDArray[np.uint64]
+    items: npt.NDArray[np.uint64]
+    values: Floats
+    labels: Texts
+    time_ns: Ints
+    weights: Floats | None = None
+    output: str = ""
+    predictions: Batch | None = None
+    at: Ints | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Predictions of one version with their truth, as they were joined; every array has `rows` entries.
+
+    ids, request_ids: uint64 hashes, 0 none. time_ns: of the prediction; label_ns: of the truth's arrival.
+    predicted, actual: float64, the number predicted and the true one, NaN where they are texts. classes: the texts of
+    all labels so far; predicted_class, actual_class: int32 places in it, -1 none (a number has its shortest form).
+    scores: float64 (rows, score_names), NaN none; score_names: "" the lone score, else the class. weights: float64, the
+    sender's times that of the sample. segments, groups: key -> int32 places in `names`, -1 none. position: int32, of a
+    ranked item, 0 none. latency: seconds, NaN unknown.
+    """
+
+    model: ModelKey
+    rows: int
+    ids: npt.NDArray[np.uint64]
+    request_ids: npt.NDArray[np.uint64]
+    time_ns: Ints
+    label_ns: Ints
+    predicted: Floats
+    actual: Floats
+    predicted_class: Cells
+    actual_class: Cells
+    classes: Sequence[str]
+    scores: Floats
+    score_names: tuple[str, ...]
+    weights: Floats
+    segments: Mapping[str, Cells] = field(default_factory=dict)
+    groups: Mapping[str, Cells] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    position: Cells | None = None
+    latency: Floats | None = None
+
+    def score(self, positive: str) -> Floats:
+        """float64 (rows,): the positive class's score, or the lone one; NaN where there is none."""
+        for name in (positive, ""):
+            if name in self.score_names:
+                return self.scores[:, self.score_names.index(name)]
+        return np.full(self.rows, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

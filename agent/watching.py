@@ -8,15 +8,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from agent import latency
 from agent.bins import Layout
 from agent.config import Settings
 from agent.counting.segments import Budget
 from agent.counting.windows import Series
 from agent.errors import SidelightError
 from agent.evaluate import Judge
+from agent.latency import LatencyBaseline
 from agent.ledger import Dial, Ledger
-from agent.performance import latency
-from agent.performance.latency import LatencyBaseline
 from agent.records import Closed, Finding, ModelKey
 from agent.reference import locate
 from agent.reference.learn import Learner, blank

@@ -1,1 +1,1 @@
-"""How well and how fast the model answers. One measure a file."""
+"""How good the predictions were, once the truth is known: per window, horizon, version and segment."""

@@ -11,10 +11,10 @@ from statistics import NormalDist
 
 import numpy as np
 
+from agent import latency
 from agent.counting.durations import BUCKETS
 from agent.counting.fingerprints import KEPT_MAX
-from agent.performance import latency
-from agent.performance.latency import LatencyBaseline
+from agent.latency import LatencyBaseline
 from agent.power.rates import rate_of
 from agent.power.sight import LOWER_FIFTH, Seen, Sight
 from agent.records import Cells, Finding, Floats, Source

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.performance import latency
-from agent.performance.latency import LatencyBaseline
+from agent import latency
+from agent.latency import LatencyBaseline
 from agent.power.service import duplicates_sight, latency_sight, sights_without_a_past
 from agent.records import Cells
 from agent.volume import duplicates

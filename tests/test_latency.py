@@ -7,7 +7,7 @@ import pytest
 
 from agent.counting.durations import BUCKETS
 from agent.errors import CorruptError
-from agent.performance.latency import LatencyBaseline, judge, judge_objective
+from agent.latency import LatencyBaseline, judge, judge_objective
 from agent.records import Cells, Source, Verdict
 
 ALPHA = 1e-6
