@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,7 +24,8 @@ from agent.counting.segments import narrowed
 from agent.counting.texts import TextSketch, WindowTexts
 from agent.counting.windows import RefusalNote, Series, Window
 from agent.errors import CorruptError, UnavailableError
-from agent.records import Cells, Closed, Ints, ModelKey, Role, Source, TextsSeen
+from agent.followers import Followers
+from agent.records import Cells, Closed, Ints, ModelKey, Role, Source, Task, TextsSeen
 from agent.reference import file as reference_file
 from agent.reference import learn_state
 from agent.reference.learn import ORIGIN as LEARNED
@@ -110,7 +112,8 @@ class Plan:
     def write(self, db: sqlite3.Connection) -> None:
         """In the caller's transaction. What is to be deleted is read off the store itself: nothing is left behind."""
         for name in self.gone:
-            for key in (f"series/{name}", f"reference/{name}", f"repeats/{name}", *keys(db, f"closed/{name}/")):
+            followers = keys(db, f"follower/{name}/")
+            for key in (f"series/{name}", f"reference/{name}", f"repeats/{name}", *keys(db, f"closed/{name}/"), *followers):
                 delete(db, key)
         if self.models is not None:
             for key in keys(db, "traffic/"):
@@ -139,7 +142,8 @@ class Checkpoint:
         self._gone.add(name)
         for known in (self._revisions, self._closed, self._references):
             known.pop(name, None)
-        self._traffic.pop(f"repeats/{name}", None)
+        for other in (f"repeats/{name}", f"follower/{name}/"):
+            self._traffic.pop(other, None)
 
     def failed(self) -> None:
         """The last plan did not reach the store: everything is written again."""
@@ -174,6 +178,13 @@ class Checkpoint:
     def collect_repeats(self, key: ModelKey, repeats: Repeats, plan: Plan) -> None:
         """Adds what came twice to a series, where it changed."""
         self._collect(f"repeats/{series_id(key)}", repeats, plan)
+
+    def collect_followers(self, key: ModelKey, followers: Followers, plan: Plan) -> None:
+        """Adds what follows a series, where it changed."""
+        name = f"follower/{series_id(key)}/"
+        if self._traffic.get(name) != followers.revision:
+            self._traffic[name] = followers.revision
+            plan.puts += [(f"{name}{kind}", blob) for kind, blob in followers.dump().items()]
 
     def collect_traffic(self, known: Mapping[tuple[ModelKey, int], Traffic], plan: Plan) -> None:
         """Adds what is known of the models' traffic, where it changed; that of others is deleted."""
@@ -280,6 +291,8 @@ def _restore_totals(one: Series, message: state.Series) -> None:
     one.bins_since_ns = message.last_seen_unix_nano
     one.trained_at_ns = message.trained_at_unix_nano or one.trained_at_ns
     one.positive_label = message.positive_label or one.positive_label
+    one.task = Task(message.task) if message.task in set(Task) and message.task else one.task
+    one.threshold = message.threshold if message.HasField("threshold") else math.nan
     one.coverage = Coverage.of((gap.from_unix_nano, gap.to_unix_nano) for gap in message.gaps)
     one.latency, one.latency_sum = _ints(message.latency, durations.BUCKETS), message.latency_sum
     one.refusals = {(r.reason, r.field): RefusalNote(r.count, r.detail, r.last_unix_nano) for r in message.refusals}
@@ -307,6 +320,8 @@ def dump(one: Series) -> bytes:
         window_nanos=one.window_ns,
         reference_note=one.reference_note,
         positive_label=one.positive_label,
+        task=int(one.task),
+        threshold=None if math.isnan(one.threshold) else one.threshold,
         bins_since_unix_nano=one.bins_since_ns,
         latency=one.latency.astype("<i8").tobytes(),
         latency_sum=one.latency_sum,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -31,12 +31,14 @@ class Judge:
     """All measures of one reference, made ready: takes some 100 ms, so build it in a thread."""
 
     def __init__(
-        self, reference: Reference, dial: Dial, window_seconds: float, drift_rule: Sequence[Threshold] = ()
+        self, reference: Reference, dial: Dial, window_seconds: float, drift_rule: Sequence[Threshold] = (),
+        further: Collection[str] = (),
     ) -> None:
-        """drift_rule: fixed thresholds that take the calibrated rule's place; empty: calibrated."""
+        """drift_rule: fixed thresholds that take the calibrated rule's place; empty: calibrated. further: checks that
+        run besides, and need their share of the dial."""
         self.reference = reference
         tests = segment_tests(reference)
-        checks = (*RUNNING, "segments") if tests else RUNNING
+        checks = (*RUNNING, *further, *(("segments",) if tests else ()))
         self.ledger = Ledger.of(replace(dial, segments=tests), reference.layout, window_seconds, checks)
         self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
         self._said = False

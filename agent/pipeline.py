@@ -41,7 +41,7 @@ from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
 from agent.ingest.rows import Gathering
 from agent.latency import LatencyBaseline
-from agent.records import AlertState, Batch, Closed, Event, Finding, ModelKey
+from agent.records import AlertState, Batch, Closed, Event, Finding, ModelKey, Pairs, Task
 from agent.state import Store, delete, get, keys
 from agent.traces.linking import Linking, linked_event
 from agent.traces.traced import NO_TRACES, Trace
@@ -196,7 +196,12 @@ class Pipeline:
             await self.watches.prepare(watch)
         if not self._event_time:
             await self._close_due(watch, item.arrived_ns, item)
+        knew = watch.labelled
         self._account(watch.series, item)
+        if item.events:
+            self.watches.tell(watch)
+        if watch.labelled and not knew:
+            await self.watches.prepare(watch)  # what is judged by labels takes its share of the dial
         self._report(watch.series, item)
         content = item.content
         if content is not None and id(content) not in done:
@@ -290,6 +295,9 @@ class Pipeline:
         if which == "loaded":
             series.trained_at_ns = event.loaded.trained_at_unix_nano or series.trained_at_ns
             series.positive_label = event.loaded.positive_label or series.positive_label
+            series.task = Task(event.loaded.task) if event.loaded.task in set(Task) else series.task
+            if event.loaded.HasField("threshold"):
+                series.threshold = event.loaded.threshold
 
     def _report(self, series: Series, item: Accepted) -> None:
         """What a sender says it lost, as differences to what it said before."""
@@ -310,6 +318,37 @@ class Pipeline:
     async def _close_due(self, watch: Watch, upto_ns: int, item: Accepted) -> None:
         for index in list(watch.series.due(upto_ns)):
             await self._close(watch, index, item)
+        for index in watch.followers.due(min(upto_ns // watch.series.window_ns, watch.series.closed_below)):
+            await self._close_labelled(watch, index, item)
+
+    def _follow(self, pairs: Pairs, item: Accepted) -> None:
+        """Labels met their predictions: judged with the window they came in."""
+        watch = self.watches.get(pairs.model)
+        if watch is None:
+            return  # forgotten since: nobody asks how it was any more
+        series = watch.series
+        index = item.arrived_ns // series.window_ns
+        if self._event_time:  # their own time, as far as predictions have come
+            index = min(int(pairs.label_ns.max(initial=0)), series.newest_ns) // series.window_ns
+        watch.followers.labelled(pairs, max(index, series.closed_below))
+
+    async def _close_labelled(self, watch: Watch, index: int, item: Accepted) -> None:
+        """A window that had labels and no predictions."""
+        findings = await self._followed(watch, index, ())
+        if findings:
+            held = {(f.check, f.source, f.subject, f.segment) for f in findings}
+            others = [f for f in watch.findings if (f.check, f.source, f.subject, f.segment) not in held]
+            watch.findings = (*others, *findings)
+        self._save_soon |= self._advance(watch, findings, index, 0, item)
+
+    async def _followed(self, watch: Watch, index: int, beside: Sequence[Finding]) -> list[Finding]:
+        """What the followers have to say of a window that is over, beside what else was found of it."""
+        findings: list[Finding] = []
+        recent, end_ns = list(watch.series.recent), (index + 1) * watch.series.window_ns
+        for part in self._timed("judge", watch.followers.close(index, recent, end_ns, beside)):
+            findings.extend(part)
+            await asyncio.sleep(0)
+        return findings
 
     async def _close(self, watch: Watch, index: int, item: Accepted) -> None:
         series = watch.series
@@ -328,6 +367,7 @@ class Pipeline:
         broken = not (self.durable and item.durable)
         findings.append(state_finding("not_durable", broken, UNWRITABLE, index))
         findings.append(state_finding("no_data", False, "", index))
+        findings.extend(await self._followed(watch, index, findings))
         watch.findings = explained(self.alerts, findings, series.key)
         self._say_closed(watch, closed, item)
         linking = None if held is None else Linking(held, closed, series.reference)
@@ -488,6 +528,7 @@ class Pipeline:
         for watch in self.watches:
             self._checkpoint.collect(watch.series, plan)
             self._checkpoint.collect_repeats(watch.key, watch.repeats, plan)
+            self._checkpoint.collect_followers(watch.key, watch.followers, plan)
             await asyncio.sleep(0)
         self._checkpoint.collect_traffic(self.watches.traffic(), plan)
         self._checkpoint.forgotten(plan)
@@ -564,6 +605,7 @@ class Pipeline:
             name = checkpoint.series_id(one.key)
             watch = Watch(one, retired=name in meta.retired, rests=name in meta.resting)
             self.watches.add(watch)
+            self.corrupt += watch.followers.load(partial(_follower, db, name))
             stored = self._or_none("repeats", partial(get, db, f"repeats/{name}"))
             if stored is not None:
                 watch.repeats = self._or_none("repeats", partial(Repeats.from_bytes, stored)) or watch.repeats
@@ -606,3 +648,7 @@ class Pipeline:
 
 def _baseline(saved: str) -> LatencyBaseline:
     return LatencyBaseline.from_bytes(base64.b64decode(saved))
+
+
+def _follower(db: sqlite3.Connection, series: str, kind: str) -> bytes | None:
+    return get(db, f"follower/{series}/{kind}")

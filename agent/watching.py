@@ -15,8 +15,10 @@ from agent.counting.segments import Budget
 from agent.counting.windows import Series
 from agent.errors import SidelightError
 from agent.evaluate import Judge
+from agent.followers import Followers
+from agent.following import About
 from agent.latency import LatencyBaseline
-from agent.ledger import Dial, Ledger
+from agent.ledger import RUNNING, Dial, Ledger
 from agent.records import Closed, Finding, ModelKey
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
@@ -30,6 +32,7 @@ DEFAULT_WINDOW_SECONDS = 3600.0
 LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read
 AGAIN_SECONDS = 60.0  # between two tries for a reference that could not be read
 UNUSABLE = "unusable: "
+LABELLED = ("performance", "concept_drift")  # checks that need truths
 log = logging.getLogger("sidelight.watching")
 
 
@@ -51,11 +54,13 @@ class Watch:
     rests: bool = False
     versions: int = 1
     repeats: Repeats = field(default_factory=Repeats)
+    followers: Followers = field(default_factory=Followers)
     traffic: Traffic = field(init=False)
     _slow: tuple[LatencyBaseline | None, float] = field(default=(None, math.inf), repr=False)
 
     def __post_init__(self) -> None:
         self.traffic = Traffic.of(self.series.window_ns)
+        self.series.told = self.followers.predicted
 
     @property
     def key(self) -> ModelKey:
@@ -69,6 +74,11 @@ class Watch:
             usual = self.baseline is not None and self.baseline.ready
             self._slow = (self.baseline, latency.usual_p99(self.baseline) if usual and self.baseline else math.inf)
         return self._slow[1]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether truths were ever sent for this version: what is judged by them then has its share of the dial."""
+        return self.series.counters["labels"] > 0
 
     def judge_latency(self, settings: Settings, index: int) -> list[Finding]:
         """The service's own past is its reference: no training data knows how fast the server is."""
@@ -216,7 +226,25 @@ class Watching:
         if reference is not None:
             dial = Dial(self._settings.false_alarms_per_day, self._settings.replicas, watch.versions)
             rule, seconds = self._settings.drift_rule, watch.series.window_ns / 1e9
-            watch.judge = await asyncio.to_thread(Judge, reference, dial, seconds, rule)
+            watch.judge = await asyncio.to_thread(Judge, reference, dial, seconds, rule, self._further(watch))
+        self.tell(watch)
+
+    def tell(self, watch: Watch) -> None:
+        """Tells the followers what is known of their version now."""
+        series, settings = watch.series, self._settings
+        dial = Dial(settings.false_alarms_per_day, settings.replicas, watch.versions)
+        checks = (*RUNNING, *self._further(watch))
+        own = Ledger.of(dial, Layout(()), series.window_ns / 1e9, checks)
+        others = tuple(other.key for other in self.others(watch) if not other.retired)
+        about = About(
+            series.key, settings, own if watch.judge is None else watch.judge.ledger, series.window_ns,
+            series.reference, series.task, series.positive_label, series.threshold, series.trained_at_ns, others,
+        )  # fmt: skip
+        watch.followers.prepare(about)
+
+    def _further(self, watch: Watch) -> tuple[str, ...]:
+        """Checks that not every version has, by what it is given."""
+        return LABELLED if watch.labelled else ()
 
     async def learned(self, watch: Watch) -> None:
         """Adopts the reference that was learned from traffic, once there is one."""

@@ -6,8 +6,9 @@ arrays that never change again, but for cells that a resolved alert asks to forg
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from agent.counting.number_sketches import ROWS_MAX, NumberSketches
 from agent.counting.sampling import evenly
 from agent.counting.segments import WINDOWS_KEPT, Budget, CountedSegments, narrowed
 from agent.counting.texts import SKETCHES_MAX, WatchedText, WindowTexts, watched
-from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, ModelKey, Numbers, Source, TextsSeen, select
+from agent.records import ABSENT, Batch, Cells, Closed, Floats, Ints, ModelKey, Numbers, Source, Task, TextsSeen, select
 from agent.reference.learn import Learner
 from agent.reference.profile import Reference
 from agent.traces.examples import WINDOWS_MAX, Examples, below
@@ -101,6 +102,8 @@ class Series:
         self.positive_label = reference.positive_label if reference else ""
         self.total = np.zeros(reference.layout.cells if reference else 0, dtype=np.int64)
         self._names, self._texts = _names(reference), _texts(reference)
+        self.task, self.threshold = Task(reference.task) if reference else Task.UNKNOWN, math.nan
+        self.told: Callable[[Batch, int], None] = lambda batch, index: None  # of every part counted, and its window
         self.revision = 0  # rises with every change: what a checkpoint has to write
 
     # ── counting ──
@@ -163,6 +166,7 @@ class Series:
         if part.latency is not None:
             self._add_latency(window, part.latency)
         self._fingerprint(index, part)
+        self.told(part, index)
         if self.coverage.gaps and part.time_ns is not None and not event_time:
             window.backlog += int(np.count_nonzero(self.coverage.inside(part.time_ns)))
         taken, placed = self._sampled(part, window, event_time, PROJECTED_ROWS), None
@@ -303,6 +307,7 @@ class Series:
         self._names, self._texts = _names(reference), _texts(reference)
         self.trained_at_ns = reference.trained_at_ns or self.trained_at_ns
         self.positive_label = reference.positive_label or self.positive_label
+        self.task = Task(reference.task) or self.task
         self.total = np.zeros(reference.layout.cells, dtype=np.int64)
         self.bins_since_ns = self.last_seen_ns
         self.clear_recent()

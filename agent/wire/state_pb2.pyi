@@ -37,7 +37,7 @@ class FrameHead(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., arrived_unix_nano: _Optional[int] = ..., kind: _Optional[_Union[FrameHead.Kind, str]] = ..., verdict: _Optional[bytes] = ..., config_hash: _Optional[int] = ..., client_id: _Optional[str] = ..., sequence: _Optional[int] = ..., covered_unix_nano: _Optional[int] = ..., response: _Optional[bytes] = ...) -> None: ...
 
 class Series(_message.Message):
-    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps", "samples", "last_traced")
+    __slots__ = ("model", "version", "role", "deployment", "tenant", "reference_hash", "open", "counters", "learner", "last_seen_unix_nano", "total", "kll", "newest_unix_nano", "closed_below", "last_rows", "started_unix_nano", "trained_at_unix_nano", "latency", "latency_sum", "refusals", "window_nanos", "reference_note", "positive_label", "bins_since_unix_nano", "gaps", "samples", "last_traced", "task", "threshold")
     class KllEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,8 @@ class Series(_message.Message):
     GAPS_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     LAST_TRACED_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     role: int
@@ -99,7 +101,9 @@ class Series(_message.Message):
     gaps: _containers.RepeatedCompositeFieldContainer[Gap]
     samples: _containers.RepeatedCompositeFieldContainer[Sample]
     last_traced: int
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., last_traced: _Optional[int] = ...) -> None: ...
+    task: int
+    threshold: float
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[int] = ..., deployment: _Optional[str] = ..., tenant: _Optional[str] = ..., reference_hash: _Optional[int] = ..., open: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., counters: _Optional[_Union[Counters, _Mapping]] = ..., learner: _Optional[bytes] = ..., last_seen_unix_nano: _Optional[int] = ..., total: _Optional[bytes] = ..., kll: _Optional[_Mapping[str, bytes]] = ..., newest_unix_nano: _Optional[int] = ..., closed_below: _Optional[int] = ..., last_rows: _Optional[int] = ..., started_unix_nano: _Optional[int] = ..., trained_at_unix_nano: _Optional[int] = ..., latency: _Optional[bytes] = ..., latency_sum: _Optional[float] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., window_nanos: _Optional[int] = ..., reference_note: _Optional[str] = ..., positive_label: _Optional[str] = ..., bins_since_unix_nano: _Optional[int] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., last_traced: _Optional[int] = ..., task: _Optional[int] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("reason", "field", "count", "detail", "last_unix_nano")

@@ -1,0 +1,110 @@
+"""All that follow one version's predictions and labels: made, told, asked and stored together."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.errors import CorruptError
+from agent.following import About, Follower
+from agent.records import Batch, Closed, Event, Finding, Pairs
+
+KINDS: tuple[Callable[[], Follower], ...] = ()
+WINDOWS = "windows"
+log = logging.getLogger("sidelight.followers")
+
+
+@dataclass(slots=True)
+class Followers:
+    """Of one version. One that fails is logged, and the others go on.
+
+    labelled_in: windows in which labels came and that are not over. closed_below: windows below this one are; labels
+    that come late count in the newest. revision: rises with every change.
+    """
+
+    members: tuple[Follower, ...] = field(default_factory=lambda: tuple(make() for make in KINDS))
+    labelled_in: set[int] = field(default_factory=set)
+    closed_below: int = 0
+    revision: int = 0
+
+    def prepare(self, about: About) -> None:
+        self._each("prepare", lambda one: one.prepare(about))
+
+    def predicted(self, batch: Batch, index: int) -> None:
+        self._each("predicted", lambda one: one.predicted(batch, index))
+
+    def labelled(self, pairs: Pairs, index: int) -> None:
+        index = max(index, self.closed_below)
+        self.labelled_in.add(index)
+        self._each("labelled", lambda one: one.labelled(pairs, index))
+
+    def due(self, upto: int) -> list[int]:
+        """Windows before `upto` that had labels and were not closed, oldest first."""
+        return sorted(index for index in self.labelled_in if index < upto)
+
+    def close(
+        self, index: int, recent: Sequence[Closed], end_ns: int, others: Sequence[Finding] = ()
+    ) -> Iterator[list[Finding]]:
+        """The findings of one window's end, follower by follower. others: what was found of it otherwise."""
+        self.labelled_in.discard(index)
+        self.closed_below = max(self.closed_below, index + 1)
+        self.revision += 1
+        told = list(others)
+        for one in self.members:
+            found: list[Finding] = []
+            try:
+                beside = getattr(one, "beside", None)
+                if beside is not None:
+                    beside(told)
+                found = one.close(index, recent, end_ns)
+            except Exception:
+                log.exception("follower_failed follower=%s step=close", one.name)
+            told += found
+            yield found
+
+    def points(self) -> Iterator[Any]:
+        for one in self.members:
+            yield from one.points()
+
+    def events(self) -> list[Event]:
+        return [event for one in self.members for event in one.events()]
+
+    def show(self) -> dict[str, Any]:
+        """By follower, what it has to show; nothing of those that have nothing."""
+        return {one.name: shown for one in self.members if (shown := one.show())}
+
+    def dump(self) -> dict[str, bytes]:
+        """By name: every follower's state, and under "windows" which of them are open."""
+        windows = json.dumps({"labelled_in": sorted(self.labelled_in), "closed_below": self.closed_below}).encode()
+        return {WINDOWS: windows, **{one.name: one.dump() for one in self.members}}
+
+    def load(self, stored: Callable[[str], bytes | None]) -> int:
+        """stored: a follower's state by its name. Returns how many were corrupt; these are as new."""
+        corrupt = 0
+        for name, load in ((WINDOWS, self._load_windows), *((one.name, one.load) for one in self.members)):
+            try:
+                blob = stored(name)
+                if blob is not None:
+                    load(blob)
+            except (CorruptError, ValueError) as error:
+                corrupt += 1
+                log.warning("state_blob_dropped follower=%s error=%s", name, error)
+        return corrupt
+
+    def _load_windows(self, blob: bytes) -> None:
+        try:
+            held = json.loads(blob)
+            self.labelled_in, self.closed_below = {int(i) for i in held["labelled_in"]}, int(held["closed_below"])
+        except (KeyError, TypeError, RecursionError) as error:
+            raise CorruptError(f"windows of labels: {type(error).__name__}") from error
+
+    def _each(self, step: str, do: Callable[[Follower], None]) -> None:
+        self.revision += 1
+        for one in self.members:
+            try:
+                do(one)
+            except Exception:
+                log.exception("follower_failed follower=%s step=%s", one.name, step)
