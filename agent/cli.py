@@ -11,11 +11,14 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import config
 from agent.errors import ConfigurationError, SidelightError
 from agent.version import VERSION
+
+if TYPE_CHECKING:
+    from agent.reference.labelled import SectionMakers
 
 WRONG_CONFIGURATION = 2
 UNREACHABLE = 1
@@ -66,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     options = commands.add_parser("config", help="every option with value, default, unit and origin")
     options.add_argument("--markdown", action="store_true", help="as docs/configuration.md")
     options.set_defaults(run=_config)
-    export = command.add_arguments(commands).add_parser(
+    export = command.add_arguments(commands, _makers).add_parser(
         "export", help="write a learned reference to a file, so that pods don't relearn"
     )
     export.add_argument("model")
@@ -74,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", required=True, type=Path)
     export.set_defaults(run=_export)
     return parser
+
+
+def _makers() -> SectionMakers:
+    from agent.sections import SECTIONS
+
+    return SECTIONS
 
 
 def _run(_: argparse.Namespace) -> int:

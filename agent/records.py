@@ -280,6 +280,15 @@ class Pairs:
         return np.full(self.rows, np.nan)
 
 
+def shortest(value: float) -> str:
+    """A number as a class is called: the shortest text that reads back as it.
+
+    >>> shortest(1.0), shortest(0.5), shortest(-0.0), shortest(1e300)
+    ('1', '0.5', '0', '1e+300')
+    """
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(float(value))
+
+
 @dataclass(frozen=True, slots=True)
 class TextsSeen:
     """One text in one closed window. distinct: how many different ones came, an estimate; new: values that the

@@ -25,6 +25,7 @@ from agent.records import (
     ModelKey,
     Numbers,
     Source,
+    Task,
     Texts,
     Vectors,
     select,
@@ -33,6 +34,7 @@ from agent.reference.by_segment import BySegment, SegmentCounter, most_frequent
 from agent.reference.convert import Column, column, times_ns
 from agent.reference.directions import with_projections
 from agent.reference.features import make_feature, said_of, with_classes
+from agent.reference.labelled import SectionMakers, Settled, Truth
 from agent.reference.plan import Plan, Request, Watch, make_plan
 from agent.reference.profile import Reference
 from agent.reference.sample import RowsToFit
@@ -80,8 +82,15 @@ class _Windows:
         return indices * _window_ns(self.seconds)
 
 
-def build(request: Request, progress: Progress = lambda _words, _share: None, clock: Clock | None = None) -> Built:
+def build(
+    request: Request,
+    progress: Progress = lambda _words, _share: None,
+    clock: Clock | None = None,
+    makers: SectionMakers = (),
+) -> Built:
     """Reads the data two times (CSV three) and holds none of it; the same data give the same hash, CSV or Parquet.
+
+    makers: of the sections that are made from rows with a label (`labelled.py`); without --label they make none.
 
     Raises UnusableReferenceError, naming file, column or option.
     """
@@ -99,8 +108,12 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
         notes.append(f"{lost} rows have a time in {request.time!r} that cannot be read: left out")
     windows = _choose_windows(request, plan, layout, survey.rows, seen, notes)
     counter = _segment_counter(plan, label, layout, windows)
-    blocks, rows = _count(request, _stream(request, table, plan, "counts", progress, plan.by_segment), layout, windows,
-                          counter, fit)  # fmt: skip
+    settled = Settled(layout, windows.starts_ns(), Task(task), positive, classes, plan.segments, plan.protected)
+    truth = Truth(settled, makers if plan.label is not None else ())
+    stream = _stream(request, table, plan, "counts", progress, (*plan.by_segment, *(plan.with_truth if makers else ())))
+    blocks, rows = _count(request, stream, layout, windows, (counter, truth), fit)
+    sections, told = truth.finish()
+    notes += told
     by_segment = counter.finish()
     notes += _segment_notes(by_segment)
     reference = Reference(
@@ -121,6 +134,7 @@ def build(request: Request, progress: Progress = lambda _words, _share: None, cl
         made_at_ns=(clock or SystemClock()).now_ns(),
         origin=", ".join(path.name for path in table.paths[:3]) + (", …" if len(table.paths) > 3 else ""),
         by_segment=by_segment,
+        unknown=tuple(sections.items()),
     )
     schema = Schema(
         features={w.name: said_of(f, w.said) for w, f in zip(plan.watches, features, strict=True)},
@@ -245,8 +259,9 @@ def _choose_windows(request: Request, plan: Plan, layout: Layout, rows: int, see
 
 
 def _count(request: Request, stream: Iterator[tuple[int, Ints, Found, int]], layout: Layout, windows: _Windows,
-           counter: SegmentCounter, fit: RowsToFit) -> tuple[np.ndarray, Ints]:  # fmt: skip
-    """Exact counts: int32 (blocks, cells), and rows per block; those of segments go to `counter`."""
+           beside: tuple[SegmentCounter, Truth], fit: RowsToFit) -> tuple[np.ndarray, Ints]:  # fmt: skip
+    """Exact counts: int32 (blocks, cells), and rows per block; those of segments, and rows with labels, go `beside`."""
+    counter, truth = beside
     blocks = np.zeros((windows.blocks, layout.cells), dtype=np.int32)
     per_block = np.zeros(windows.blocks, dtype=np.int64)
     model = ModelKey(request.model, request.version)
@@ -254,15 +269,17 @@ def _count(request: Request, stream: Iterator[tuple[int, Ints, Found, int]], lay
     for rows, window, found, _ in stream:
         position = windows.positions(window, done)
         taken = np.flatnonzero(~fit.holds(done, rows))
+        numbers = np.arange(done, done + rows, dtype=np.int64)
         done += rows
         batch = _batch(model, rows, found)
         if (position < 0).any():
             kept = np.flatnonzero(position >= 0)
-            batch, position = select(batch, kept), position[kept]
+            batch, position, numbers = select(batch, kept), position[kept], numbers[kept]
             taken = np.flatnonzero(np.isin(kept, taken))
         cells = add_counts(layout, batch, position, blocks, taken)
         if batch.segments:
             counter.add(cells, position, batch.segments)
+        truth.add(numbers, position, cells, batch)
         per_block += np.bincount(position, minlength=windows.blocks)
     return blocks, per_block
 

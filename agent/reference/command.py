@@ -15,18 +15,25 @@ from agent.reference import locate, schema, schema_text
 from agent.reference.build import Built, build
 from agent.reference.features import schema_of
 from agent.reference.file import SUFFIX, encode, write, write_whole
+from agent.reference.labelled import SectionMakers
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
 from agent.reference.report import headline, horizons, table
 
 Progress = Callable[[str, float], None]
+Makers = Callable[[], SectionMakers]  # asked when a reference is built: other commands need not import them
 
 
-def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse._SubParsersAction[Any]:
-    """Adds `reference` with `build` and `show`, each with `run` in its namespace; returns its subparsers for more."""
+def add_arguments(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], makers: Makers = lambda: ()
+) -> argparse._SubParsersAction[Any]:
+    """Adds `reference` with `build` and `show`, each with `run` in its namespace; returns its subparsers for more.
+
+    makers: of the sections that `build` makes of rows with a label.
+    """
     parser = commands.add_parser("reference", help="what a model's world looked like when it was right")
     inner = parser.add_subparsers(dest="reference_command", required=True)
-    _add_build(inner)
+    _add_build(inner, makers)
     show = inner.add_parser("show", help="print what a reference holds")
     show.add_argument("reference", help="a file or URL")
     show.set_defaults(run=run_show)
@@ -62,7 +69,7 @@ def _reported(act: Callable[[], None]) -> int:
     return 0
 
 
-def _add_build(inner: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_build(inner: argparse._SubParsersAction[argparse.ArgumentParser], makers: Makers) -> None:
     parser = inner.add_parser("build", help="make a reference from training or validation data (CSV, Parquet)")
     add = parser.add_argument
     add("data", nargs="+", help="files, folders or patterns; CSV or Parquet; any size")
@@ -89,7 +96,7 @@ def _add_build(inner: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--positive", default="", metavar="LABEL", help="binary tasks: the positive label")
     add("--trained-at", default="", metavar="TIME", help="when the model was trained: ISO 8601")
     add("--schema", default="", metavar="FILE", help="a schema file you have edited: it goes before what the data say")
-    parser.set_defaults(run=run_build)
+    parser.set_defaults(run=run_build, makers=makers)
 
 
 def _names(text: str) -> list[str]:
@@ -143,7 +150,7 @@ def _build(options: argparse.Namespace) -> None:
     if not output.parent.is_dir():
         raise UnusableReferenceError(f"{output.parent}: there is no such folder to write to")
     with _shown_progress() as progress:
-        built = build(_request(options), progress)
+        built = build(_request(options), progress, makers=options.makers())
     write(built.reference, output)
     for note in built.notes:
         print(f"note: {note}", file=sys.stderr)

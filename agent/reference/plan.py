@@ -69,6 +69,14 @@ class Plan:
         return tuple(Watch((Source.ROW, key), key, Kind.TEXT, FeatureSchema()) for key in keys)
 
     @property
+    def with_truth(self) -> tuple[Watch, ...]:
+        """The columns beside those watched that a row with its label needs; none without a label."""
+        if self.label is None:
+            return ()
+        groups = tuple(Watch((Source.ROW, key), key, Kind.TEXT, FeatureSchema()) for key in self.protected)
+        return (self.label, *groups)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         return tuple(watch.column for watch in self.watches)
 

@@ -39,8 +39,12 @@ class Reference:
     made_by: str = ""
     made_at_ns: int = 0
     origin: str = ""  # a file's name, or "learned from traffic"
-    unknown: tuple[tuple[str, bytes], ...] = ()  # sections of a newer version, kept as they were
+    unknown: tuple[tuple[str, bytes], ...] = ()  # sections for others to read, or a newer version's: kept as they were
     by_segment: BySegment = field(default_factory=BySegment)
+
+    def section(self, key: str) -> bytes | None:
+        """A section that others than the reference itself make and read (`labelled.py`); None: the file has none."""
+        return next((body for name, body in self.unknown if name == key), None)
 
     @cached_property
     def hash(self) -> int:
