@@ -112,8 +112,8 @@ class Plan:
     def write(self, db: sqlite3.Connection) -> None:
         """In the caller's transaction. What is to be deleted is read off the store itself: nothing is left behind."""
         for name in self.gone:
-            followers = keys(db, f"follower/{name}/")
-            for key in (f"series/{name}", f"reference/{name}", f"repeats/{name}", *keys(db, f"closed/{name}/"), *followers):
+            several = [*keys(db, f"closed/{name}/"), *keys(db, f"follower/{name}/")]
+            for key in (f"series/{name}", f"reference/{name}", f"repeats/{name}", *several):
                 delete(db, key)
         if self.models is not None:
             for key in keys(db, "traffic/"):

@@ -295,7 +295,8 @@ class Pipeline:
         if which == "loaded":
             series.trained_at_ns = event.loaded.trained_at_unix_nano or series.trained_at_ns
             series.positive_label = event.loaded.positive_label or series.positive_label
-            series.task = Task(event.loaded.task) if event.loaded.task in set(Task) else series.task
+            task = int(event.loaded.task)
+            series.task = Task(task) if task and task in set(Task) else series.task  # an open enumeration: any number
             if event.loaded.HasField("threshold"):
                 series.threshold = event.loaded.threshold
 
@@ -348,7 +349,17 @@ class Pipeline:
         for part in self._timed("judge", watch.followers.close(index, recent, end_ns, beside)):
             findings.extend(part)
             await asyncio.sleep(0)
+        self._say_of_followers(watch, index)
         return findings
+
+    def _say_of_followers(self, watch: Watch, index: int) -> None:
+        """What happened to them once: a decision, say. Keys are made of the window, so that a replay says it again."""
+        prefix = f"{checkpoint.series_id(watch.key)}/{index}/followed"
+        events = [_keyed(event, f"{prefix}/{event.key}") for event in watch.followers.events()]
+        self.events.extend(_shown(event) for event in events)
+        self._said |= bool(events)
+        room = max(0, OUTBOX_MAX * 2 - len(self.outbox))
+        self.outbox.extend(self._outlet.rows_for_events(events)[:room])
 
     async def _close(self, watch: Watch, index: int, item: Accepted) -> None:
         series = watch.series
@@ -485,21 +496,9 @@ class Pipeline:
             for segment, source, subject in change.forget_in:
                 series.forget(source, subject, segment)
             if change.event is not None:
-                key = f"{prefix}/{change.event.key}"
-                event = replace(
-                    change.event, key=key, attributes={**change.event.attributes, "sidelight.event.key": key}
-                )
+                event = _keyed(change.event, f"{prefix}/{change.event.key}")
                 events.append(event)
-                self.events.append(
-                    {
-                        "name": event.name,
-                        "key": event.key,
-                        "time": datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(),
-                        "severity": event.severity,
-                        "body": event.body,
-                        "attributes": dict(event.attributes),
-                    }
-                )
+                self.events.append(_shown(event))
         room = max(0, OUTBOX_MAX * 2 - len(self.outbox))  # only a disk that stays full fills it
         self.outbox.extend(self._outlet.rows_for_events(events)[:room])
 
@@ -644,6 +643,22 @@ class Pipeline:
             self.corrupt += 1
             log.warning("state_blob_dropped key=%s error=%s", what, type(error).__name__)
             return None
+
+
+def _keyed(event: Event, key: str) -> Event:
+    return replace(event, key=key, attributes={**event.attributes, "sidelight.event.key": key})
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    """As the status shows it."""
+    return {
+        "name": event.name,
+        "key": event.key,
+        "time": datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(),
+        "severity": event.severity,
+        "body": event.body,
+        "attributes": dict(event.attributes),
+    }
 
 
 def _baseline(saved: str) -> LatencyBaseline:
