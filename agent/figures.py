@@ -67,6 +67,23 @@ def span(seconds: Any) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
+def figure(value: Any, unit: str) -> str:
+    """A value in its unit: share, seconds, text, or a number with three digits.
+
+    >>> figure(0.914, "share"), figure(12345.6, "number"), figure(-0.01234, "number"), figure("keep", "text")
+    ('91.4 %', '12,346', '-0.0123', 'keep')
+    """
+    if unit == "text":
+        return str(value)
+    if not known(value):
+        return "–"
+    if unit == "seconds":
+        return took(value)
+    if unit == "share":
+        return percent(value) if value >= 0 else f"-{percent(-value)}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def known(value: Any) -> bool:
     """A finite number, and no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

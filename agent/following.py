@@ -70,7 +70,12 @@ class Follower(Protocol):
         ...
 
     def show(self) -> dict[str, Any]:
-        """For the status and the page: plain JSON; what cannot be said is said with its reason."""
+        """For the status and the page, plain JSON; empty where it does not concern this version.
+
+        title: a few words. lines: what to show, the important first, at most some 20, each with name, value, unit
+        ("share", "number", "seconds", "text"), and where known low and high (95 %), expected (of the reference) and
+        note. note: what cannot be said, and why. Further keys are for programs.
+        """
         ...
 
     def dump(self) -> bytes:

@@ -20,8 +20,12 @@ from agent.records import BinChange, Finding, Kind, Source, Verdict
 
 DRIFT_SHOWN = 50
 OTHERS_SHOWN = 250  # of each further kind; alarms come first
-KINDS = ("drift", "quality", "traffic", "service", "segments")
+KINDS = ("drift", "quality", "traffic", "service", "truth", "segments")
 LATENCY_CHECKS = frozenset({"latency", "latency_objective"})
+# Of how right the predictions are.
+TRUTH_CHECKS = frozenset(
+    {"performance", "estimated_performance", "concept_drift", "fairness", "stale", "retrain", "shadow"}
+)
 # Of the traffic as a whole, not of one value.
 TRAFFIC_CHECKS = frozenset({"volume", "duplicates", "segment_mix", "no_data", "not_durable"})
 SHARE_CHECKS = frozenset(
@@ -39,7 +43,7 @@ class Showing:
     inside: bool
 
     def groups(self, findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
-        """By kind: drift (ranked), quality, traffic, service; segments: all that is of one part of the traffic, and
+        """By kind: drift (ranked), quality, traffic, service, truth; segments: all that is of one part of the traffic, and
         whether it was judged. Alarms first; of the others what fits."""
         by_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
         for f in findings:
@@ -137,6 +141,8 @@ def kind_of(finding: Finding) -> str:
         return "drift"
     if finding.check in LATENCY_CHECKS:
         return "service"
+    if finding.check in TRUTH_CHECKS:
+        return "truth"
     return "traffic" if finding.check in TRAFFIC_CHECKS else "quality"
 
 

@@ -124,6 +124,7 @@ class Reporting:
         for finding in watch.findings:
             yield from _finding_points(finding, own)
         yield from self._outlook_points(watch, own)
+        yield from watch.followers.points()
         for (source, name), values in list(series.numbers.quantiles.items()):
             for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
                 yield Point(
@@ -225,6 +226,7 @@ class Reporting:
             "texts_not_sketched": count["texts_not_sketched"],  # rows of windows begun while too many were open
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
+            "followed": watch.followers.show(),
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),

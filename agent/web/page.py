@@ -89,6 +89,13 @@ const faults = (title, list) => { const found = (list || []).filter(q => q.verdi
     [q.feature === q.check ? "–" : named(q) || "–", String(q.check).replaceAll("_", " "), el("span", "",
       q.said || `${share(q.current)}, expected ${share(q.expected)}`, el("span", "soft", q.since ? ", " + since(q) : ""))]))] : ""; };
 
+const figure = (x, unit) => unit === "text" ? String(x ?? "–") : unit === "share" ? share(x) : unit === "seconds" ? took(x) : short(x);
+const between = l => known(l.low) && known(l.high) ? `${figure(l.low, l.unit)} to ${figure(l.high, l.unit)}` : "";
+const followed = told => Object.values(told || {}).map(f => [el("h3", "", f.title || ""),
+  (f.lines || []).length ? table([["", ""], ["Now", "n"], ["95 % between", "n"], ["Usually", "n"], ["", ""]], f.lines.map(l =>
+    [l.name, figure(l.value, l.unit), between(l), known(l.expected) ? figure(l.expected, l.unit) : "", el("span", "soft small", l.note || "")])) : "",
+  f.note ? el("p", "soft small", f.note) : ""]);
+
 const segments = list => { const states = list.filter(s => s.check === "segments"), blind = states.filter(s => BLIND.has(s.verdict));
   return states.length ? el("details", "", el("summary", "", `${states.length - blind.length} of ${states.length} segments judged`),
     blind.map(s => el("div", "small soft", `${s.segment}: ${s.verdict}${s.reason ? ", " + s.reason : ""}`))) : ""; };
@@ -129,7 +136,8 @@ function model(m) {
     seen.headline ? el("p", "soft small", seen.headline[0].toUpperCase() + seen.headline.slice(1) + ". All of it: sidelight ledger.") : "",
     rule ? el("p", "note warn", el("span", "small", `Drift alarms by the fixed threshold ${rule.rule}, which noise alone passes about ${rule.false_alarms_per_day.toPrecision(2)} times a day at ${whole(rule.rows)} rows a window.`)) : "",
     (m.drift || []).length ? drift(m.drift) : "",
-    faults("Data quality", m.quality), faults("Traffic", m.traffic), faults("Service", m.service), faults("Segments", m.segments), segments(m.segments || []),
+    faults("Data quality", m.quality), faults("Traffic", m.traffic), faults("Service", m.service), faults("Right or wrong", m.truth), faults("Segments", m.segments), segments(m.segments || []),
+    followed(m.followed),
     (m.texts || []).length ? el("details", "", el("summary", "", `Different texts in the newest window`),
       table([["Text", ""], ["Now", "n"], ["In the whole reference", "n"]], m.texts.map(t =>
         [t.feature, whole(t.distinct), (t.reference_complete ? "" : "over ") + whole(t.reference)]))) : "",

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.figures import bar, known, number, rate, share, span, took, whole
+from agent.figures import bar, figure, known, number, rate, share, span, took, whole
 
 _CODES = {"good": "32", "warn": "33", "bad": "31", "soft": "2", "bold": "1"}
 _STATES = {
@@ -21,6 +21,7 @@ _BLIND = {"no reference", "learning", "reference too short", "no data", "not eno
 _LABEL = re.compile(r"  [a-z]+ {2,}(?=\S)")  # `  records    `
 _FIRM = "\N{NO-BREAK SPACE}"  # between a number and its per cent
 _CODE = re.compile(r"\x1b\[\d+m")
+_FOLLOWED_MAX = 12  # figures of one follower
 _SHOWN_MAX = 8  # features and senders listed; the rest is a count, /status has them all
 _WIDTH_MIN = 40
 _NAME_MAX = 24  # columns kept for names, so that one long name does not push all bars aside
@@ -80,11 +81,13 @@ def _model(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
         yield f"  reference  {rows} rows, {origin}, {reference.get('hash', '?')}"
     yield from _outlook(model.get("ledger") or {}, paint)
     yield from _drift(model.get("drift", ()), paint)
-    for kind in ("quality", "traffic", "service", "segments"):
+    for kind in ("quality", "traffic", "service", "truth", "segments"):
         for finding in model.get(kind, ()):
             if finding["verdict"] == "alarm":
                 yield f"  {paint(f'{kind:<10}', 'bad')} {_fault(finding)}"
     yield from _segments(model.get("segments", ()), paint)
+    for followed in (model.get("followed") or {}).values():
+        yield from _followed(followed, paint)
     yield from _texts(model.get("texts", ()))
     for refusal in model.get("refusals", ()):
         why = f"{refusal['field']}: {refusal['detail']}" if refusal.get("field") else str(refusal.get("detail", ""))
@@ -105,6 +108,24 @@ def _traffic(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
         yield "  latency    " + ", ".join(f"{name} {took(latency.get(name))}" for name in ("p50", "p95", "p99"))
     labels = f", {whole(model['labels'])} labels" if model.get("labels") else ""
     yield f"  windows    {whole(model.get('windows_closed'))} closed{labels}"
+
+
+def _followed(told: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    """What one follower has to show, a line each: what it is, between what bounds, and what is usual."""
+    yield f"  {paint(str(told.get('title', '')), 'bold')}"
+    lines = told.get("lines", ())
+    name_width = min(_NAME_MAX, max((len(str(line["name"])) for line in lines), default=0))
+    for line in lines[:_FOLLOWED_MAX]:
+        value, unit = line.get("value"), line.get("unit", "number")
+        said = figure(value, unit)
+        if known(line.get("low")) and known(line.get("high")):
+            said += f" ({figure(line['low'], unit)} to {figure(line['high'], unit)})"
+        if known(line.get("expected")):
+            said += f", usually {figure(line['expected'], unit)}"
+        note = f"  {paint(str(line['note']), 'soft')}" if line.get("note") else ""
+        yield f"    {line['name']!s:<{name_width}}  {said}{note}"
+    if told.get("note"):
+        yield f"    {paint(str(told['note']), 'soft')}"
 
 
 def _outlook(ledger: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
