@@ -43,8 +43,8 @@ class Showing:
     inside: bool
 
     def groups(self, findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
-        """By kind: drift (ranked), quality, traffic, service, truth; segments: all that is of one part of the traffic, and
-        whether it was judged. Alarms first; of the others what fits."""
+        """By kind: drift (ranked), quality, traffic, service, truth; segments: all that is of one part of the traffic,
+        and whether it was judged. Alarms first; of the others what fits."""
         by_kind: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
         for f in findings:
             by_kind[kind_of(f)].append(f)

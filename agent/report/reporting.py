@@ -113,7 +113,8 @@ class Reporting:
             elif kind == "lifecycle":
                 yield Point(telemetry.LIFECYCLE, value, own | {"sidelight.lifecycle.event": detail}, since)
         if series.latency.any():
-            yield Point(telemetry.LATENCY, exponential(series), own, since)
+            shown = self._pipeline.tracing.exemplars(series.key) if self._pipeline.tracing else {}
+            yield Point(telemetry.LATENCY, exponential(series), own, since, exemplars=tuple(shown.values()))
         state, _ = state_of(watch, self.durable)
         for name in STATES:
             yield Point(telemetry.STATE, int(name == state), own | {"sidelight.state": name})
