@@ -67,10 +67,22 @@ class Exponential:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One of the values that a histogram counted, and the span that shows it. trace_id, span_id: 16 and 8 bytes;
+    value: in the metric's unit; time_ns: when it was measured."""
+
+    trace_id: bytes
+    span_id: bytes
+    value: float
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One value of one metric. start_ns: since when a counter or histogram counts (0: since the agent's start).
 
     observed: a counter that others keep (the kernel, a driver): what it counted before it was first read is not ours.
+    exemplars: a histogram's, those said before among them.
     """
 
     metric: Metric
@@ -78,6 +90,7 @@ class Point:
     attributes: Mapping[str, str | int | float | bool]
     start_ns: int = 0
     observed: bool = False
+    exemplars: Sequence[Exemplar] = ()
 
 
 CATALOGUE: dict[str, Metric] = {}
@@ -220,6 +233,72 @@ STATE = _define(
 )
 ALERT = _define(
     "sidelight.alert", Shape.GAUGE, "1", "1 while the alert fires.", "sidelight.alert.name", "sidelight.alert.severity"
+)
+
+# Versions beside each other: a champion (sidelight.model.version) and a challenger on the same requests.
+SHADOW_PAIRS = _define(
+    "sidelight.shadow.pairs",
+    Shape.COUNTER,
+    "{pair}",
+    "Requests that both versions answered, of the sample that is compared; labelled: those whose truth is known.",
+    "sidelight.challenger.version",
+    "sidelight.labelled",
+)
+SHADOW_AGREEMENT = _define(
+    "sidelight.shadow.agreement",
+    Shape.GAUGE,
+    "1",
+    "Share of the requests on which both gave the same class or value, in the newest window with any.",
+    "sidelight.challenger.version",
+)
+SHADOW_DIFFERENCE = _define(
+    "sidelight.shadow.difference",
+    Shape.GAUGE,
+    "{value}",
+    "Challenger's number less the champion's (of classes: their scores) in the newest window with any: mean, sd, p05, "
+    "p50, p95.",
+    "sidelight.challenger.version",
+    "sidelight.statistic",
+)
+SHADOW_LATENCY = _define(
+    "sidelight.shadow.latency.difference",
+    Shape.GAUGE,
+    "s",
+    "Challenger's mean latency less the champion's on the same requests.",
+    "sidelight.challenger.version",
+)
+SHADOW_MEASURE = _define(
+    "sidelight.shadow.measure.difference",
+    Shape.GAUGE,
+    "{value}",
+    "Challenger's mean cost or tokens a request less the champion's on the same requests.",
+    "sidelight.challenger.version",
+    "sidelight.measure",
+)
+SHADOW_LOSS = _define(
+    "sidelight.shadow.loss.difference",
+    Shape.GAUGE,
+    "{loss}",
+    "Champion's mean loss less the challenger's: above 0 the challenger is better. mean, lower, upper: its confidence "
+    "sequence, valid at every look.",
+    "sidelight.challenger.version",
+    "sidelight.loss",
+    "sidelight.statistic",
+)
+SHADOW_DECISION = _define(
+    "sidelight.shadow.decision",
+    Shape.GAUGE,
+    "1",
+    "1 for what is known of the challenger: promote, keep (the champion), not_yet.",
+    "sidelight.challenger.version",
+    "sidelight.decision",
+)
+SHADOW_NEEDED = _define(
+    "sidelight.shadow.labels.needed",
+    Shape.GAUGE,
+    "{label}",
+    "Labels more until a decision is likely, if the difference stays as it is; no point where none is foreseen.",
+    "sidelight.challenger.version",
 )
 
 # The machine. OpenTelemetry's names where it has one; what it calls an up-down counter is a gauge here.

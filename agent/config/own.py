@@ -153,6 +153,23 @@ class Settings(BaseSettings):
         "Protected ones are refused.",
     )
 
+    # Versions beside each other.
+    shadow_error: float = option(
+        0.05,
+        "How likely a better version may be kept out, or a worse one be promoted, at any of all the looks at a "
+        "comparison; several challengers share it.",
+        gt=0,
+        le=0.5,
+    )
+    shadow_margin: float = option(
+        0.0, "Promote only what is better by this share of the champion's loss; keep what is not.", ge=0, lt=1
+    )
+    shadow_loss: Literal["auto", "error", "brier", "absolute", "squared"] = option(
+        "auto",
+        "What versions are compared by: error (wrong class or not), brier (of the scores), absolute or squared (of "
+        "numbers). auto: error for classes, absolute for numbers.",
+    )
+
     # Where alerts go besides (docs/alerts.md).
     alertmanager_urls: Names = option(
         (), "Alertmanager replicas, comma separated: each is told what fires (POST …/api/v2/alerts) and what has ended."
