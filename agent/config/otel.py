@@ -123,7 +123,9 @@ class Otel(BaseSettings):
         "driver counts cumulative.",
     )
     metrics_exemplar_filter: Literal["always_on", "always_off", "trace_based"] = option(
-        "trace_based", "Accepted, without effect: no exemplars are exported yet."
+        "trace_based",
+        "Spans as examples of latencies, in their histogram: trace_based and always_on alike those that are exported, "
+        "of each bucket the newest; always_off: none.",
     )
     attribute_count_limit: int = option(
         128, "Attributes of one span or log record; further ones are only counted.", "{attribute}", ge=1

@@ -151,6 +151,10 @@ def _histogram(point: Point, said: Said, value: Exponential) -> bytes:
         if len(buckets):
             side.offset = int(offset)
             side.bucket_counts.extend(int(count) for count in buckets)
+    for each in said.exemplars:
+        made.exemplars.add(
+            trace_id=each.trace_id, span_id=each.span_id, as_double=each.value, time_unix_nano=max(each.time_ns, 0)
+        )
     return made.SerializeToString()
 
 

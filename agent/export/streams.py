@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.export.baseline import CUMULATIVE, DELTA, Baseline, Value, minus, nothing, plus
-from agent.telemetry import Exponential, Metric, Point, Shape
+from agent.telemetry import Exemplar, Exponential, Metric, Point, Shape
 
 Preference = Literal["cumulative", "delta", "lowmemory"]
 OVERFLOW = {"otel.metric.overflow": True}
@@ -21,11 +21,12 @@ SERIES_MAX = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One data point: of (start_ns, time_ns]. start_ns 0: a gauge's, which has none."""
+    """One data point: of (start_ns, time_ns]. start_ns 0: a gauge's, which has none. exemplars: oldest first."""
 
     start_ns: int
     time_ns: int
     value: Value
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class Streams:
         self._known: dict[str, set[int]] = {}
         self._overflows: dict[str, _Overflow] = {}
         self._gauges: Counter[str] = Counter()
+        self._shown: dict[int, int] = {}  # time of the newest exemplar, by series
         self.overflowing: dict[str, int] = {}  # series over the cap at the newest export, by metric
         self.baseline = Baseline(started_ns)
 
@@ -111,11 +113,23 @@ class Streams:
         start_ns = point.start_ns or self._started_ns
         if self.temporality(point) == DELTA:
             said = self.baseline.since(key, point, start_ns)
+            if said is None:
+                return ()
             # The wall clock may have been set back: a point does not begin after its end.
-            return () if said is None else (Said(min(said[0], self._now_ns), self._now_ns, said[1]),)
-        whole = Said(start_ns, self._now_ns, point.value)
+            return (Said(min(said[0], self._now_ns), self._now_ns, said[1], self._exemplars(point, key)),)
+        whole = Said(start_ns, self._now_ns, point.value, self._exemplars(point, key))
         zero_ns = self._zero_ns(start_ns) if new and not point.observed else 0
         return (Said(start_ns, zero_ns, nothing(point.value)), whole) if zero_ns else (whole,)
+
+    def _exemplars(self, point: Point, key: int) -> tuple[Exemplar, ...]:
+        """Those not said before, oldest first. One that is older than one said is left out: Prometheus refuses it."""
+        if not point.exemplars:
+            return ()
+        last_ns = self._shown.get(key, -1)
+        fresh = sorted((each for each in point.exemplars if each.time_ns > last_ns), key=lambda each: each.time_ns)
+        if fresh:
+            self._shown[key] = fresh[-1].time_ns
+        return tuple(fresh)
 
     def _zero_ns(self, start_ns: int) -> int:
         """When a series that is new was still at zero; 0: not since the newest point that another life may have said.

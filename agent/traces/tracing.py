@@ -22,6 +22,7 @@ from agent.export.traces import span_id
 from agent.records import PRESENT, Batch, Bools, ModelKey, Texts
 from agent.reference import locate
 from agent.reference.file import SUFFIX
+from agent.telemetry import Exemplar
 from agent.traces.traced import Trace, Traces, Value
 
 MINUTE_NS = 60 * 10**9
@@ -84,16 +85,6 @@ class Chosen:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
-    """A span that was exported, as an example of a latency. trace_id, span_id: 16 and 8 bytes."""
-
-    trace_id: bytes
-    span_id: bytes
-    seconds: float
-    time_ns: int
-
-
 class Tracing:
     """Decides for every batch. One owner, the pipeline."""
 
@@ -101,6 +92,7 @@ class Tracing:
         self._settings = settings
         self._sampler = Sampler(otel.traces_sampler, otel.traces_sampler_arg)
         self._limits = dict.fromkeys(ALWAYS, settings.trace_always_per_minute)
+        self._exemplary = otel.metrics_exemplar_filter != "always_off"
         self._exemplars: defaultdict[ModelKey, dict[int, Exemplar]] = defaultdict(dict)
         self.allowance = Allowance()
 
@@ -134,13 +126,14 @@ class Tracing:
     def exported(self, model: ModelKey, traces: Sequence[Trace]) -> None:
         """These are on their way to the backend."""
         for trace in traces:
-            if 0 <= trace.latency < durations.MAX_SECONDS:
+            if self._exemplary and 0 <= trace.latency < durations.MAX_SECONDS:
                 bucket = int(durations.bucket(np.array([trace.latency]))[0])
                 its = Exemplar(trace.trace_id, span_id(trace, model, 0), trace.latency, trace.start_ns)
                 self._exemplars[model][bucket] = its
 
     def exemplars(self, model: ModelKey) -> dict[int, Exemplar]:
-        """By latency bucket (agent/counting/durations.py) the newest exported span; since the agent's start."""
+        """By latency bucket (agent/counting/durations.py) the newest exported span; since the agent's start. None
+        where OTEL_METRICS_EXEMPLAR_FILTER wants none."""
         return dict(self._exemplars.get(model, {}))
 
     def reasons(self) -> tuple[str, ...]:

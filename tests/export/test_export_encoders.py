@@ -19,7 +19,7 @@ from agent.export import logs, metrics, traces
 from agent.export.attributes import Limits, any_value
 from agent.export.streams import Streams
 from agent.records import Event, ModelKey, Role
-from agent.telemetry import BIN_COUNT, DRIFT, LATENCY, RECORDS, Exponential, Point
+from agent.telemetry import BIN_COUNT, DRIFT, LATENCY, RECORDS, Exemplar, Exponential, Point
 from tests.export.scene import NOW_NS, RESOURCE, trace
 
 STARTED_NS = NOW_NS - 10**9
@@ -84,6 +84,16 @@ def test_a_histogram_keeps_scale_offset_and_buckets() -> None:
     assert (point.count, point.sum, point.scale, point.zero_count) == (7, 3.5, 3, 1)
     assert (point.positive.offset, list(point.positive.bucket_counts)) == (-4, [1, 2, 3])
     assert (point.start_time_unix_nano, point.attributes[0].key) == (STARTED_NS, "a")
+
+
+def test_exemplars_are_in_their_histograms_point() -> None:
+    """Value, time and the span they lead to."""
+    shown = Exemplar(bytes(range(16)), bytes(range(8)), 0.25, NOW_NS - 5)
+    found = _metrics([Point(LATENCY, Exponential(1, 0.25, 2, 0, -9, [1]), {}, 7, exemplars=(shown,))])
+    (one,) = found["sidelight.prediction.duration"].exponential_histogram.data_points[-1].exemplars
+    assert (one.trace_id, one.span_id, one.as_double, one.time_unix_nano) == (
+        shown.trace_id, shown.span_id, shown.value, shown.time_ns
+    )  # fmt: skip
 
 
 def test_equal_attribute_values_of_different_types_stay_apart() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.export.baseline import CUMULATIVE, DELTA, minus, nothing, plus
 from agent.export.streams import OVERFLOW, Preference, Said, Streams
-from agent.telemetry import BIN_COUNT, CATALOGUE, DRIFT, LATENCY, RECORDS, Exponential, Point
+from agent.telemetry import BIN_COUNT, CATALOGUE, DRIFT, LATENCY, RECORDS, Exemplar, Exponential, Point
 
 STARTED_NS = 1_000
 CPU = CATALOGUE["system.cpu.time"]
@@ -39,6 +39,22 @@ def test_a_counter_that_is_new_begins_with_a_zero() -> None:
     assert isinstance(zero.value, Exponential)
     assert (zero.value.count, zero.value.buckets, zero.time_ns) == (0, (), 2_001)
     assert whole.start_ns == STARTED_NS
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta"])
+def test_an_exemplar_is_said_once_and_in_the_order_of_time(preference: Preference) -> None:
+    """What was said before is not repeated, nor what is older than that: backends take exemplars as time goes."""
+    streams = _after_an_export(preference)
+    one, two, three, four = (Exemplar(b"t" * 16, b"s" * 8, 0.1, time_ns) for time_ns in (5, 20, 30, 40))
+    said = streams.say(Point(LATENCY, _exponential(4, 1, 2), {}, exemplars=(three, two)), 1)
+    assert [each.exemplars for each in said][-1] == (two, three)
+    assert not any(each.exemplars for each in said[:-1])
+    streams.baseline.keep()
+    streams.begin(4_000)
+    (again,) = streams.say(Point(LATENCY, _exponential(4, 2, 2), {}, exemplars=(three, one, four)), 1)
+    assert again.exemplars == (four,)
+    (other,) = streams.say(Point(LATENCY, _exponential(4, 2, 2), {}, 3_500, exemplars=(one,)), 2)[-1:]
+    assert other.exemplars == (one,)
 
 
 def test_what_another_life_may_have_said_gets_no_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ class Series:
     samples: list[tuple[int, Any]]
 
 
+@dataclass(frozen=True)
+class Exemplar:
+    """One measured value and the span that shows it. seconds: when, since 1970."""
+
+    trace_id: str
+    span_id: str
+    value: float
+    seconds: float
+
+
 class Prometheus(Server):
     """Keeps its data over restarts. endpoint: base of its OTLP/HTTP receiver."""
 
@@ -32,6 +43,7 @@ class Prometheus(Server):
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-otlp-receiver",
+            "--enable-feature=exemplar-storage",
         ]
         super().__init__("prometheus", folder, arguments, f"{self.url}/-/ready")
 
@@ -54,6 +66,14 @@ class Prometheus(Server):
             Series(each["metric"], [(round(at * 1e3), value) for key in ("values", "histograms")
                                     for at, value in each.get(key, ())])
             for each in self._query(f"{selector}[1h]")
+        ]  # fmt: skip
+
+    def exemplars(self, selector: str) -> list[Exemplar]:
+        """All exemplars that it still holds of the selected series."""
+        found = get(f"{self.url}/api/v1/query_exemplars", query=selector, start="0", end=str(round(time.time()) + 60))
+        return [
+            Exemplar(each["labels"]["trace_id"], each["labels"]["span_id"], float(each["value"]), each["timestamp"])
+            for series in found["data"] for each in series["exemplars"]
         ]  # fmt: skip
 
     def _query(self, expression: str) -> list[Any]:

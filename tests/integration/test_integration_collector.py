@@ -206,6 +206,19 @@ def test_latency_quantiles_come_from_the_native_histogram(scene: Scene) -> None:
     assert scene.prometheus.value(f"histogram_sum({name})") == pytest.approx(sum(sent), rel=1e-9)
 
 
+def test_exemplars_lead_to_spans_that_jaeger_has(scene: Scene) -> None:
+    """Each exemplar of the latency is a prediction's span, found under its trace, as long as it says;
+    of the newest traces of a part of the story."""
+    found = scene.prometheus.exemplars(f"sidelight_prediction_duration_seconds{{{OWN}}}")
+    of_parts = [trace_id(traces[-1]) for _, traces in PARTS]  # of a bucket the newest at each export
+    assert {of_parts[0], of_parts[-1]} <= {each.trace_id for each in found} <= set(of_parts)
+    for each in found:
+        (span,) = [span for span in scene.jaeger.trace(each.trace_id) if span["spanID"] == each.span_id]
+        assert span["operationName"] == "predict loan"
+        assert span["duration"] == round(each.value * 1e6)
+        assert span["startTime"] == round(each.seconds * 1e6)
+
+
 def test_a_prediction_is_found_in_its_callers_trace(scene: Scene) -> None:
     """Jaeger has each prediction's span as child of the caller's, its stages below it; those of the outage too."""
     for number in range(TRACES):

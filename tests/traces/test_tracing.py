@@ -168,7 +168,14 @@ def test_exemplars_are_of_exported_spans_the_newest_of_each_bucket() -> None:
     seconds = (1.0, 1.0, 8.0, np.nan)
     desk.exported(MODEL, [trace(row, latency=latency) for row, latency in enumerate(seconds)])
     found = desk.exemplars(MODEL)
-    assert sorted((one.seconds, one.trace_id) for one in found.values()) == [(1.0, b"\2" * 16), (8.0, b"\3" * 16)]
+    assert sorted((one.value, one.trace_id) for one in found.values()) == [(1.0, b"\2" * 16), (8.0, b"\3" * 16)]
     assert desk.exemplars(ModelKey("other")) == {}
     desk.forget(MODEL)
+    assert desk.exemplars(MODEL) == {}
+
+
+def test_who_wants_no_exemplars_gets_none() -> None:
+    """OTEL_METRICS_EXEMPLAR_FILTER=always_off."""
+    desk = Tracing(Settings(), Otel(metrics_exemplar_filter="always_off"))
+    desk.exported(MODEL, [trace(0, latency=1.0)])
     assert desk.exemplars(MODEL) == {}
