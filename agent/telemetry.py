@@ -232,7 +232,12 @@ STATE = _define(
     "sidelight.state",
 )
 ALERT = _define(
-    "sidelight.alert", Shape.GAUGE, "1", "1 while the alert fires.", "sidelight.alert.name", "sidelight.alert.severity"
+    "sidelight.alert",
+    Shape.GAUGE,
+    "1",
+    "1 while the alert fires; over OTLP 0 once, when it ends.",
+    "sidelight.alert.name",
+    "sidelight.alert.severity",
 )
 
 # Versions beside each other: a champion (sidelight.model.version) and a challenger on the same requests.

@@ -159,7 +159,7 @@ class Exporter:
                 self.busy_seconds += spent
                 await asyncio.sleep(0)
                 held = self._clock.monotonic()
-        full += requests.add_overflows()
+        full += requests.add_last()
         last = requests.finish()
         self.busy_seconds += self._clock.monotonic() - held
         return full if last is None else [*full, last]

@@ -66,9 +66,11 @@ class Requests:
         attributes, key = self._series(point)
         return self._add(point, attributes, self._streams.say(point, key))
 
-    def add_overflows(self) -> list[tuple[bytes, int]]:
-        """The series that stand for those over the cap. After all points."""
+    def add_last(self) -> list[tuple[bytes, int]]:
+        """The ends of alerts, and the series that stand for those over the cap. After all points."""
         full = []
+        for point in list(self._streams.ended()):
+            full += self.add(point)
         for point in self._streams.overflows():
             attributes, key = self._series(point)
             full += self._add(point, attributes, self._streams.say_overflow(point, key))
@@ -194,6 +196,6 @@ def encode(
     requests = Requests(resource, streams, now_ns, max_bytes)
     for point in points:
         yield from requests.add(point)
-    yield from requests.add_overflows()
+    yield from requests.add_last()
     if (finished := requests.finish()) is not None:
         yield finished

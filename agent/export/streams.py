@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.export.baseline import CUMULATIVE, DELTA, Baseline, Value, minus, nothing, plus
-from agent.telemetry import Exemplar, Exponential, Metric, Point, Shape
+from agent.telemetry import ALERT, Exemplar, Exponential, Metric, Point, Shape
 
 Preference = Literal["cumulative", "delta", "lowmemory"]
 OVERFLOW = {"otel.metric.overflow": True}
@@ -61,6 +61,8 @@ class Streams:
         self._known: dict[str, set[int]] = {}
         self._overflows: dict[str, _Overflow] = {}
         self._gauges: Counter[str] = Counter()
+        self._firing: dict[int, Point] = {}  # alerts said at this export, by series
+        self._fired: dict[int, Point] = {}  # and at the one before
         self._shown: dict[int, int] = {}  # time of the newest exemplar, by series
         self.overflowing: dict[str, int] = {}  # series over the cap at the newest export, by metric
         self.baseline = Baseline(started_ns)
@@ -80,6 +82,7 @@ class Streams:
         """All points said from here on are of this time."""
         self._last_ns, self._now_ns = self._now_ns, now_ns
         self._gauges.clear()
+        self._fired, self._firing = self._firing, {}
         self.baseline.begin(now_ns)
 
     def say(self, point: Point, key: int) -> tuple[Said, ...]:
@@ -87,6 +90,8 @@ class Streams:
         name, shape = point.metric.name, point.metric.shape
         if shape is Shape.GAUGE:
             self._gauges[name] += 1
+            if point.metric is ALERT and point.value:
+                self._firing[key] = point
             return (Said(0, self._now_ns, point.value),) if self._gauges[name] <= self._max else ()
         known = self._known.get(name)
         if known is None:
@@ -98,6 +103,13 @@ class Streams:
         if new:
             known.add(key)
         return self._say(point, key, new)
+
+    def ended(self) -> Iterator[Point]:
+        """Alerts that the export before said and this one does not, as zeros, to be said like all points: OTLP has no
+        mark for the end of a series, and Prometheus would show the last 1 for its lookback of five minutes."""
+        for key, point in self._fired.items():
+            if key not in self._firing:
+                yield Point(point.metric, 0, point.attributes)
 
     def overflows(self) -> Iterator[Point]:
         """The series that stand for those over the cap; to be given to `say_overflow`."""

@@ -74,7 +74,7 @@ def _traffic() -> list[Panel]:
         ),
         Panel(
             "Latency", about("sidelight.prediction.duration"),
-            [Query(f"histogram_quantile({share}, sum({duration}))", f"p{share * 100:g}")
+            [Query(f"histogram_quantile({share}, sum({duration}))", f"p{share * 100:g}", exemplar=share == 0.99)
              for share in (0.5, 0.95, 0.99)], "s", width=6,
         ),
         Panel(

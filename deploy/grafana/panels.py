@@ -24,12 +24,13 @@ HEIGHT, COLUMNS = 8, 24
 @dataclass(frozen=True)
 class Query:
     """One target. instant: a table's rows now, not a series over time. sparse: has data in some states only, said in
-    words; else a backend that holds a living fleet answers it."""
+    words; else a backend that holds a living fleet answers it. exemplar: with the spans that show its values."""
 
     expression: str
     legend: str = ""
     instant: bool = False
     sparse: str = ""
+    exemplar: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _target(query: Query, number: int) -> dict[str, Any]:
     return {
         "refId": "ABCDEFGH"[number], "datasource": DATASOURCE, "expr": query.expression, "editorMode": "code",
         "legendFormat": query.legend or "__auto", "instant": query.instant, "range": not query.instant,
-        "format": "table" if query.instant else "time_series",
+        "format": "table" if query.instant else "time_series", **({"exemplar": True} if query.exemplar else {}),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.export.baseline import CUMULATIVE, DELTA, minus, nothing, plus
 from agent.export.streams import OVERFLOW, Preference, Said, Streams
-from agent.telemetry import BIN_COUNT, CATALOGUE, DRIFT, LATENCY, RECORDS, Exemplar, Exponential, Point
+from agent.telemetry import ALERT, BIN_COUNT, CATALOGUE, DRIFT, LATENCY, RECORDS, Exemplar, Exponential, Point
 
 STARTED_NS = 1_000
 CPU = CATALOGUE["system.cpu.time"]
@@ -55,6 +55,20 @@ def test_an_exemplar_is_said_once_and_in_the_order_of_time(preference: Preferenc
     assert again.exemplars == (four,)
     (other,) = streams.say(Point(LATENCY, _exponential(4, 2, 2), {}, 3_500, exemplars=(one,)), 2)[-1:]
     assert other.exemplars == (one,)
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta"])
+def test_an_alert_that_ends_is_said_to_be_zero_once(preference: Preference) -> None:
+    """Its series would stay at 1 for as long as a backend looks back; one that goes on firing has no zero."""
+    streams = Streams(preference, STARTED_NS)
+    firing = [Point(ALERT, 1, {"sidelight.alert.name": name}) for name in ("drift", "slow")]
+    said = []
+    for now_ns, points in ((2_000, firing), (3_000, firing[1:]), (4_000, firing[1:]), (5_000, firing)):
+        streams.begin(now_ns)
+        for point in points:
+            streams.say(point, firing.index(point))
+        said.append([(point.attributes["sidelight.alert.name"], point.value) for point in streams.ended()])
+    assert said == [[], [("drift", 0)], [], []]
 
 
 def test_what_another_life_may_have_said_gets_no_zero() -> None:
