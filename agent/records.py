@@ -221,8 +221,9 @@ class Labels:
     """Truths of one message; every array has `rows` entries. ids, request_ids, items: hashes, 0 where there is none.
 
     values: float64, NaN where the truth is a text or nothing; labels: the truth as text, of a number its shortest form
-    ("1", "0.5"). time_ns: when the truth came to be, 0 unknown. weights: None: one each. predictions: those that came
-    along, row i of it for the label at[i].
+    ("1", "0.5"), where there are few. time_ns: when the truth came to be, 0 unknown. weights: None: one each.
+    outputs: of which output each is the truth; (): all of the only one. predictions: those that came along, row i of it
+    for the label at[i].
     """
 
     model: ModelKey
@@ -235,7 +236,7 @@ class Labels:
     labels: Texts
     time_ns: Ints
     weights: Floats | None = None
-    output: str = ""
+    outputs: tuple[str, ...] = ()
     predictions: Batch | None = None
     at: Ints | None = None
 

@@ -25,6 +25,9 @@ ENTRIES_HASHED = 16  # of a vector, evenly over it: two that agree in these are 
 TABLES_MAX = 512  # dictionaries whose hashes are kept at hand, of at most TABLE_TEXTS_MAX texts
 TABLE_TEXTS_MAX = 64
 NULL_BITS = np.uint64(0x9E3779B97F4A7C15)
+DIGITS = b"0123456789"
+DIGITS_EACH = frozenset(DIGITS[i : i + 1] for i in range(10))
+DIGITS_MAX = 18  # more at an id's end are text: what has 18 fits 64 bits
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
 _PLACES = tuple(str(i) for i in range(2 * ENTRIES_HASHED))  # names of a vector's entries
@@ -105,13 +108,40 @@ class Fingerprinter:
 
 
 def ids_of(texts: Sequence[str] | Sequence[bytes]) -> Hashes:
-    """xxh3-64 of each text's UTF-8 bytes, uint64 (texts,); 0 where there is none."""
+    """xxh3-64 of each text's UTF-8 bytes, uint64 (texts,); 0 where there is none. For ids see `identities`."""
     digest = xxhash.xxh3_64_intdigest
     return np.array([digest(t.encode() if isinstance(t, str) else t) if t else 0 for t in texts], dtype=np.uint64)
 
 
+def identities(ids: Sequence[str] | Sequence[bytes]) -> Hashes:
+    """Hashes of ids, uint64 (ids,); 0 where there is none. The same id sent as prefix and number has the same: digits
+    at an id's end are its number, without leading zeros and where they are few enough for one."""
+    seeds, numbers, plain = [], [], True
+    digest = xxhash.xxh3_64_intdigest
+    for one in ids:
+        text = one.encode() if isinstance(one, str) else one
+        stem = text.rstrip(DIGITS)
+        tail = text[len(stem) :]
+        if not tail or len(tail) > DIGITS_MAX:
+            seeds.append(digest(text) if text else 0)
+            numbers.append(-1)
+            continue
+        plain = False
+        number = int(tail)
+        zeros = len(tail) - len(str(number))
+        seeds.append(digest(stem + tail[:zeros]))
+        numbers.append(number)
+    found = np.array(seeds, dtype=np.uint64)
+    if plain:
+        return found
+    counted = np.array(numbers, dtype=np.int64)
+    return np.where(counted < 0, found, mixed(counted.astype(np.uint64) * _MIX + found))
+
+
 def numbered(prefix: bytes, numbers: Hashes) -> Hashes:
-    """Hashes of ids that are a prefix and a number. The same id sent as one text has another."""
+    """Hashes of ids that are a prefix and a number; the same id sent as one text has the same."""
+    if prefix[-1:] in DIGITS_EACH or int(numbers.max(initial=0)) >= 10**DIGITS_MAX:
+        return identities([prefix + str(number).encode() for number in numbers.tolist()])
     seed = np.uint64(xxhash.xxh3_64_intdigest(prefix))
     return mixed(numbers.astype(np.uint64) * _MIX + seed)
 

@@ -17,13 +17,14 @@ from google.protobuf.message import DecodeError
 
 from agent.clock import Clock
 from agent.errors import RefusedError
+from agent.ingest import labels
 from agent.ingest.clients import Clients
 from agent.ingest.columns import Decoded, Reader
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, Refusals
 from agent.ingest.rows import Gathering, parse, start_ns
-from agent.records import Batch, ModelKey, Role, select
-from agent.wire import labels_pb2, lifecycle_pb2, state_pb2, twin_pb2
+from agent.records import Batch, Labels, ModelKey, Role, select
+from agent.wire import lifecycle_pb2, state_pb2, twin_pb2
 from agent.wire import recorder_pb2 as wire
 
 GATHER_ROWS = 512  # rows counted together; more saves nothing, fewer cost numpy calls
@@ -46,6 +47,7 @@ class Accepted:
     kind: str  # "rows", "columns", "labels", "events", "tick"
     rows: int = 0
     content: Batch | Gathering | None = None
+    labels: Labels | None = None
     events: Sequence[lifecycle_pb2.Event] = ()
     refused: Sequence[wire.Refusal] = ()
     client_id: str = ""
@@ -341,7 +343,7 @@ class Admission:
         arrived_ns: int,
         model: ModelKey,
         request: twin_pb2.Request,
-        content: Batch | Gathering | Sequence[lifecycle_pb2.Event] | None,
+        content: Batch | Gathering | Labels | Sequence[lifecycle_pb2.Event] | None,
         answer: wire.RecordResponse,
         size: int,
         client_id: str,
@@ -357,6 +359,7 @@ class Admission:
             kind=kind,
             rows=answer.accepted,
             content=content if isinstance(content, (Batch, Gathering)) else None,
+            labels=content if isinstance(content, Labels) else None,
             events=content if isinstance(content, (list, tuple)) else (),
             refused=list(answer.refusals),
             client_id=client_id,
@@ -375,7 +378,7 @@ class Admission:
         arrived_ns: int,
         refusals: Refusals,
         verdict: bytes | None,
-    ) -> Batch | Gathering | list[lifecycle_pb2.Event] | None:
+    ) -> Batch | Gathering | Labels | list[lifecycle_pb2.Event] | None:
         """The body's content. verdict: the journal's, where this was judged before."""
         body = request.WhichOneof("body")
         if body == "columns":
@@ -385,7 +388,8 @@ class Admission:
         if body == "lifecycle":
             return self._events(request.lifecycle.items, refusals)
         if body is not None:
-            self._labels(request, refusals)
+            own = self._limits if verdict is None else UNLIMITED
+            return labels.read(request, model, arrived_ns, own, refusals, verdict)
         return None
 
     def _columns(
@@ -461,18 +465,6 @@ class Admission:
                 refusals.add(i, RefusedError(wire.REASON_UNDECODABLE, "lifecycle", f"not an Event, {len(raw)} bytes"))
         return events
 
-    def _labels(self, request: twin_pb2.Request, refusals: Refusals) -> None:
-        if request.WhichOneof("body") == "label_columns":
-            check_label_columns(request.label_columns, refusals)
-            return
-        for i, raw in enumerate(request.labels.items):
-            try:
-                check_label(labels_pb2.Label.FromString(raw), self._limits)
-            except DecodeError:
-                refusals.add(i, RefusedError(wire.REASON_UNDECODABLE, "labels", f"not a Label, {len(raw)} bytes"))
-            except RefusedError as error:
-                refusals.add(i, error)
-
     # ── event time ──
 
     def _bound(self, model: ModelKey) -> tuple[_Ahead, int]:
@@ -515,7 +507,7 @@ def count_of(request: twin_pb2.Request) -> int:
     if body == "columns":
         return min(int(request.columns.rows), 1 << 20)
     if body == "label_columns":
-        return label_rows(request.label_columns)
+        return labels.label_rows(request.label_columns)
     return 0 if body is None else len(getattr(request, body).items)
 
 
@@ -529,55 +521,6 @@ def _readable(report: bytes) -> bool:
 
 def predictions_of(request: twin_pb2.Request) -> int:
     return count_of(request) if request.WhichOneof("body") in ("rows", "columns") else 0
-
-
-def label_rows(raw: bytes) -> int:
-    try:
-        return min(int(labels_pb2.LabelColumns.FromString(raw).rows), 1 << 20)
-    except DecodeError:
-        return 1
-
-
-def check_label(label: labels_pb2.Label, limits: Limits) -> None:
-    """Raises RefusedError for a label that can belong to nothing or says nothing."""
-    if not (label.prediction_id or label.request_id or label.HasField("prediction")):
-        raise RefusedError(
-            wire.REASON_ID_MISSING, "prediction_id", "a label needs a prediction id, a request id or its prediction"
-        )
-    if label.WhichOneof("truth") is None:
-        raise RefusedError(wire.REASON_LABEL_MISSING, "truth", "neither value nor label")
-    for name in ("prediction_id", "request_id", "item", "label", "output"):
-        if len(getattr(label, name).encode()) > limits.text_bytes:
-            raise RefusedError(wire.REASON_TEXT_TOO_LONG, name, f"limit {limits.text_bytes}", limits.text_bytes)
-
-
-def check_label_columns(raw: bytes, refusals: Refusals) -> None:
-    """Raises RefusedError where the columns do not fit together; refuses single labels without an id."""
-    try:
-        columns = labels_pb2.LabelColumns.FromString(raw)
-    except DecodeError:
-        raise RefusedError(wire.REASON_UNDECODABLE, "label_columns", f"not LabelColumns, {len(raw)} bytes") from None
-    rows = columns.rows
-    lengths = {
-        "ids": len(columns.ids),
-        "id_numbers": len(columns.id_numbers),
-        "request_ids": len(columns.request_ids),
-        "request_id_numbers": len(columns.request_id_numbers),
-        "values": len(columns.values.values),
-        "labels": len(columns.labels.codes),
-        "time_unix_nano": len(columns.time_unix_nano),
-        "weights": len(columns.weights),
-    }
-    for where, found in lengths.items():
-        if found not in (0, rows):
-            raise RefusedError(wire.REASON_COLUMN_LENGTH, f"label_columns.{where}", f"{found} entries for {rows}", rows)
-    if rows and not any(lengths[w] for w in ("ids", "id_numbers", "request_ids", "request_id_numbers")):
-        raise RefusedError(wire.REASON_ID_MISSING, "label_columns.ids", "no ids")
-    if rows and not lengths["values"] and not lengths["labels"]:
-        raise RefusedError(wire.REASON_LABEL_MISSING, "label_columns", "neither values nor labels")
-    if lengths["ids"] and not lengths["request_ids"] and not lengths["request_id_numbers"]:
-        missing = [i for i, value in enumerate(columns.ids) if not value]
-        refusals.add_many(missing, RefusedError(wire.REASON_ID_MISSING, "label_columns.ids", "empty id"))
 
 
 def _repacked(raw: bytes) -> twin_pb2.Columns | None:

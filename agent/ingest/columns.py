@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
-from agent.counting.fingerprints import Hashes, ids_of, numbered
+from agent.counting.fingerprints import Hashes, identities, numbered
 from agent.errors import RefusedError
 from agent.ingest.limits import Limits, Refusals
 from agent.records import (
@@ -20,12 +21,14 @@ from agent.records import (
     Flags,
     Floats,
     Ints,
+    Items,
     ModelKey,
     Numbers,
     Texts,
     Vectors,
 )
 from agent.traces.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
+from agent.wire import columns_pb2 as columns_wire
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
 from agent.wire import twin_pb2 as twin
@@ -33,6 +36,7 @@ from agent.wire import twin_pb2 as twin
 DTYPES = {name: np.dtype(name) for name in ("<f8", "<f4", "<u8", "<u4", "u1")}
 FLOAT64, INT32 = np.dtype("<f8"), np.dtype("<i4")
 STAGES_MAX = 64  # stages kept of one trace
+INT32_MAX = (1 << 31) - 1
 SMALL = 64  # entries up to which a dictionary is decoded whole, whatever its rows use of it
 C = TypeVar("C")
 
@@ -118,7 +122,9 @@ class Reader:
             protected=self._named(m.protected, "protected", self._texts),
             measures=self._named(m.measures, "measures", self._numbers),
             weights=self._packed(m.weights, "<f8", rows, "weights"),
-            ids=self._id_hashes(),
+            ids=self._hashes(m.ids, m.id_numbers, m.id_prefix, "ids"),
+            request_ids=self._hashes(m.request_ids, m.request_id_numbers, m.request_id_prefix, "request_ids"),
+            items=self._items(),
             traces=self._traces(time_ns, latency, status, arrived_ns),
         )
 
@@ -145,6 +151,7 @@ class Reader:
             )
         self._packed(m.part, "u1", m.rows, "part")
         limits.text(m.id_prefix, "id_prefix")
+        limits.text(m.request_id_prefix, "request_id_prefix")
         self._check_ids(m.ids, m.id_numbers, "ids")
         self._check_ids(m.request_ids, m.request_id_numbers, "request_ids")
 
@@ -360,18 +367,27 @@ class Reader:
             self._full(stage.duration_seconds, "<f8", self._rows, "stages"),
         )
 
-    def _id_hashes(self) -> Hashes | None:
-        """Of each prediction id, 0 where there is none; a request and its response share one, and have none here."""
-        m = self._message
-        if m.ids:
-            found = ids_of(m.ids)
+    def _hashes(self, ids: Sequence[bytes], numbers: Sequence[bytes], prefix: bytes, where: str) -> Hashes | None:
+        """Of each id, 0 where there is none; a request and its response share theirs, and have none here."""
+        if ids:
+            found = identities(ids)
         else:
-            numbers = self._packed(m.id_numbers, "<u8", self._rows, "ids")
-            if numbers is None:
+            packed = self._packed(numbers, "<u8", self._rows, where)
+            if packed is None:
                 return None
-            found = numbered(m.id_prefix, numbers)
-        parts = self._packed(m.part, "u1", self._rows, "part")
+            found = numbered(prefix, packed)
+        parts = self._packed(self._message.part, "u1", self._rows, "part")
         return found if parts is None else np.where(parts == rows_wire.PART_COMPLETE, found, np.uint64(0))
+
+    def _items(self) -> Items | None:
+        """What the first output that is a ranking showed."""
+        raw = next((output.items for output in self._message.outputs if output.items), b"")
+        if not raw:
+            return None
+        try:
+            return items_of(columns_wire.ItemsColumn.FromString(raw), self._rows, self._limits)
+        except DecodeError:
+            raise RefusedError(wire.REASON_UNDECODABLE, "outputs.items", f"{len(raw)} bytes") from None
 
     def _ids(self) -> Callable[[int], str]:
         """The prediction id of a row."""
@@ -388,6 +404,27 @@ class Reader:
         column = self._texts(getattr(self._message, name), name)
         texts, codes, state = column.dictionary, column.codes, column.state
         return lambda row: "" if not texts or (state is not None and state[row]) else texts[codes[row]]
+
+
+def items_of(column: columns_wire.ItemsColumn, rows: int, limits: Limits) -> Items:
+    """Raises RefusedError where the lists do not fit the rows, or are too long."""
+    lengths = np.array(column.lengths, dtype=np.int64)
+    total, found = int(lengths.sum()), len(column.ids)
+    if len(lengths) != rows:
+        raise _length("outputs.items.lengths", len(lengths), rows)
+    if total > limits.cells:
+        raise RefusedError(
+            wire.REASON_TOO_MANY_RECORDS, "outputs.items", f"{total} items, limit {limits.cells}", limits.cells
+        )
+    sizes = {"ids": found, "positions": len(column.positions) or total, "scores": len(column.scores) or total}
+    for name, size in sizes.items():
+        if size != total:
+            raise _length(f"outputs.items.{name}", size, total)
+    places = np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
+    given = np.array(column.positions, dtype=np.int64) if len(column.positions) else np.zeros(total, np.int64)
+    scores = np.array(column.scores, dtype=np.float64) if len(column.scores) else np.full(total, np.nan)
+    positions = np.minimum(np.where(given > 0, given, places), INT32_MAX).astype(np.int32)
+    return Items(lengths.astype(np.int32), identities(list(column.ids)), positions, scores)
 
 
 def _scores(values: Floats) -> Numbers:

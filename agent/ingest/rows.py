@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from agent.counting.fingerprints import ids_of
+from agent.counting.fingerprints import identities
 from agent.errors import RefusedError
 from agent.ingest.limits import Limits
 from agent.records import (
@@ -28,6 +28,7 @@ from agent.records import (
     Bytes,
     Columns,
     Flags,
+    Items,
     ModelKey,
     Numbers,
     Texts,
@@ -42,6 +43,7 @@ RARE = ("flags", "vectors", "measures", "segments", "protected")
 TEXTUAL = ("texts", "segments", "protected")
 TRACE_ID, PARENT_ID, FLAGS = range(1, 4)  # parts of a traceparent
 PART_LENGTHS = (2, 32, 16, 2)
+INT32_MAX = (1 << 31) - 1
 TIME_MAX_NS = (1 << 63) - 1
 Outputs = tuple[dict[str, float], dict[str, str]]  # numbers and texts by name
 
@@ -188,6 +190,8 @@ class Gathering:
     errors: list[bool] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)  # empty where there is none
+    request_ids: list[str] = field(default_factory=list)
+    items: dict[int, Sequence[rows_wire.Item]] = field(default_factory=dict)  # by row, of rankings
     traces: list[Trace] = field(default_factory=list)
     overlaps: bool = False  # some name stands in two typed maps, in whichever rows
     rare: bool = False  # some row has flags, vectors, measures, segments or protected attributes
@@ -240,6 +244,11 @@ class Gathering:
         self.weights.append(row.weight or 1.0)
         # A request and its response share an id: only whole records are looked for again.
         self.ids.append("" if row.part else row.prediction_id)
+        self.request_ids.append("" if row.part else row.request_id)
+        for output in row.outputs:
+            if output.items:
+                self.items[len(self.ids) - 1] = output.items
+                break
 
     def _looks_plain(self, row: rows_wire.Row) -> bool:
         """Whether the row has as many numbers and texts as those before it and nothing else, as nearly all have."""
@@ -463,7 +472,9 @@ class Gathering:
             protected=_texts(self.protected, rows),
             measures=_numbers(self.measures, rows),
             weights=np.array(self.weights),
-            ids=ids_of(self.ids) if any(self.ids) else None,
+            ids=identities(self.ids) if any(self.ids) else None,
+            request_ids=identities(self.request_ids) if any(self.request_ids) else None,
+            items=_items(self.items, rows) if self.items else None,
             traces=Traces.of(self.traces) if self.traces else NO_TRACES,
         )
 
@@ -497,6 +508,17 @@ class Gathering:
         for name in {n: None for d in self.output_texts for n in d}:
             texts[name] = _coded([d.get(name) for d in self.output_texts])
         return Columns(numbers, texts)
+
+
+def _items(by_row: dict[int, Sequence[rows_wire.Item]], rows: int) -> Items:
+    """The lists of all rows, one after another; an item without a position has its place in the list."""
+    lists = [by_row.get(i, ()) for i in range(rows)]
+    return Items(
+        np.array([len(one) for one in lists], dtype=np.int32),
+        identities([item.id for one in lists for item in one]),
+        np.array([min(item.position or i + 1, INT32_MAX) for one in lists for i, item in enumerate(one)], np.int32),
+        np.array([item.score if item.HasField("score") else math.nan for one in lists for item in one]),
+    )
 
 
 def start_ns(row: rows_wire.Row, arrived_ns: int) -> int:

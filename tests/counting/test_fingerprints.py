@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.counting.fingerprints import KEPT_MAX, WHOLE, Fingerprinter, Samples, ids_of, mixed, numbered
+from agent.counting.fingerprints import KEPT_MAX, WHOLE, Fingerprinter, Samples, identities, ids_of, mixed, numbered
 from agent.errors import CorruptError
 from agent.records import ABSENT, Batch, Columns, Flags, ModelKey, Numbers, Texts, Vectors, Verdict, select
 from agent.volume.duplicates import IDS, ROWS, Usual, judge
@@ -75,6 +75,24 @@ def test_values_that_change_places_make_another_row() -> None:
     """(1, 2) is not (2, 1)."""
     first = _rows(1, Columns({"a": Numbers(np.array([1.0])), "b": Numbers(np.array([2.0]))}))
     assert first != _rows(1, Columns({"a": Numbers(np.array([2.0])), "b": Numbers(np.array([1.0]))}))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "number"),
+    [("p-", 7), ("p", 0), ("", 12), ("a1", 23), ("a00", 7), ("x-", 10**17), ("x-", 10**18), ("x-", 2**64 - 1)],
+)
+def test_an_id_is_the_same_as_text_and_as_prefix_and_number(prefix: str, number: int) -> None:
+    """A sender counts its ids; who labels them later knows only the text."""
+    text = f"{prefix}{number}"
+    assert numbered(prefix.encode(), np.array([number], np.uint64)) == identities([text]) == identities([text.encode()])
+
+
+def test_ids_that_look_alike_are_different() -> None:
+    """Leading zeros, and digits on either side of the joint, are part of the text."""
+    alike = ["a7", "a07", "a007", "a70", "a", "7", "07", "a7 ", "a-7", "", "0", "00", "9" * 18, "9" * 19]
+    found = identities(alike)
+    assert len(set(found.tolist())) == len(alike)
+    assert found[alike.index("")] == 0
 
 
 def test_ids_have_a_hash_each_and_none_has_none() -> None:
