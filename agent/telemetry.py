@@ -217,6 +217,39 @@ SMALLEST_SHIFT = _define(
     "The median input's smallest shift of the mean that is found within a day, in standard deviations, in four of five "
     "cases; no point where none is.",
 )
+CONCEPT_LOSS = _define(
+    "sidelight.concept.loss",
+    Shape.GAUGE,
+    "{loss}",
+    "Of the newest window's labels: the share whose prediction was wrong, or of a regression the mean absolute error "
+    "(single ones capped at three times the usual 95th percentile).",
+    "sidelight.segment",
+)
+CONCEPT_USUAL = _define(
+    "sidelight.concept.loss.usual",
+    Shape.GAUGE,
+    "{loss}",
+    "The same in the labelled reference, or in the service's own first labelled windows.",
+    "sidelight.segment",
+)
+CONCEPT_EVIDENCE = _define(
+    "sidelight.concept.evidence",
+    Shape.GAUGE,
+    "{score}",
+    "log10 of the evidence that errors rose, over what the ledger asks: above 0 it alarms.",
+    "sidelight.segment",
+)
+MODEL_AGE = _define(
+    "sidelight.model.age", Shape.GAUGE, "s", "Time since the version was trained, as the event of its start said."
+)
+RETRAIN_REASON = _define(
+    "sidelight.retrain.reason",
+    Shape.GAUGE,
+    "1",
+    "1 for each reason that stands for training the model anew: staleness, drift, concept_drift, performance, "
+    "new_categories.",
+    "sidelight.reason",
+)
 FIXED_RULE_COST = _define(
     "sidelight.drift.fixed_rule.false_alarms",
     Shape.GAUGE,
@@ -241,6 +274,45 @@ ALERT = _define(
 )
 
 # Versions beside each other: a champion (sidelight.model.version) and a challenger on the same requests.
+FAIRNESS_DISPARITY = _define(
+    "sidelight.fairness.disparity",
+    Shape.GAUGE,
+    "{score}",
+    "How far apart the groups of a protected attribute are over the newest windows: value, and lower and upper limit "
+    "of 95 % for the groups chosen as the furthest apart. Differences: 0 is alike; ratios: 1 is.",
+    "sidelight.fairness.attribute",
+    "sidelight.fairness.metric",
+    "sidelight.horizon",
+    "sidelight.statistic",
+)
+FAIRNESS_RATE = _define(
+    "sidelight.fairness.group.rate",
+    Shape.GAUGE,
+    "{score}",
+    "A rate, or a mean error, of one group over the newest windows. Groups go by numbers, unless "
+    "SIDELIGHT_FAIRNESS_GROUPS says otherwise.",
+    "sidelight.fairness.attribute",
+    "sidelight.fairness.group",
+    "sidelight.fairness.measure",
+    "sidelight.horizon",
+)
+FAIRNESS_ROWS = _define(
+    "sidelight.fairness.group.records",
+    Shape.COUNTER,
+    "{record}",
+    "Predictions, and labels that met their prediction, by group; unknown: null or absent, other: beyond 20 groups.",
+    "sidelight.fairness.attribute",
+    "sidelight.fairness.group",
+    "sidelight.fairness.kind",
+)
+FAIRNESS_SIGNIFICANCE = _define(
+    "sidelight.fairness.significance",
+    Shape.GAUGE,
+    "{score}",
+    "log10(alpha / p) of the most significant gap, or of the limit nearest to being passed: above 0 it would alarm.",
+    "sidelight.fairness.attribute",
+    "sidelight.check",
+)
 SHADOW_PAIRS = _define(
     "sidelight.shadow.pairs",
     Shape.COUNTER,

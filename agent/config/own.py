@@ -10,6 +10,7 @@ import xxhash
 from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agent.config.disparity_limits import DisparityLimit, disparity_limits
 from agent.config.option import Names, names, option
 from agent.config.thresholds import Threshold, thresholds
 from agent.errors import ConfigurationError
@@ -153,6 +154,23 @@ class Settings(BaseSettings):
         "Protected ones are refused.",
     )
 
+    # Groups of people (docs/decisions/0132).
+    fairness: Names = option(
+        (),
+        "Protected attributes (or segment keys) whose groups are compared, comma separated, at most 8: selection, true "
+        "and false positive rates, precision, calibration, errors; an alarm where a gap grew. Unset: none.",
+    )
+    fairness_limit: Annotated[tuple[DisparityLimit, ...], NoDecode] = option(
+        (),
+        "Limits on disparities, as demographic_parity_difference>0.1,equal_opportunity_ratio<0.8: alarms where one is "
+        "passed beyond chance, under the dial. docs/decisions/0132 lists the metrics.",
+    )
+    fairness_groups: Literal["numbers", "export"] = option(
+        "numbers",
+        "How groups are called in what leaves the agent: by numbers, whose values the local page tells, or by their "
+        "values (export).",
+    )
+
     # Versions beside each other.
     shadow_error: float = option(
         0.05,
@@ -220,7 +238,9 @@ class Settings(BaseSettings):
             raise ValueError("permissions in octal, 0000 to 0777")
         return int(value, 8)
 
-    @field_validator("segments", "collectors", "watch_processes", "trace_features", "alertmanager_urls", mode="before")
+    @field_validator(
+        "segments", "collectors", "watch_processes", "trace_features", "alertmanager_urls", "fairness", mode="before"
+    )
     @classmethod
     def _list(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -234,6 +254,18 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
             raise ValueError("characters that HTTP allows in a header: printable ASCII")
         return value
+
+    @field_validator("fairness")
+    @classmethod
+    def _attributes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 8:
+            raise ValueError("at most 8 attributes: each divides the false alarms that all may cause")
+        return value
+
+    @field_validator("fairness_limit", mode="before")
+    @classmethod
+    def _limits(cls, value: object) -> object:
+        return disparity_limits(value) if isinstance(value, str) else value
 
     @field_validator("drift_rule", mode="before")
     @classmethod

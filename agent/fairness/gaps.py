@@ -1,0 +1,137 @@
+"""Did a gap grow? A group's distance from the others, now and then, in every measure and over several horizons.
+
+The others are weighed as they were then, so that a group which sends more traffic than it did moves no gap. A rise has
+to be beyond sampling and beyond what windows do by themselves (`level.py`): Student's t. The count of the group has to
+be beyond the exact binomial besides, given the others' rate, and the others' given the group's, since rates near 0 or 1
+have a longer tail than a t of few rows knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.fairness.disparity import ROWS_MIN
+from agent.fairness.groups import MISSING
+from agent.fairness.intervals import Estimates, estimate
+from agent.fairness.level import Level
+from agent.fairness.outcomes import RATES, Measure
+from agent.records import Bools, Floats
+from agent.statistics.array_tails import beta_share, t_as_beta
+
+REFERENCE_ROWS_MIN = 100.0  # of a group then, and of the others
+WINDOWS_MIN = 8  # fewer say too little of how a gap wanders
+FLOOR = 0.05  # of a rate: a twentieth of a group's members fare otherwise. Below, people do not act
+ERROR_FLOOR = 0.1  # of the mean absolute error
+JUDGED = (
+    Measure.SELECTION_RATE, Measure.TRUE_POSITIVE_RATE, Measure.FALSE_POSITIVE_RATE, Measure.MEAN_ERROR,
+    Measure.MEAN_ABSOLUTE_ERROR,
+)  # fmt: skip
+
+
+def judged(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """Those whose gaps alarm: what the known criteria are made of. Accuracy only where there is nothing else."""
+    return tuple(m for m in measures if m in JUDGED) or measures
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """(horizons, groups, MEASURES) each, NaN where not tested. now, then: a group's distance from the others; p:
+    already over all tests of a horizon; effect: how much further apart than then, in units of `Level.unit`."""
+
+    now: Floats
+    then: Floats
+    p: Floats
+    effect: Floats
+    phi: Floats
+
+    @property
+    def tested(self) -> Bools:
+        return ~np.isnan(self.p)
+
+
+def compare(pooled: Floats, horizons: Floats, before: Level, measures: tuple[Measure, ...]) -> Gaps:
+    """pooled: (horizons, groups, MEASURES, SUMS) of the newest windows; measures: those to test."""
+    now, then = estimate(pooled), estimate(before.total)
+    taken = _taken(now, then, before, measures)
+    mix = np.where(taken, then.weight, 0.0)
+    apart_now, error_now = _apart(now, mix, taken)
+    apart_then, error_then = _apart(_stretched(then, len(pooled)), mix, taken)
+    side = np.where(apart_now >= 0.0, 1.0, -1.0)
+    expected = np.maximum(side * apart_then, 0.0)
+    grown = side * apart_now - expected
+    sampling = error_now + error_then
+    variance = sampling + before.wander(horizons) + before.own_wander()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = np.where(taken, grown / np.sqrt(variance), 0.0)
+        tail = beta_share(*t_as_beta(t, np.broadcast_to(before.freedom, t.shape))) / 2.0
+        tail = np.maximum(np.where(t > 0, tail, 1.0 - tail), _exact(now, mix, taken, side, expected))
+        phi = np.where(taken, variance / sampling, 1.0)
+    effect = np.where(taken, grown / before.unit, np.nan)
+    return Gaps(apart_now, apart_then, _of_all(tail, taken), effect, phi)
+
+
+def floor() -> Floats:
+    """(MEASURES,): the least effect that is worth an alarm."""
+    return np.where(RATES | (np.arange(len(RATES)) == Measure.CALIBRATION_ERROR), FLOOR, ERROR_FLOOR)
+
+
+def _taken(now: Estimates, then: Estimates, before: Level, measures: tuple[Measure, ...]) -> Bools:
+    """(horizons, groups, MEASURES): what is compared; of a measure at least two groups, or none."""
+    wanted = np.isin(np.arange(len(Measure)), measures)
+    known = wanted & (then.n >= REFERENCE_ROWS_MIN) & (before.windows >= WINDOWS_MIN)
+    taken = known & (now.n >= ROWS_MIN)
+    taken[:, MISSING] = False
+    return np.asarray(taken & (taken.sum(axis=1, keepdims=True) >= 2))
+
+
+def _stretched(found: Estimates, horizons: int) -> Estimates:
+    return Estimates(*(np.broadcast_to(getattr(found, name), (horizons, *found.n.shape)) for name in found.__slots__))
+
+
+def _apart(found: Estimates, mix: Floats, taken: Bools) -> tuple[Floats, Floats]:
+    """Distance of each group from the others, weighed by `mix`, and its sampling variance; NaN where not taken."""
+    mean, error = np.where(taken, found.mean, 0.0), np.where(taken, found.error, 0.0)
+    rest, rest_error = _rest(mean, error, mix)
+    return np.where(taken, mean - rest, np.nan), np.where(taken, error + rest_error, np.nan)
+
+
+def _rest(mean: Floats, error: Floats, mix: Floats) -> tuple[Floats, Floats]:
+    whole = mix.sum(axis=-2, keepdims=True) - mix
+    safe = np.where(whole > 0, whole, 1.0)
+    of_means, of_errors = mix * mean, np.square(mix) * error
+    rest = (of_means.sum(axis=-2, keepdims=True) - of_means) / safe
+    return rest, (of_errors.sum(axis=-2, keepdims=True) - of_errors) / np.square(safe)
+
+
+def _exact(now: Estimates, mix: Floats, taken: Bools, side: Floats, expected: Floats) -> Floats:
+    """The larger of two exact binomial tails: the group's count at the others' rate and the gap then, and the others'
+    count at the group's rate. 0 where x is no rate. Counts are those that the rows are worth without weights."""
+    where = taken & RATES
+    mean, error = np.where(where, now.mean, 0.0), np.where(where, now.error, 0.0)
+    rest, rest_error = _rest(mean, error, mix)
+    smooth = rest * (1.0 - rest)
+    rest_n = np.where(rest_error > 0, np.maximum(smooth / np.where(rest_error > 0, rest_error, 1.0), 1.0), 1.0)
+    up = side > 0
+    group = tail_of_count(mean, now.n, rest + side * expected, up)
+    others = tail_of_count(rest, rest_n, mean - side * expected, ~up)
+    return np.where(where, np.maximum(group, others), 0.0)
+
+
+def tail_of_count(rate: Floats, n: Floats, expected: Floats, up: Bools) -> Floats:
+    """P(at least as far out) of n tries at `expected`: upward or downward."""
+    hits = np.where(up, rate, 1.0 - rate) * n
+    chance = np.clip(np.where(up, expected, 1.0 - expected), 1e-9, 1.0 - 1e-9)
+    some = hits > 1e-9
+    tail = beta_share(np.where(some, hits, 1.0), np.maximum(n - hits, 0.0) + 1.0, chance, 1.0 - chance)
+    return np.where(some, tail, 1.0)
+
+
+def _of_all(tail: Floats, taken: Bools) -> Floats:
+    """Two-sided p over all tests of a horizon (Bonferroni). Of two groups one is as far from the other as that is."""
+    groups = taken.sum(axis=1, keepdims=True)
+    pair = groups == 2
+    tail = np.where(pair, np.where(taken, tail, 0.0).max(axis=1, keepdims=True), tail)
+    tests = np.where(pair, 1, groups).sum(axis=2, keepdims=True)
+    return np.where(taken, np.minimum(2.0 * tail * tests, 1.0), np.nan)

@@ -1,0 +1,98 @@
+"""What gaps were when all was well: the reference's windows, or without them the service's own first ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agent.errors import CorruptError
+from agent.fairness.blob import unpack
+from agent.fairness.groups import FIRST, GROUPS_MAX, Groups
+from agent.fairness.level import Level, level
+from agent.fairness.outcomes import LABELLED, MEASURES, PREDICTED, SUMS
+from agent.records import Floats, Task
+
+SECTION = "fairness"  # of the reference file
+LEARN_WINDOWS_MAX = 48  # then the past stands: two days of hours
+LEARN_ROWS_MIN = 50.0  # of a window that is to be learned from
+REFERENCE_WINDOWS_MAX = 256  # of which the wandering is learned; older ones count in the rates alone
+SIDES = (PREDICTED, LABELLED)  # learned each by itself: truths come late
+
+
+@dataclass(slots=True)
+class Past:
+    """Windows of one attribute: float64 (groups, MEASURES, SUMS) each, oldest first.
+
+    windows: by side (predictions, truths), with zeros in the other's measures. total: also of windows that are not
+    kept, None: there are none. own: the service's first windows, so further ones are learned.
+    """
+
+    windows: tuple[list[Floats], list[Floats]] = field(default_factory=lambda: ([], []))
+    total: Floats | None = None
+    own: bool = True
+    _levels: list[Level | None] = field(default_factory=lambda: [None, None])
+
+    def level(self, side: int, places: int) -> Level | None:
+        """Of the groups known now; None: nothing was learned."""
+        known = self._levels[side]
+        if known is None or known.total.shape[0] < places:
+            if not self.windows[side]:
+                return None
+            total = None if self.total is None else _only(padded([self.total], places)[0], SIDES[side])
+            known = self._levels[side] = level(padded(self.windows[side], places), total)
+        return known
+
+    def learn(self, side: int, sums: Floats) -> None:
+        """One window more of the service's own; nothing where enough are known, or it is too small."""
+        part = _only(sums, SIDES[side])
+        if self.own and len(self.windows[side]) < LEARN_WINDOWS_MAX and part[..., 0].max(initial=0.0) >= LEARN_ROWS_MIN:
+            self.windows[side].append(part)
+            self._levels[side] = None
+
+    def said(self, side: int) -> str:
+        """What it is, in words."""
+        if not self.own:
+            return "the reference"
+        return f"the service's own first {len(self.windows[side])} windows"
+
+
+def padded(windows: Sequence[Floats], places: int) -> Floats:
+    """(windows, places, …) of arrays that may know fewer groups."""
+    found = np.zeros((len(windows), max(places, *(len(w) for w in windows)), *windows[0].shape[1:]))
+    for k, window in enumerate(windows):
+        found[k, : len(window)] = window
+    return found
+
+
+def _only(sums: Floats, side: slice) -> Floats:
+    found = np.zeros_like(sums)
+    found[:, side] = sums[:, side]
+    return found
+
+
+def of_reference(body: bytes, attribute: str, task: Task, positive: str, groups: Groups) -> Past | None:
+    """The reference's windows of one attribute, in the places that its values have here; None: it has none of it, or
+    of a model of another kind. Raises CorruptError."""
+    head, arrays = unpack(body)
+    try:
+        known: Any = head["attributes"].get(attribute)
+        if known is None or (int(head["task"]), head["positive"]) != (int(task), positive):
+            return None
+        values, total, windows = [str(v) for v in known["values"]], arrays[known["at"]], arrays[known["at"] + 1]
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise CorruptError(f"fairness: section of the reference: {type(error).__name__}") from error
+    shape = (FIRST + len(values), MEASURES, SUMS)
+    if len(values) > GROUPS_MAX or total.shape != shape or windows.shape[1:] != shape:
+        raise CorruptError("fairness: section of the reference: groups and counts do not fit")
+    places = np.array([0, 1, *(groups.of(value) for value in values)])
+    moved, sums = np.zeros((len(windows), groups.size, *shape[1:])), np.zeros((groups.size, *shape[1:]))
+    np.add.at(sums, places, total)
+    for k, window in enumerate(windows):
+        np.add.at(moved[k], places, window)
+    found = Past(total=sums, own=False)
+    for side, own in zip(found.windows, SIDES, strict=True):
+        side += [_only(window, own) for window in moved]
+    return found
