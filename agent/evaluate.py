@@ -45,7 +45,7 @@ class Judge:
         self.calibrated = None if self.fixed else Drift(reference, self.ledger)
         judging = self.fixed or self.calibrated
         assert judging is not None  # noqa: S101 - one of the two
-        drift = Grouped(judging, reference.layout)
+        drift = Grouped(judging, reference.layout, reference.pooled)
         self.segments = Segments(reference, self.ledger)
         self.measures: tuple[Measure, ...] = (drift, Quality(reference, self.ledger), self.segments)
 

@@ -11,14 +11,17 @@ from typing import Protocol
 
 from agent.bins import Layout
 from agent.bins.projections import CLUSTER, Projection, RowProjection, VectorProjection
+from agent.drift.pooling import shapeless
 from agent.drift.relations import Relations
-from agent.records import Closed, Finding, Kind, Source, Verdict
+from agent.records import Closed, Finding, Ints, Kind, Source, Verdict
 
 Name = tuple[Source, str]
 NAMED = 3  # features named in one reason
 ECHO_WEIGHT = 0.05  # a feature that weighs so much moves a whole row's direction when it drifts by itself
 WEIGHT_SAID_MIN = 0.05  # of a direction's squared weights
 NOTHING: frozenset[str] = frozenset()
+NO_DIRECTIONS = "the reference has no directions of it: it was built from too few vectors"
+NO_SHARES = "which of its values the reference lists was chance: no shares to compare; new ones are still looked at"
 
 
 class Judging(Protocol):
@@ -30,7 +33,8 @@ class Judging(Protocol):
 class Grouped:
     """A drift measure whose findings on parts are told as one for each group."""
 
-    def __init__(self, measure: Judging, layout: Layout) -> None:
+    def __init__(self, measure: Judging, layout: Layout, pooled: Ints) -> None:
+        """pooled: (layout cells,), the reference's counts."""
         self._measure = measure
         self._group: dict[Name, str] = {(f.source, f.name): f.group for f in layout.features if f.computed}
         self._moved = {part: words for p in layout.projections for part, words in moved(p).items()}
@@ -41,9 +45,12 @@ class Grouped:
         rows = [p for p in layout.projections if isinstance(p, RowProjection)]
         self._relations = {p.name: (p.parts[:-1], Relations(p)) for p in rows}
         with_parts = {f.group for f in layout.features if f.computed}
+        blind = [f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts]
+        texts = [layout.features[i] for i in sorted(shapeless(layout, pooled))]
         self._blind = [
-            f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts
-        ]
+            Finding("drift", f.name, f.source, Verdict.NO_REFERENCE, reason=why)
+            for found, why in ((blind, NO_DIRECTIONS), (texts, NO_SHARES)) for f in found
+        ]  # fmt: skip
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """As the measure's, groups last."""
@@ -60,8 +67,7 @@ class Grouped:
             drifting.update(finding.subject for finding in plain if finding.alarms)
             yield plain
         yield [self._merged(name, found, drifting) for (_, name), found in parts.items()]
-        why = "the reference has no directions of it: it was built from too few vectors"
-        yield [Finding("drift", f.name, f.source, Verdict.NO_REFERENCE, reason=why) for f in self._blind]
+        yield list(self._blind)
 
     def _merged(self, group: str, parts: Sequence[Finding], drifting: Set[str]) -> Finding:
         """The most significant part's, of those that alarm if any do.

@@ -132,16 +132,15 @@ def listed_by_chance(counts: Ints) -> Bools:
 
 
 def _tested(layout: Layout, pooled: Ints) -> tuple[int, ...]:
-    """All features that can be judged by their cells: not those, like ids, of whose values chance chose all."""
-    return tuple(
-        i
-        for i, f in enumerate(layout.features)
-        if is_tested(f) and not (f.kind is Kind.TEXT and _all_by_chance(pooled[layout.slice(i)][: f.bins]))
-    )
+    """All features that can be judged by their cells."""
+    without = shapeless(layout, pooled)
+    return tuple(i for i, f in enumerate(layout.features) if is_tested(f) and i not in without)
 
 
-def _all_by_chance(counts: Ints) -> bool:
-    return counts.size > 2 and bool(listed_by_chance(counts).all())
+def shapeless(layout: Layout, pooled: Ints) -> frozenset[int]:
+    """Texts without shares to judge, as ids are: chance chose all of the values that are listed."""
+    texts = ((i, f) for i, f in enumerate(layout.features) if f.kind is Kind.TEXT and f.bins > 2 and is_tested(f))
+    return frozenset(i for i, f in texts if listed_by_chance(pooled[layout.slice(i)][: f.bins]).all())
 
 
 def is_tested(feature: Feature) -> bool:

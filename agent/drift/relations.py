@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.bins.projections import RowProjection
 from agent.records import Floats
-from agent.reference.edges import BINS
+from agent.reference.edges import QUANTILES
 
 MISFIT_MAX = 0.25  # of what is seen; features that were swapped fit any single one's loss by 0.35 or worse
 ALIKE = 0.03  # a pair fits alike from both sides
@@ -53,11 +53,12 @@ class Relations:
 
 
 def _root_psi(variance: Floats) -> Floats:
-    """√PSI, in even bins, of a normal with this variance against one with variance 1."""
+    """√PSI, in a number's bins, of a normal with this variance against one with variance 1."""
     normal = NormalDist()
-    edges = [normal.inv_cdf(k / BINS) for k in range(1, BINS)]
+    edges = [normal.inv_cdf(q) for q in QUANTILES]
     upto = np.array([[0.0, *(normal.cdf(edge / v**0.5) for edge in edges), 1.0] for v in _VARIANCES.tolist()])
     shares = np.maximum(np.diff(upto, axis=1), 1e-12)
-    psi = ((shares - 1.0 / BINS) * np.log(shares * BINS)).sum(axis=1)
+    before = np.diff([0.0, *QUANTILES, 1.0])
+    psi = ((shares - before) * np.log(shares / before)).sum(axis=1)
     found: Floats = np.interp(np.log(np.maximum(variance, _VARIANCES[0])), np.log(_VARIANCES), np.sqrt(psi))
     return found

@@ -19,7 +19,7 @@ import numpy as np
 from agent.bins import SPECIALS, Feature, Layout
 from agent.bins.projections import CLUSTER, Projection, RowProjection, Singles, VectorProjection, finite
 from agent.records import PRESENT, Batch, Cells, Floats, Kind, Source
-from agent.reference.edges import BINS
+from agent.reference.edges import QUANTILES
 
 ROWS_MIN = 200  # fewer rows give no directions
 LEADING, SHOWN, REST = 32, 8, 4
@@ -103,13 +103,13 @@ def fit_row(layout: Layout, cells: Cells) -> RowProjection | None:
 
 
 def part_edges(values: Singles, tolerance: float) -> tuple[float, ...]:
-    """Edges of about 20 bins with equal shares, each halfway between the last value within `tolerance` of a quantile
+    """Edges of about 20 bins by `QUANTILES`, each halfway between the last value within `tolerance` of a quantile
     and the next one.
 
     A product's last bits depend on the machine and the batch: no value that comes often may lie on an edge.
     """
     ordered = np.sort(values.astype(np.float64))
-    at = ordered[np.ceil(np.arange(1, BINS) / BINS * len(ordered)).astype(np.int64) - 1]
+    at = ordered[np.ceil(np.array(QUANTILES) * len(ordered)).astype(np.int64) - 1]
     after = np.searchsorted(ordered, at + tolerance, side="right")
     after = after[after < len(ordered)]
     inner = (ordered[after - 1] + ordered[after]) / 2.0

@@ -45,9 +45,9 @@ class Coarse:
     feature: Ints
 
     @classmethod
-    def of(cls, layout: Layout, share: Floats, counts: Ints) -> Coarse:
-        """One segment's subjects: every tested feature. share, counts: (layout.cells,), of the segment's reference."""
-        cells = Cells.of(layout, share, counts, judged_features(layout))
+    def of(cls, layout: Layout, judged: Sequence[int], share: Floats, counts: Ints) -> Coarse:
+        """One segment's subjects, the features `judged`. share, counts: (layout.cells,), of the segment's reference."""
+        cells = Cells.of(layout, share, counts, judged)
         begin = begins_of(cells, SHARE_MIN)
         alone = cells.sums(begin.astype(np.float64)) == 1
         cells = _main_last(cells, begin, alone)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.bins import Layout
+from agent.drift.pooling import shapeless
 from agent.errors import CorruptError
 from agent.quality.measure import Of
 from agent.quality.tables import Places, bases_of
 from agent.records import Cells, Floats, Ints
 from agent.reference.by_segment import RUN_WINDOWS, SegmentCounts
 from agent.reference.profile import Reference
-from agent.segments.coarse import Coarse
+from agent.segments.coarse import Coarse, judged_features
 from agent.segments.drift import Shift
 from agent.segments.rates import Rates, kinds
 from agent.segments.spread import Known, Runs, learn
@@ -71,14 +72,17 @@ def prepare(reference: Reference) -> Prepared:
     """Takes some 50 ms a segment of 200 features; opens one at a time. One whose counts are broken is left out."""
     layout = reference.layout
     measures = tuple(kinds(layout))
+    without = shapeless(layout, reference.pooled)  # no segment judges what the whole cannot
+    judged = [i for i in judged_features(layout) if i not in without]
     values = judged_values(reference)
     if not values:
         return Prepared((), measures)
-    whole = _part("", layout, measures, reference.pooled, [_whole_runs(reference.blocks, h) for h in RUN_WINDOWS])
+    runs = [_whole_runs(reference.blocks, h) for h in RUN_WINDOWS]
+    whole = _part("", layout, judged, measures, reference.pooled, runs)
     parts = []
     for value in values:
         try:
-            parts.append(_opened(value, reference, measures, whole))
+            parts.append(_opened(value, reference, judged, measures, whole))
         except CorruptError as error:
             log.warning("segment_unusable segment=%r error=%s", value.name, error)
     if not parts:
@@ -89,18 +93,22 @@ def prepare(reference: Reference) -> Prepared:
     return Prepared(tuple(groups), measures)
 
 
-def _opened(value: SegmentCounts, reference: Reference, measures: Sequence[Places], whole: _Part) -> _Part:
+def _opened(
+    value: SegmentCounts, reference: Reference, judged: Sequence[int], measures: Sequence[Places], whole: _Part
+) -> _Part:
     layout, places = reference.layout, reference.by_segment.runs
     counts = value.unpack(len(places), layout.cells)
     lengths = np.array([length for _, length in places])
     runs = [counts[1:][lengths == horizon] if len(places) else counts[1:] for horizon in RUN_WINDOWS]
-    part = _part(value.name, layout, measures, counts[0].astype(np.int64), runs)
+    part = _part(value.name, layout, judged, measures, counts[0].astype(np.int64), runs)
     rates = tuple(own.borrowing(base) for own, base in zip(part.rates, whole.rates, strict=True))
     return _Part(part.name, part.counts, part.coarse, part.pooled, part.runs, rates)
 
 
-def _part(name: str, layout: Layout, measures: Sequence[Places], counts: Ints, runs: Sequence[Cells]) -> _Part:
-    coarse = Coarse.of(layout, _shares(layout, counts), counts)
+def _part(
+    name: str, layout: Layout, judged: Sequence[int], measures: Sequence[Places], counts: Ints, runs: Sequence[Cells]
+) -> _Part:
+    coarse = Coarse.of(layout, judged, _shares(layout, counts), counts)
     pooled = coarse.pool(counts.astype(np.float64))
     return _Part(
         name=name,

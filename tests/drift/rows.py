@@ -52,7 +52,8 @@ def counted(reference: Reference, batch: Batch) -> Cells:
 
 def judging(reference: Reference, dial: float = 0.05) -> Grouped:
     """Drift as the agent runs it."""
-    return Grouped(Drift(reference, Ledger.of(Dial(dial), reference.layout, 3600.0)), reference.layout)
+    drift = Drift(reference, Ledger.of(Dial(dial), reference.layout, 3600.0))
+    return Grouped(drift, reference.layout, reference.pooled)
 
 
 def findings(measure: Grouped, recent: Sequence[Cells], newest: int = 100) -> dict[str, Finding]:

@@ -183,8 +183,25 @@ def test_a_vector_without_directions_is_said_to_be_blind() -> None:
             return []
 
     layout = Layout((Feature("e", Source.FEATURE, Kind.VECTOR, size=8, group="e"),))
-    found = [f for part in Grouped(Silent(), layout).judge([]) for f in part]  # type: ignore[arg-type]
+    found = [f for part in Grouped(Silent(), layout, np.zeros(layout.cells, np.int64)).judge([]) for f in part]  # type: ignore[arg-type]
     assert [(f.subject, f.verdict) for f in found] == [("e", Verdict.NO_REFERENCE)]
+
+
+def test_a_text_of_which_chance_listed_every_value_says_why_it_is_not_judged() -> None:
+    """Ids have no shares that could drift: one finding with the reason, none for a text with few values."""
+
+    class Silent:
+        def judge(self, recent: object) -> list[list[Finding]]:
+            return []
+
+    names = tuple(f"v{i}" for i in range(9))
+    layout = Layout(tuple(Feature(name, Source.FEATURE, Kind.TEXT, categories=names) for name in ("id", "kind")))
+    counts = np.zeros(layout.cells, dtype=np.int64)
+    counts[layout.slice(0)][:10] = [*range(8, 17), 4_000]
+    counts[layout.slice(1)][:10] = [*range(300, 390, 10), 0]
+    found = [f for part in Grouped(Silent(), layout, counts).judge([]) for f in part]  # type: ignore[arg-type]
+    assert [(f.subject, f.verdict) for f in found] == [("id", Verdict.NO_REFERENCE)]
+    assert "chance" in found[0].reason
 
 
 def test_a_resolved_alert_forgets_every_part(embeddings: Embeddings) -> None:

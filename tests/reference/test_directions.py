@@ -17,6 +17,7 @@ from agent.records import NULL, Batch, Columns, Kind, ModelKey, Numbers, Source,
 from agent.reference import file, learn_state
 from agent.reference.build import build
 from agent.reference.directions import fit_vector, part_edges, with_projections
+from agent.reference.edges import QUANTILES
 from agent.reference.learn import Learner, blank
 from agent.reference.plan import Request
 from agent.reference.sample import RowsToFit
@@ -154,7 +155,7 @@ def test_edges_lie_between_values() -> None:
     values[:50] += 1e-6
     assert part_edges(values, 1e-3) == pytest.approx((0.999, 1.5, 3.0, 4.001), abs=1e-5)
     even = part_edges(np.linspace(0.0, 1.0, 10_001).astype(np.float32), 1e-6)
-    assert np.diff(even) == pytest.approx(0.05, abs=1e-3)
+    assert np.diff(even) == pytest.approx(np.diff([0.0, *QUANTILES, 1.0]), abs=1e-3)
 
 
 def _reference_file(tmp_path: Path, rows: int = 3000) -> Path:

@@ -18,6 +18,7 @@ from agent.errors import UnusableReferenceError
 from agent.records import Kind, Source
 from agent.reference import file
 from agent.reference.build import Built, build
+from agent.reference.edges import QUANTILES
 from agent.reference.features import schema_of
 from agent.reference.plan import Request
 from agent.reference.profile import Reference
@@ -71,11 +72,11 @@ def _feature(reference: Reference, name: str) -> tuple[Feature, np.ndarray]:
 
 
 def test_edges_are_the_exact_quantiles_of_small_data(tmp_path: Path) -> None:
-    """Twenty bins between the minimum, the 5 %, 10 %, … quantiles as numpy finds them, and the maximum."""
+    """Twenty bins between the minimum, the 1 %, 2.5 %, 5 %, … quantiles as numpy finds them, and the maximum."""
     table = _table()
     feature, counts = _feature(_built(_parquet(tmp_path / "d.parquet", table)).reference, "amount")
     values = table["amount"].drop_null().to_numpy()
-    inner = np.quantile(values, np.arange(1, 20) / 20, method="inverted_cdf")
+    inner = np.quantile(values, QUANTILES, method="inverted_cdf")
     np.testing.assert_array_equal(feature.edges, np.unique([values.min(), *inner, values.max()]))
     np.testing.assert_array_equal(counts[1 : feature.bins - 1], np.histogram(values, feature.edges)[0])
     assert counts[feature.bins + NULL_CELL] == table["amount"].null_count
@@ -178,7 +179,7 @@ def test_the_sample_is_the_same_whatever_the_batches(tmp_path: Path, monkeypatch
     feature, counts = _feature(one, "score")
     shares = counts[1 : feature.bins - 1] / counts[: feature.bins].sum()
     assert (len(shares), shares[0], shares[-1]) == (22, 0.0, 0.0)  # a probability: up to 0 and 1 there are bins
-    assert np.abs(shares[1:-1] - 0.05).max() < 0.025
+    assert np.abs(shares[1:-1] - np.diff([0.0, *QUANTILES, 1.0])).max() < 0.025
     assert (feature.edges[0], feature.edges[-1]) == (0.0, 1.0)
     assert feature.edges[1] == table["score"].to_numpy().min()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.bins import Feature, Layout, Rules, text_cells
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source
-from agent.reference.edges import BINS, categories, number_edges, text_key, with_range
+from agent.reference.edges import BINS, QUANTILES, categories, number_edges, text_key, with_range
 from agent.reference.survey import NumberSurvey
 from agent.sketches.frequent import FrequentTexts
 
@@ -96,12 +96,12 @@ def test_values_outside_a_range_are_counted_exactly(values: list[float], low: fl
     assert counted.count(layout.cells)[1 : len(edges)].sum() == len(inside)
 
 
-def test_many_values_have_equal_shares() -> None:
-    """10,000 different values: twenty bins of 5 % each, to a value."""
+def test_many_values_lie_between_the_quantiles() -> None:
+    """10,000 different values: twenty bins with the shares that the quantiles give, to a value."""
     values = np.random.default_rng(0).normal(size=10_000)
     counts = np.histogram(values, _edges(values))[0]
-    assert len(counts) == BINS
-    assert np.abs(counts - 500).max() <= 1
+    assert len(counts) == BINS == 20
+    assert np.abs(counts - 10_000 * np.diff([0.0, *QUANTILES, 1.0])).max() <= 1
 
 
 def test_nothing_finite_gives_a_bin_that_judges_nothing() -> None:

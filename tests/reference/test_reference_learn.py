@@ -27,6 +27,7 @@ from agent.records import (
     select,
 )
 from agent.reference import file, learn_state
+from agent.reference.edges import QUANTILES
 from agent.reference.learn import Learner, blank
 
 MODEL = ModelKey("m", "1")
@@ -103,7 +104,7 @@ def test_what_is_watched_and_how() -> None:
     ]  # fmt: skip
     buffered = [batch.features.numbers["x"] for window, batch in fed if window == 0]
     values = np.concatenate([x.values[x.state == PRESENT] for x in buffered])
-    inner = np.quantile(values, np.arange(1, 20) / 20, method="inverted_cdf")
+    inner = np.quantile(values, QUANTILES, method="inverted_cdf")
     np.testing.assert_array_equal(features[6].edges, np.unique([values.min(), *inner, values.max()]))
     assert features[4].edges == (0.0, 1.0, 2.0, 3.0, 4.0, 4.5)
     assert (features[4].integral, features[6].integral) == (True, False)
