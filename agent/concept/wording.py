@@ -1,0 +1,121 @@
+"""What the finding says: how often it is wrong now and was, which way, in which segment, and whether inputs moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.concept.losses import Kind, Scale
+from agent.concept.tracks import SHOWN_MIN, Said
+from agent.records import Finding, Source, Verdict
+
+NAMED_MAX = 3
+# Of the rise: what has less than two thirds of it is not "mostly" the one or the other.
+MOSTLY = 2.0 / 3.0
+DIRECTIONS = {
+    Kind.BINARY: ("false positives", "false negatives"),
+    Kind.NUMBERS: ("predicted too high", "predicted too low"),
+}
+_BLIND = frozenset({Verdict.NO_REFERENCE, Verdict.LEARNING, Verdict.REFERENCE_TOO_SHORT, Verdict.NOT_ENOUGH_ROWS})
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of the inputs at the same time. judged: whether anyone could say; moved: names of those that
+    alarm; outputs: whether predictions or scores moved."""
+
+    judged: bool
+    moved: tuple[str, ...] = ()
+    outputs: bool = False
+
+    def __str__(self) -> str:
+        if self.moved:
+            more = f" and {len(self.moved) - NAMED_MAX} more" if len(self.moved) > NAMED_MAX else ""
+            return f"inputs moved too ({', '.join(self.moved[:NAMED_MAX])}{more})"
+        if not self.judged:
+            return "whether inputs moved could not be judged"
+        moved = "predictions moved, " if self.outputs else ""
+        return f"{moved}inputs look as ever: what they mean has changed"
+
+
+def inputs_of(findings: Sequence[Finding]) -> Inputs:
+    """Of one window's other findings."""
+    drifts = [f for f in findings if f.check == "drift" and not f.segment]
+    of_inputs = [f for f in drifts if f.source in (Source.FEATURE, Source.ROW)]
+    moved = tuple(dict.fromkeys(f.subject for f in of_inputs if f.alarms))
+    outputs = any(f.alarms for f in drifts if f.source in (Source.PREDICTION, Source.SCORE))
+    return Inputs(any(f.verdict not in _BLIND for f in of_inputs), moved, outputs)
+
+
+def amount(scale: Scale, mean: float) -> str:
+    """A mean loss as people call it.
+
+    >>> amount(Scale(Kind.CLASSES), 0.1234), amount(Scale(Kind.NUMBERS, 50.0), 0.1)
+    ('12.3 %', '5')
+    """
+    return f"{mean * 100:.3g} %" if scale.two_valued else f"{mean * scale.cap:.3g}"
+
+
+def usual(scale: Scale, said: Said) -> str:
+    """How it is in this window, where nothing is wrong or nothing can be said yet."""
+    what = "wrong" if scale.two_valued else "mean absolute error"
+    now = amount(scale, float(said.mean[0]))
+    then = "" if said.usual is None else f" (usually {amount(scale, float(said.usual[0]))})"
+    of = f"of {said.labels:.0f} labels"
+    told = f"{now} {of} {what}" if scale.two_valued else f"{what} {now} {of}"
+    return f"{told}{then}{f'; {said.reason}' if said.reason else ''}"
+
+
+def changed(scale: Scale, said: Said) -> str:
+    """From what to what since the change, and which way."""
+    if said.change is None or said.usual is None:
+        return usual(scale, said)
+    now, then = said.change.means, said.usual
+    what = "the error rate" if scale.two_valued else "the mean absolute error"
+    told = (
+        f"{what} rose from {amount(scale, float(then[0]))} to {amount(scale, float(now[0]))} "
+        f"over {said.change.labels:.0f} labels"
+    )
+    return f"{told}{_way(scale, now, then)}"
+
+
+def segments(scale: Scale, parts: Mapping[str, Said], whole: Said) -> str:
+    """Where it is worst; empty: segments are not followed, or none stands out."""
+    if whole.change is None:
+        return ""
+    rose = [(name, said) for name, said in parts.items() if said.evidence > SHOWN_MIN]
+    shown = sorted(rose, key=lambda each: -_excess(each[1]))[:NAMED_MAX]
+    worse = [(n, s) for n, s in shown if s.rise > 1.25 * max(whole.rise, 0.0)]
+    if not worse:
+        return "in no segment more than elsewhere" if parts else ""
+    told = (
+        f"{name} ({amount(scale, float(s.usual[0]))} → {amount(scale, float(s.change.means[0]))})"
+        for name, s in worse
+        if s.usual is not None and s.change
+    )
+    return f"most in {', '.join(told)}"
+
+
+def _excess(said: Said) -> float:
+    """Loss beyond the usual since the change."""
+    assert said.change is not None  # noqa: S101 - what calls it has chosen so
+    return said.change.labels * float(said.change.means[0]) * (1.0 - 1.0 / (1.0 + said.rise))
+
+
+def _way(scale: Scale, now: np.ndarray, then: np.ndarray) -> str:
+    """Which of the two directions the rise is of."""
+    if len(now) < 3:
+        return ""
+    over, under = (float(now[k] - then[k]) for k in (1, 2))
+    names = DIRECTIONS[scale.kind]
+    shown = ", ".join(
+        f"{name} {amount(scale, float(then[k]))} → {amount(scale, float(now[k]))}" for k, name in enumerate(names, 1)
+    )
+    gained = max(over, 0.0) + max(under, 0.0)
+    if over > MOSTLY * gained:
+        return f", mostly {names[0]} ({shown})"
+    if under > MOSTLY * gained:
+        return f", mostly {names[1]} ({shown})"
+    return f", in both directions ({shown})"
