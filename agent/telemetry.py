@@ -274,6 +274,22 @@ ALERT = _define(
 )
 
 # Versions beside each other: a champion (sidelight.model.version) and a challenger on the same requests.
+ESTIMATED = _define(
+    "sidelight.performance.estimated",
+    Shape.GAUGE,
+    "{score}",
+    "How good the newest window's predictions probably are, before labels come: value, and lower and upper limit of "
+    "95 % for what labels would show. accuracy, precision, recall, f1, specificity, roc_auc; mae, rmse, mape.",
+    "sidelight.performance.metric",
+    "sidelight.statistic",
+)
+ESTIMATE_BELIEVED = _define(
+    "sidelight.performance.estimated.believed",
+    Shape.GAUGE,
+    "1",
+    "Whether the estimate is to be believed: 1 yes, 0.5 in doubt, 0 no (values the reference never held, or labels that "
+    "say otherwise).",
+)
 FAIRNESS_DISPARITY = _define(
     "sidelight.fairness.disparity",
     Shape.GAUGE,

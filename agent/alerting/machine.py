@@ -20,6 +20,7 @@ from agent.alerting.rules import (
     DATA_DRIFT,
     OUTPUTS,
     PREDICTION_DRIFT,
+    RETRAIN_SUGGESTED,
     RULES,
     SEGMENT_CHANGE,
     SEGMENT_STATE,
@@ -33,8 +34,11 @@ from agent.segments.judge import DRIFT_OVER, FAULTS_OVER
 NEWEST_P_GOOD = 0.01  # a drift whose newest windows are this usual is over; far above any alarm's α: no flapping
 SEVERITIES = ("INFO", "WARN", "ERROR")
 _BLIND = frozenset(
-    {Verdict.NOT_ENOUGH_ROWS, Verdict.NO_DATA, Verdict.NO_REFERENCE, Verdict.LEARNING, Verdict.REFERENCE_TOO_SHORT}
-)
+    {
+        Verdict.NOT_ENOUGH_ROWS, Verdict.NO_DATA, Verdict.NO_REFERENCE, Verdict.LEARNING, Verdict.REFERENCE_TOO_SHORT,
+        Verdict.NOT_BELIEVED,
+    }
+)  # fmt: skip
 
 
 class Health(Enum):
@@ -70,6 +74,7 @@ def advance(book: AlertBook, findings: Sequence[Finding], context: WindowContext
         if after is not None:
             kept.append(after)
             close.broken |= rule.name == BROKEN_PIPELINE  # the first rule: known before the others speak
+            close.curable |= rule.retrain and rule.name != RETRAIN_SUGGESTED  # whose rule is the last
     return book.replaced(context.model, kept), close.changes
 
 
@@ -95,6 +100,7 @@ class _Close:
     beside: Mapping[Watched, str]
     changes: list[Change] = field(default_factory=list)
     broken: bool = False
+    curable: bool = False  # an alert that training may cure is live, and has asked for it
 
     def subject(self, finding: Finding) -> Subject:
         watched = (finding.source, finding.subject)
@@ -104,9 +110,16 @@ class _Close:
     def say(self, name: str, alert: Alert, why: str = "", forget: Sequence[Subject] = ()) -> None:
         number = sum(change.event is not None for change in self.changes)
         said = event(name, alert, self.context, number, why)
-        if name != RESOLVED and BY_NAME[alert.name].retrain and not self.broken:
+        if name != RESOLVED and self._asks_for_training(alert):
             said = replace(said, attributes={**said.attributes, RETRAIN: True})
         self.changes.append(Change(alert.name, alert.model, said, *_forgotten(forget)))
+
+    def _asks_for_training(self, alert: Alert) -> bool:
+        """Once a cause: the suggestion asks only for what no alert of its own has asked for (the model's age), and
+        knows by itself what is not to be learned from."""
+        if alert.name == RETRAIN_SUGGESTED:
+            return not self.curable
+        return BY_NAME[alert.name].retrain and not self.broken
 
     def forget(self, alert: Alert, subjects: Sequence[Subject]) -> None:
         if subjects:

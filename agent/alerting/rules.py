@@ -19,6 +19,8 @@ SEGMENT_CHANGE = "segment_change"
 LATENCY, NOT_DURABLE, NO_DATA = "latency", "not_durable", "no_data"
 NEW_FEATURE = "new_feature"
 DUPLICATES, VOLUME = "duplicates", "volume"
+CONCEPT_DRIFT, RETRAIN_SUGGESTED = "concept_drift", "retrain_suggested"
+ESTIMATED_DROP = "estimated_performance_drop"
 
 QUALITY_CHECKS = frozenset(
     {
@@ -98,14 +100,28 @@ RULES: tuple[Rule, ...] = (
         warn_effect=0.1, error_effect=0.25, forgets=True,
     ),
     Rule(
-        SEGMENT_CHANGE, QUALITY_CHECKS | {"drift"}, ANY - {Source.LATENCY}, "change in a part of the traffic",
+        SEGMENT_CHANGE, QUALITY_CHECKS | {"drift", "concept_drift"}, ANY - {Source.LATENCY},
+        "change in a part of the traffic",
         "Look at what feeds the segment named, and at its last change: the traffic as a whole looks fine.",
         warn_effect=0.1, error_effect=0.25, forgets=True, of_segments=True,
+    ),
+    Rule(
+        CONCEPT_DRIFT, frozenset({"concept_drift"}), OUTPUTS, "concept drift",
+        "Look at what the wrong predictions since the change have in common; if inputs look as ever, train anew on "
+        "labels from after it.",
+        warn_effect=0.0, error_effect=0.5,  # relative rise of the loss: half as many errors again
+        needs_rows=False, retrain=True,  # labels may come when predictions do not
     ),
     Rule(
         LATENCY, frozenset({"latency", "latency_objective"}), frozenset({Source.LATENCY}), "slow predictions",
         "Look at CPU, memory and GPU of the model's container and at its traffic since the first bad window.",
         warn_effect=1.0, error_effect=3.0,  # ratios: three times slower breaks callers' timeouts
+    ),
+    Rule(
+        ESTIMATED_DROP, frozenset({"estimated_performance"}), OUTPUTS, "estimated performance drop",
+        "It is an estimate: see which inputs or scores moved, and have some of these predictions labelled first.",
+        warn_effect=0.0, error_effect=0.25, good_effect=0.05,  # relative rise of the loss: a quarter more errors
+        retrain=True,
     ),
     Rule(
         DUPLICATES, frozenset({"duplicates"}), ANY, "duplicates",
@@ -126,6 +142,12 @@ RULES: tuple[Rule, ...] = (
         NO_DATA, frozenset({"no_data"}), ANY, "no data",
         "Check that the model server runs and that its client reaches the agent's socket.",
         warn_effect=0.0, error_effect=2.0, pending_windows=1, healthy_windows=1, needs_rows=False,
+    ),
+    Rule(
+        RETRAIN_SUGGESTED, frozenset({"retrain"}), ANY, "retraining is suggested",
+        "Weigh the reasons named; then train on data from after the oldest of them, and build a new reference from it.",
+        warn_effect=2.0, error_effect=4.0,  # reasons: one may wait, two are worth a look, four are a model at its end
+        needs_rows=False, retrain=True,
     ),
 )  # fmt: skip
 BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}

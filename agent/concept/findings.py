@@ -27,7 +27,8 @@ def findings(scale: Scale, judged: Judged, asked: Asked, inputs: Inputs) -> list
         if not lately:
             continue
         alarms = said.verdict is Verdict.ALARM
-        finding = _finding(judged.index, said, asked.segment, changed(scale, said) if alarms else usual(scale, said))
+        reason = changed(scale, said, name) if alarms else usual(scale, said)
+        finding = _finding(judged.index, said, asked.segment, reason)
         if alarms and whole_alarms:
             finding = replace(finding, verdict=Verdict.MUTED, reason=f"so it is in the whole; {finding.reason}")
         found.append(replace(finding, segment=name))

@@ -68,14 +68,15 @@ def usual(scale: Scale, said: Said) -> str:
     return f"{told}{then}{f'; {said.reason}' if said.reason else ''}"
 
 
-def changed(scale: Scale, said: Said) -> str:
+def changed(scale: Scale, said: Said, segment: str = "") -> str:
     """From what to what since the change, and which way."""
     if said.change is None or said.usual is None:
         return usual(scale, said)
     now, then = said.change.means, said.usual
-    what = "the error rate" if scale.two_valued else "the mean absolute error"
+    what = "error rate" if scale.two_valued else "mean absolute error"
+    where = f" in {segment}" if segment else ""
     told = (
-        f"{what} rose from {amount(scale, float(then[0]))} to {amount(scale, float(now[0]))} "
+        f"the {what}{where} rose from {amount(scale, float(then[0]))} to {amount(scale, float(now[0]))} "
         f"over {said.change.labels:.0f} labels"
     )
     return f"{told}{_way(scale, now, then)}"

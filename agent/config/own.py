@@ -107,6 +107,14 @@ class Settings(BaseSettings):
         7 * 86_400.0, "A version silent for so long is retired, its counters kept.", "s", ge=60
     )
 
+    stale_seconds: float = option(
+        90 * 86_400.0,
+        "Age from which a version is stale and training it anew is suggested, by the trained_at that the event of its "
+        "start carries; 0: none.",
+        "s",
+        ge=0,
+    )
+
     # The reference and the rule.
     reference: str = option(
         "", "Reference: a file, a folder (MODEL/VERSION.sidelight) or a URL. Unset: learned from traffic."
