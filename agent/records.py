@@ -338,6 +338,7 @@ class Verdict(StrEnum):
     LEARNING = "learning"
     REFERENCE_TOO_SHORT = "reference too short"
     MUTED = "explained by another finding"
+    NOT_BELIEVED = "the estimate is not to be believed"
     UNDER_THRESHOLD = "under the fixed threshold"  # the user's own, which knows no noise
 
 
