@@ -113,11 +113,14 @@ class Agent(Process):
         raise BenchError(f"the agent was not ready within {START_SECONDS} s")
 
     def kept(self) -> int:
-        """Records counted so far, of all models. Raises BenchError where something was refused or turned away."""
+        """Records counted so far, of all models. Raises BenchError where something was refused or failed; what a full
+        queue turned away was sent again."""
+        if "frame_failed" in self.log.read_text():
+            raise BenchError(f"records could not be counted:\n{self.log.read_text()[-3000:]}")
         kept = 0
         for model in json.loads(self._get("/status")[1])["models"]:
             records = model["records"]
-            if records["kept"] != records["received"]:
+            if records["kept"] + records["dropped"] != records["received"]:
                 raise BenchError(f"not everything was kept: {records}")
             kept += records["kept"]
         return kept

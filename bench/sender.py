@@ -31,14 +31,16 @@ class Sending:
         self._stream = channel.stream_stream(
             "/sidelight.v1.Recorder/RecordStream", request_serializer=bytes, response_deserializer=bytes
         )
-        self._accepted = self._empty = 0
+        self._accepted = self._empty = self._turned_away = 0
+        self._wait_until = 0.0
 
     def run(self, command: dict[str, Any]) -> dict[str, Any]:
-        self._accepted = self._empty = 0
+        self._accepted = self._empty = self._turned_away = 0
         began = self._sequence
         latencies = self._streamed(command["messages"]) if command["stream"] else self._called(**command)
         return {
-            "messages": self._sequence - began,
+            "messages": self._sequence - began - self._turned_away,
+            "turned_away": self._turned_away,
             "accepted": self._accepted,
             "empty": self._empty,
             "latencies": latencies,
@@ -64,23 +66,36 @@ class Sending:
         return latencies
 
     def _streamed(self, messages: int) -> list[tuple[float, float]]:
+        """Until so many messages were taken: those that a full queue turned away are made up for, as clients do."""
+        left = messages
+        while left:
+            before = self._turned_away
+            self._stream_once(left)
+            left = self._turned_away - before
+        return []
+
+    def _stream_once(self, messages: int) -> None:
         room = threading.Semaphore(IN_FLIGHT)
 
         def requests() -> Iterator[bytes]:
             for _ in range(messages):
                 room.acquire()
+                time.sleep(max(0.0, self._wait_until - time.monotonic()))
                 yield self._next()
 
         for answer in self._stream(requests(), wait_for_ready=True):
             self._answered(answer)
             room.release()
-        return []
 
     def _answered(self, answer: bytes) -> None:
-        if answer:
-            self._accepted += wire.RecordResponse.FromString(answer).accepted
-        else:
+        if not answer:
             self._empty += 1
+            return
+        response = wire.RecordResponse.FromString(answer)
+        self._accepted += response.accepted
+        if response.hints.retry_after_seconds and not response.accepted:
+            self._turned_away += 1
+            self._wait_until = time.monotonic() + response.hints.retry_after_seconds
 
 
 def main() -> None:

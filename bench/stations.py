@@ -50,7 +50,7 @@ STATIONS = {
     "agent.ingest.rows:Gathering.add": "rows: rest of add",
     "agent.ingest.rows:Field.read": "rows: map values",
     "agent.ingest.rows:Gathering._outputs": "rows: outputs",
-    "agent.ingest.columns:Reader._id_hashes": DUPLICATES[0],
+    "agent.ingest.columns:Reader._hashes": DUPLICATES[0],
     "agent.ingest.journal:Journal.append": "journal: frame, checksum, write",
     "agent.ingest.clients:Clients.remember": "door: remember the answer",
     "agent.ingest.rows:Gathering.batch": "gathered: rest of batch",
