@@ -1,0 +1,203 @@
+"""One model's versions beside each other: a champion, whose answers are used, and its challengers.
+
+One of these is made for each model name, over all its versions. It holds at most `VERSIONS_MAX` of them, some 4 MiB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from agent.following import About
+from agent.records import Batch, Closed, Event, Finding, ModelKey, Pairs, Role
+from agent.shadow import showing, stored
+from agent.shadow.answers import Labels, answers
+from agent.shadow.comparing import LOSS, Comparison, State, Version
+from agent.shadow.deciding import Decision, Opinion, on_others, on_the_same, words
+from agent.shadow.losses import Known, loss_of, losses
+from agent.shadow.sequence import LABELS_MIN
+from agent.telemetry import Point
+
+VERSIONS_MAX = 4
+TRAFFIC_KEPT = 0.9  # of a window's traffic in the next: who is champion is a matter of about ten windows
+TRAFFIC_AHEAD = 1.2  # times the champion's: even halves change no champion
+SAMPLED_MAX = 50_000  # requests of one window whose answers are compared: enough for any mean
+STANDS = "decided before, and nothing speaks against it"  # a look that once decided is as right as the first
+FIRST = 6.0 / math.pi**2  # of the error goes to the first decision, of the k-th 1/k² of that: all together make it up
+PAIRED_SHARE = 0.1  # of the labels on requests that both answered: with fewer, these are retries and the like
+
+
+class Shadow:
+    """Shaped like a Follower, with the version in `batch.model` and `pairs.model`."""
+
+    name = "shadow"
+
+    def __init__(self) -> None:
+        self.state = State()
+        self._known: dict[ModelKey, Known] = {}
+        self._about: About | None = None
+        self._labels = Labels()
+        self._events: list[Event] = []
+
+    def prepare(self, about: About) -> None:
+        """Of any of the versions, at the start and whenever something of it changed."""
+        self._about = about
+        self._known[about.key] = Known(about.task, about.positive, about.threshold)
+        in_use = {about.key, *about.others}
+        self._known = {key: known for key, known in self._known.items() if key in in_use}
+        for key in sorted(in_use):
+            self._version(key)
+
+    def predicted(self, batch: Batch, index: int) -> None:
+        """About 0.1 µs a record where two versions answer; nothing is held where there is one."""
+        state, version = self.state, self._version(batch.model)
+        version.rows += batch.rows
+        version.seen = max(version.seen, index)
+        keys = batch.request_ids
+        if keys is None or len(state.versions) < 2 or not batch.rows:
+            return
+        waiting = state.answers
+        at = waiting.choose(keys)
+        if not len(at):
+            return
+        positive = self._known.get(batch.model, Known()).positive
+        chosen, second = keys[at], batch.arrived_ns // 1_000_000_000
+        own = answers(batch, at, self._labels, positive)
+        for other in state.versions:
+            if other is not version:
+                hits, theirs = waiting.find(other.place, chosen, second)
+                if len(hits):
+                    state.between(other, version).answered(theirs, own[hits], other.place < version.place)
+                    self._met(waiting, other, chosen[hits])
+        waiting.put(version.place, own, chosen, second)
+
+    def labelled(self, pairs: Pairs, index: int) -> None:
+        """The loss of each, alone and beside the other versions' on the same request."""
+        state, version = self.state, self._version(pairs.model)
+        known = self._known.get(pairs.model, Known())
+        asked = self._about.settings.shadow_loss if self._about else "auto"
+        state.loss = state.loss or loss_of(asked, known.task, pairs)
+        if not state.loss or not pairs.rows:
+            return
+        found = losses(pairs, state.loss, known)
+        good = np.isfinite(found) & np.isfinite(pairs.weights) & (pairs.weights > 0.0)
+        version.alone.add(index, pairs.weights[good], found[good])
+        if len(state.versions) < 2:
+            return
+        waiting = state.losses
+        version.offered += waiting.sampling.part(pairs.request_ids[good])
+        at = waiting.choose(np.where(good, pairs.request_ids, np.uint64(0)))
+        if len(at):
+            self._beside(pairs, at, found[at], version, index)
+
+    def _beside(self, pairs: Pairs, at: np.ndarray, found: np.ndarray, version: Version, index: int) -> None:
+        state, waiting = self.state, self.state.losses
+        keys, second = pairs.request_ids[at], int(pairs.label_ns.max() // 1_000_000_000)
+        own = np.empty(len(at), dtype=LOSS)
+        own["loss"], own["weight"] = found, pairs.weights[at]
+        for other in state.versions:
+            if other is not version:
+                hits, theirs = waiting.find(other.place, keys, second)
+                if len(hits):
+                    comparison = state.between(other, version)
+                    comparison.labelled(index, theirs, own[hits], other.place < version.place)
+                    comparison.by_segment(pairs, at[hits], theirs, own[hits], other.place < version.place)
+                    self._met(waiting, other, keys[hits])
+        waiting.put(version.place, own, keys, second)
+
+    def _met(self, waiting: Any, other: Version, keys: np.ndarray) -> None:
+        """With two versions, what is met waits for nobody else."""
+        if len(self.state.versions) == 2:
+            waiting.take(other.place, keys)
+
+    def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
+        """The look: once for each window, whichever version's end comes first."""
+        state = self.state
+        if index <= state.closed:
+            return []
+        state.closed = index
+        self._settle()
+        challenges = list(state.challenges())
+        for champion, challenger, held, _ in challenges:
+            opinion, settled = self._look(champion, challenger, held, len(challenges))
+            held.opinion = opinion
+            if settled and held.said != (champion.place, opinion.decision):
+                told = words(opinion, champion.named, challenger.named, state.loss)
+                self._events.append(showing.event(champion, challenger, opinion, state.loss, told, index, end_ns))
+            if settled:
+                held.decided(champion, opinion.decision)
+        return []
+
+    def _settle(self) -> None:
+        """A window is over: samples, traffic, champion, and the answers of the next window."""
+        state = self.state
+        state.answers.settle(SAMPLED_MAX)
+        state.losses.settle()
+        for comparison in state.compared.values():
+            comparison.roll()
+        for version in state.versions:
+            version.traffic = TRAFFIC_KEPT * version.traffic + version.rows
+            version.rows = 0
+        primaries = [version for version in state.versions if version.key.role is Role.PRIMARY]
+        if not primaries:
+            state.champion = None
+            return
+        most = max(primaries, key=lambda version: (version.traffic, -version.place))
+        now = state.champion
+        if now not in primaries or now is None or most.traffic > TRAFFIC_AHEAD * now.traffic:
+            state.champion = most
+
+    def _look(self, champion: Version, challenger: Version, held: Comparison, challengers: int) -> tuple[Opinion, bool]:
+        """What can be said, and whether the labels since the last decision settle it, one way or the other. A decision
+        stands until the opposite one."""
+        assert self._about is not None  # noqa: S101 - a close comes after prepare
+        settings, swapped = self._about.settings, champion.place > challenger.place
+        alpha, margin = settings.shadow_error / challengers, settings.shadow_margin
+        now = alpha * FIRST / (1.0 + held.decisions) ** 2
+        fewer = min(champion.offered, challenger.offered)
+        same = fewer < LABELS_MIN or held.sums.labels >= PAIRED_SHARE * fewer
+        if same:
+            found = on_the_same(held.since, swapped, now, margin)
+        else:
+            found = on_others(champion.alone, challenger.alone, now, margin)
+        stands = held.said is not None and held.said[0] == champion.place
+        if found.decision is not Decision.NOT_YET or not stands or held.said is None:
+            # Versions by themselves go on as they are: only a comparison of the same requests begins anew.
+            again = not same and stands and held.said is not None and held.said[1] is found.decision
+            return found, found.decision is not Decision.NOT_YET and not again
+        whole = on_the_same(held.sums, swapped, alpha, margin) if same else found
+        return replace(whole, decision=held.said[1], reason=STANDS, needed=None), False
+
+    def points(self) -> Iterator[Point]:
+        return showing.points(self.state)
+
+    def events(self) -> list[Event]:
+        found, self._events = self._events, []
+        return found
+
+    def show(self) -> dict[str, Any]:
+        return showing.show(self.state)
+
+    def dump(self) -> bytes:
+        return stored.dump(self.state)
+
+    def load(self, blob: bytes) -> None:
+        self.state = State()
+        self.state = stored.load(blob)
+
+    def _version(self, key: ModelKey) -> Version:
+        """Of too many versions the one that was silent longest is no longer compared, a shadow before a primary."""
+        state = self.state
+        found = next((version for version in state.versions if version.key == key), None)
+        if found is None:
+            found = Version(key, state.places)
+            state.places += 1
+            if len(state.versions) >= VERSIONS_MAX:
+                rivals = [version for version in state.versions if version is not state.champion]
+                state.drop(min(rivals, key=lambda version: (version.seen, version.place)))
+            state.versions.append(found)
+        return found

@@ -1,0 +1,157 @@
+"""Requests that one version answered and others may answer yet: a table of the newest, in constant memory.
+
+A request has one place, by its hash, and the newest stands there: which request pushes out which is chance, so what is
+found is a fair sample. Where the others answer so late that most are pushed out before, only requests with low hashes
+are held, for all versions alike (consistent sampling, Broder 1997): fewer, and longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.counting.fingerprints import Hashes
+from agent.records import Ints
+
+WHOLE = 1 << 64
+LIMIT_MIN = 1 << 52  # 1 in 4,096 requests
+EARLY_PART = 4  # answers that came within a quarter of the table's requests are safe from being pushed out
+LATE_SHARE = 0.2  # of the answers: with more of them, hold fewer requests for longer
+EARLY_SHARE = 0.01  # with fewer late ones, hold more
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: low hashes still find different places
+Found = tuple[Ints, npt.NDArray[np.void]]
+
+
+@dataclass(slots=True)
+class Held:
+    """What waits of one version. rows: structured (slots,), a power of two, with `key` (0: empty), `number` (running)
+    and `second` beside what is kept of a request: 24 bytes and that."""
+
+    rows: npt.NDArray[np.void]
+    written: int = 0
+
+    @classmethod
+    def of(cls, kept: npt.DTypeLike, slots: int) -> Held:
+        """kept: a structured dtype of what is kept of each request."""
+        names = [("key", "<u8"), ("number", "<i8"), ("second", "<i8"), *np.dtype(kept).descr]
+        return cls(np.zeros(slots, dtype=np.dtype(names)))
+
+    def places(self, keys: Hashes) -> Ints:
+        return ((keys * _SPREAD) >> np.uint64(65 - len(self.rows).bit_length())).astype(np.int64)
+
+
+@dataclass(slots=True)
+class Sampling:
+    """Which requests are held: those whose hash is below `limit`. early, late: answers since it was last set;
+    written: requests."""
+
+    limit: int = WHOLE
+    early: int = 0
+    late: int = 0
+    written: int = 0
+
+    def met(self, ages: Ints, slots: int) -> None:
+        """Answers that found their request, so many requests after it."""
+        early = int((ages < slots // EARLY_PART).sum())
+        self.early += early
+        self.late += len(ages) - early
+
+    def part(self, keys: Hashes) -> int:
+        """How many of these are of the sample; those without an id are."""
+        return len(keys) if self.limit >= WHOLE else int((keys < np.uint64(self.limit)).sum())
+
+    def fewer(self) -> None:
+        self.limit = max(self.limit >> 1, LIMIT_MIN)
+        self.early = self.late = self.written = 0
+
+    def more(self) -> None:
+        self.limit = min(self.limit << 1, WHOLE)
+        self.early = self.late = self.written = 0
+
+
+@dataclass(slots=True)
+class Waiting:
+    """All versions' tables of one kind. slots: places of each; seconds: for how long a request may wait."""
+
+    kept: npt.DTypeLike
+    slots: int
+    seconds: int
+    sampling: Sampling = field(default_factory=Sampling)
+    held: dict[int, Held] = field(default_factory=dict)
+
+    def choose(self, keys: Hashes) -> Ints:
+        """Rows that can be compared: with an id of their own in this batch, and of the sample."""
+        if self.sampling.limit < WHOLE:
+            at = np.flatnonzero((keys < np.uint64(self.sampling.limit)) & (keys != 0))
+        else:
+            at = np.flatnonzero(keys)
+        if len(at) < 2:
+            return at
+        order = np.argsort(keys[at])
+        some = keys[at[order]]
+        same = some[1:] == some[:-1]
+        if not same.any():
+            return at
+        alone = np.ones(len(some), dtype=bool)
+        alone[1:] &= ~same
+        alone[:-1] &= ~same
+        return np.sort(at[order[alone]])
+
+    def find(self, version: int, keys: Hashes, second: int) -> Found:
+        """(rows of `keys` that `version` answered too, what was kept of them). They are taken out where they are
+        met for good: `take`."""
+        held = self.held.get(version)
+        if held is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.dtype(self.kept))
+        places = held.places(keys)
+        standing = held.rows["key"].take(places)
+        hits = np.flatnonzero(standing == keys)
+        if not len(hits):
+            return hits, held.rows[:0]
+        found = held.rows[places[hits]]
+        fresh = found["second"] >= second - self.seconds
+        found, hits = found[fresh], hits[fresh]
+        self.sampling.met(held.written - found["number"], self.slots)
+        return hits, found
+
+    def take(self, version: int, keys: Hashes) -> None:
+        """These wait no longer."""
+        held = self.held.get(version)
+        if held is not None and len(keys):
+            places = held.places(keys)
+            held.rows["key"][places[held.rows["key"][places] == keys]] = 0
+
+    def put(self, version: int, rows: npt.NDArray[np.void], keys: Hashes, second: int) -> None:
+        """Waits for the others' answers. rows: of dtype `kept`."""
+        if not len(rows):
+            return
+        held = self.held.get(version)
+        if held is None:
+            held = self.held[version] = Held.of(self.kept, self.slots)
+        entry = np.empty(len(rows), dtype=held.rows.dtype)
+        entry["key"], entry["second"] = keys, second
+        entry["number"] = np.arange(held.written, held.written + len(rows))
+        for name in np.dtype(self.kept).names or ():
+            entry[name] = rows[name]
+        held.rows[held.places(keys)] = entry
+        held.written += len(rows)
+        self.sampling.written += len(rows)
+
+    def settle(self, written_max: int = 1 << 62) -> None:
+        """Holds fewer requests, and so for longer, or more, by what was met; fewer, too, where more than `written_max`
+        came. Told at each window's end."""
+        sampling = self.sampling
+        if sampling.written < self.slots:
+            return
+        met = sampling.early + sampling.late
+        if sampling.written > written_max or not met or sampling.late > LATE_SHARE * met:
+            sampling.fewer()
+        elif sampling.late <= EARLY_SHARE * met and 2 * sampling.written <= written_max:
+            sampling.more()
+        else:
+            sampling.early = sampling.late = sampling.written = 0
+
+    def forget(self, version: int) -> None:
+        self.held.pop(version, None)

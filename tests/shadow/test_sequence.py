@@ -1,0 +1,98 @@
+"""The confidence sequence: right at all looks together, and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from agent.shadow.losses import Sums, apart, paired
+from agent.shadow.sequence import labels_needed, multiplier, spread
+
+Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+BOTH = np.array([1.0, -1.0])
+
+
+def errors(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wrong in a tenth, half of the mistakes in common."""
+    common, first, second = (rng.random(rows) < 0.1 for _ in range(3))
+    own = rng.random(rows) < 0.5
+    return np.where(own, common, first).astype(float), np.where(own, common, second).astype(float)
+
+
+def heavy(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """One version is mostly better and now and then much worse: the same mean."""
+    return np.full(rows, math.exp(0.5)), np.exp(rng.normal(size=rows))
+
+
+def windows(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each window favours one of the two."""
+    return rng.gamma(4.0, 0.25, rows) + 0.2 * rng.normal(), rng.gamma(4.0, 0.25, rows)
+
+
+def misses(draw: Draw, seeds: int, looks: int, rows: int = 20, by_themselves: bool = False) -> int:
+    """In how many of the worlds some look says that two equal versions differ."""
+    found = 0
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        both, one, other = Sums(2), Sums(1), Sums(1)
+        for window in range(looks):
+            first, second = draw(rng, rows)
+            both.add(window, np.ones(rows), first, second)
+            one.add(window, np.ones(rows), first)
+            other.add(window, np.ones(rows), second)
+            if window >= 24 and window % 3 == 0:
+                look = apart(one, other, BOTH) if by_themselves else paired(both, BOTH)
+                half = math.sqrt(look.variance) * multiplier(look.labels / look.dispersion, 0.05)
+                if abs(look.mean) > half:
+                    found += 1
+                    break
+    return found
+
+
+@pytest.mark.parametrize("draw", [errors, heavy, windows])
+def test_equal_versions_are_told_apart_in_few_worlds_over_all_looks(draw: Draw) -> None:
+    """At most about one in twenty of 60 worlds with some 40 looks each: eight would be a chance of one in a hundred."""
+    assert misses(draw, 60, 150) < 8
+
+
+def test_versions_by_themselves_are_right_too() -> None:
+    """Requests of their own."""
+    assert misses(errors, 40, 120, by_themselves=True) < 7
+
+
+def test_windows_that_differ_widen_it() -> None:
+    """The variance is that of windows, not of labels; neighbours that resemble each other widen it further."""
+    rng = np.random.default_rng(1)
+    weights = np.full(200, 10.0)
+    alone = rng.normal(size=200) * math.sqrt(10.0)
+    assert spread(alone, weights, 2_000.0) < 3_000.0
+    assert spread(3.0 * alone, weights, 2_000.0) > 14_000.0
+    slow = np.repeat(rng.normal(size=20) * 10.0, 10)
+    assert spread(slow, weights, 2_000.0) > 5.0 * 200.0 * float(np.square(slow).mean())
+
+
+def test_windows_are_joined_and_nothing_is_lost() -> None:
+    """A thousand windows in at most 256 blocks: the same mean, the same labels."""
+    rng, sums = np.random.default_rng(2), Sums(2)
+    every = rng.normal(size=(1_000, 2, 5))
+    for window in range(1_000):
+        sums.add(window, np.ones(5), *every[window])
+    assert len(sums.ids) <= 256
+    assert sums.windows == 1_000
+    assert sums.means() == pytest.approx(every.mean(axis=(0, 2)))
+    look = paired(sums, BOTH)
+    apart_each = every[:, 0] - every[:, 1]
+    assert look.mean == pytest.approx(apart_each.mean())
+    assert sums.independent(BOTH) == pytest.approx(apart_each.var(ddof=1) / 5_000)
+
+
+def test_what_is_needed_shrinks_with_the_difference() -> None:
+    """And is none to be foreseen where there is no difference."""
+    far, near = (labels_needed(distance, 0.001, 1_000.0, 1.0, 0.05) for distance in (0.2, 0.1))
+    assert 100 < far < near / 3
+    half = math.sqrt(0.001 * 1_000.0 / near) * multiplier(near, 0.05)
+    assert half == pytest.approx(0.1, rel=0.02)
+    assert labels_needed(0.0, 0.001, 1_000.0, 1.0, 0.05) == math.inf

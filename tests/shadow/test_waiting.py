@@ -1,0 +1,95 @@
+"""The table of requests that wait for another version's answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.shadow.waiting import LIMIT_MIN, WHOLE, Waiting
+from tests.shadow.beside import requests
+
+KEPT = np.dtype([("at", "<i8")])
+
+
+def put(waiting: Waiting, version: int, keys: np.ndarray, second: int = 0) -> None:
+    keys = keys[waiting.choose(keys)]
+    rows = np.zeros(len(keys), KEPT)
+    rows["at"] = np.arange(len(keys))
+    waiting.put(version, rows, keys, second)
+
+
+def met(waiting: Waiting, version: int, keys: np.ndarray, second: int = 0) -> int:
+    return len(waiting.find(version, keys[waiting.choose(keys)], second)[0])
+
+
+def test_what_was_put_is_found_with_what_was_kept() -> None:
+    """Nothing else is; of a nearly empty table nothing is lost but the few that share a place."""
+    waiting, keys = Waiting(KEPT, 1 << 12, 60), requests(0, 200)
+    put(waiting, 0, keys)
+    hits, found = waiting.find(0, keys, 0)
+    assert len(hits) > 190
+    assert found["at"].tolist() == hits.tolist()
+    assert met(waiting, 0, requests(200, 5_000)) == 0
+    assert met(waiting, 1, keys) == 0
+
+
+def test_requests_wait_only_so_long() -> None:
+    """Sixty seconds here."""
+    waiting, keys = Waiting(KEPT, 1 << 12, 60), requests(0, 10)
+    put(waiting, 0, keys, second=1_000)
+    assert met(waiting, 0, keys, 1_060) == 10
+    assert met(waiting, 0, keys, 1_061) == 0
+
+
+def test_no_id_is_no_request() -> None:
+    """0 stands for none, and an empty place is not one of them."""
+    waiting = Waiting(KEPT, 1 << 12, 60)
+    assert met(waiting, 0, np.zeros(5, np.uint64)) == 0
+    put(waiting, 0, np.zeros(5, np.uint64))
+    assert waiting.held == {}
+
+
+@pytest.mark.parametrize("delay", [0, 3, 30])
+def test_answers_that_come_late_are_met_by_holding_fewer_requests(delay: int) -> None:
+    """A thousand requests a window in a table of 4,096: however late the other version is, its sample is met."""
+    waiting = Waiting(KEPT, 1 << 12, 1 << 40)
+    counts = []
+    for window in range(400):
+        put(waiting, 0, requests(window * 1_000, 1_000), window)
+        if window >= delay:
+            late = requests((window - delay) * 1_000, 1_000)
+            counts.append((len(waiting.choose(late)), met(waiting, 0, late, window)))
+        waiting.settle()
+    offered, found = np.sum(counts[-100:], axis=0)
+    assert found > 0.7 * offered
+    assert offered > 10 * 100 * min(1.0, 4.0 / max(delay, 1))
+
+
+def test_where_nothing_is_ever_met_little_is_held() -> None:
+    """One in 4,096 requests, and when the other version comes after all, more again."""
+    waiting = Waiting(KEPT, 1 << 12, 1 << 40)
+    for window in range(40):
+        waiting.sampling.limit = max(waiting.sampling.limit, LIMIT_MIN << 4)
+        put(waiting, 0, requests(window * 100_000, 100_000), window)
+        waiting.settle()
+    assert waiting.sampling.limit <= LIMIT_MIN << 6
+    for window in range(40, 120):
+        some = requests(window * 100_000, 20_000)
+        put(waiting, 0, some, window)
+        for version in range(8):
+            part = some[version::8]
+            met(waiting, 0, part, window)
+        waiting.settle()
+    assert LIMIT_MIN < waiting.sampling.limit < WHOLE
+
+
+def test_more_than_is_needed_is_not_held() -> None:
+    """Answers that come at once, of so many requests that a part of them tells enough."""
+    waiting = Waiting(KEPT, 1 << 12, 60)
+    for window in range(6):
+        for part in range(20):
+            keys = requests((window * 20 + part) * 500, 500)
+            put(waiting, 0, keys, window)
+            met(waiting, 0, keys, window)
+        waiting.settle(written_max=6_000)
+    assert WHOLE >> 2 <= waiting.sampling.limit < WHOLE
