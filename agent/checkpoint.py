@@ -96,13 +96,19 @@ def model_id(key: ModelKey, window_ns: int) -> str:
     return f"{series_id(replace(key, version=''))}-{window_ns}"
 
 
+def shared_id(model: str) -> str:
+    """Of all versions of a model of that name."""
+    return f"all-{xxhash.xxh3_64_hexdigest(model.encode())}"
+
+
 @dataclass(slots=True)
 class Plan:
     """One checkpoint's writing. kept: by series, the closed windows that stay; gone: series that are forgotten.
-    models: whose traffic is still known; None: all."""
+    models, shared: whose traffic is still known, who is still followed as a whole; None: all."""
 
     puts: list[tuple[str, bytes]] = field(default_factory=list)
     models: set[str] | None = None
+    shared: set[str] | None = None
     kept: dict[str, set[str]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
 
@@ -118,6 +124,10 @@ class Plan:
         if self.models is not None:
             for key in keys(db, "traffic/"):
                 if key not in self.models:
+                    delete(db, key)
+        if self.shared is not None:
+            for key in keys(db, "follower/all-"):
+                if key.rpartition("/")[0] + "/" not in self.shared:
                     delete(db, key)
         for name, kept in self.kept.items():
             for key in keys(db, f"closed/{name}/"):
@@ -181,7 +191,16 @@ class Checkpoint:
 
     def collect_followers(self, key: ModelKey, followers: Followers, plan: Plan) -> None:
         """Adds what follows a series, where it changed."""
-        name = f"follower/{series_id(key)}/"
+        self._collect_followers(f"follower/{series_id(key)}/", followers, plan)
+
+    def collect_shared(self, known: Mapping[str, Followers], plan: Plan) -> None:
+        """Adds what follows the models as wholes; that of others is deleted."""
+        named = {f"follower/{shared_id(model)}/": followers for model, followers in known.items()}
+        plan.shared = set(named)
+        for name, followers in named.items():
+            self._collect_followers(name, followers, plan)
+
+    def _collect_followers(self, name: str, followers: Followers, plan: Plan) -> None:
         if self._traffic.get(name) != followers.revision:
             self._traffic[name] = followers.revision
             plan.puts += [(f"{name}{kind}", blob) for kind, blob in followers.dump().items()]

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.concept.follower import Concept
 from agent.errors import CorruptError
 from agent.following import About, Follower
 from agent.records import Batch, Closed, Event, Finding, Pairs
 
-KINDS: tuple[Callable[[], Follower], ...] = ()
+OWN: tuple[Callable[[], Follower], ...] = (Concept,)  # of each version; a later one is told what those before found
+SHARED: tuple[Callable[[], Follower], ...] = ()  # of all versions of a model together
 WINDOWS = "windows"
 log = logging.getLogger("sidelight.followers")
 
@@ -25,10 +27,15 @@ class Followers:
     that come late count in the newest. revision: rises with every change.
     """
 
-    members: tuple[Follower, ...] = field(default_factory=lambda: tuple(make() for make in KINDS))
+    members: tuple[Follower, ...] = field(default_factory=lambda: tuple(make() for make in OWN))
     labelled_in: set[int] = field(default_factory=set)
     closed_below: int = 0
     revision: int = 0
+
+    @classmethod
+    def shared(cls) -> Followers:
+        """Those that look at all versions of a model."""
+        return cls(tuple(make() for make in SHARED))
 
     def prepare(self, about: About) -> None:
         self._each("prepare", lambda one: one.prepare(about))

@@ -331,7 +331,8 @@ class Pipeline:
         index = item.arrived_ns // series.window_ns
         if self._event_time:  # their own time, as far as predictions have come
             index = min(int(pairs.label_ns.max(initial=0)), series.newest_ns) // series.window_ns
-        watch.followers.labelled(pairs, max(index, series.closed_below))
+        for followers in (watch.followers, watch.shared):
+            followers.labelled(pairs, max(index, series.closed_below))
 
     async def _close_labelled(self, watch: Watch, index: int, item: Accepted) -> None:
         """A window that had labels and no predictions."""
@@ -349,13 +350,16 @@ class Pipeline:
         for part in self._timed("judge", watch.followers.close(index, recent, end_ns, beside)):
             findings.extend(part)
             await asyncio.sleep(0)
+        for part in self._timed("judge", watch.shared.close(index, recent, end_ns, (*beside, *findings))):
+            findings.extend(part)
         self._say_of_followers(watch, index)
         return findings
 
     def _say_of_followers(self, watch: Watch, index: int) -> None:
         """What happened to them once: a decision, say. Keys are made of the window, so that a replay says it again."""
         prefix = f"{checkpoint.series_id(watch.key)}/{index}/followed"
-        events = [_keyed(event, f"{prefix}/{event.key}") for event in watch.followers.events()]
+        told = (*watch.followers.events(), *watch.shared.events())
+        events = [_keyed(event, f"{prefix}/{event.key}") for event in told]
         self.events.extend(_shown(event) for event in events)
         self._said |= bool(events)
         room = max(0, OUTBOX_MAX * 2 - len(self.outbox))
@@ -529,6 +533,7 @@ class Pipeline:
             self._checkpoint.collect_repeats(watch.key, watch.repeats, plan)
             self._checkpoint.collect_followers(watch.key, watch.followers, plan)
             await asyncio.sleep(0)
+        self._checkpoint.collect_shared(self.watches.shared, plan)
         self._checkpoint.collect_traffic(self.watches.traffic(), plan)
         self._checkpoint.forgotten(plan)
         dirty = [client for client in self._clients if client.dirty]
@@ -611,6 +616,8 @@ class Pipeline:
             saved = meta.baselines.get(name)
             if saved:
                 watch.baseline = self._or_none("baseline", partial(_baseline, saved))
+        for model, shared in self.watches.shared.items():
+            self.corrupt += shared.load(partial(_follower, db, checkpoint.shared_id(model)))
         self._load_traffic(db)
         for key in keys(db, "client/"):
             self._or_none(key, partial(self._load_client, db, key))

@@ -14,12 +14,13 @@ from agent.config import Settings
 from agent.counting.segments import Budget
 from agent.counting.windows import Series
 from agent.errors import SidelightError
+from agent.estimate import SECTIONS as ESTIMATED_FROM
 from agent.evaluate import Judge
 from agent.followers import Followers
 from agent.following import About
 from agent.latency import LatencyBaseline
 from agent.ledger import RUNNING, Dial, Ledger
-from agent.records import Closed, Finding, ModelKey
+from agent.records import Batch, Closed, Finding, ModelKey
 from agent.reference import locate
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
@@ -33,6 +34,7 @@ LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read
 AGAIN_SECONDS = 60.0  # between two tries for a reference that could not be read
 UNUSABLE = "unusable: "
 LABELLED = ("performance", "concept_drift")  # checks that need truths
+ESTIMATED = ("estimated_performance",)  # what needs a reference that was built with truths
 log = logging.getLogger("sidelight.watching")
 
 
@@ -40,7 +42,8 @@ log = logging.getLogger("sidelight.watching")
 class Watch:
     """One series and what watches it.
 
-    findings: of the newest closed window; tried_ns: when a reference was last sought. repeats: what came twice.
+    findings: of the newest closed window; followers: of its predictions and labels; shared: of those of all versions;
+    tried_ns: when a reference was last sought. repeats: what came twice.
     rests: another version took over. traffic: of the model, shared by its versions.
     versions: of the model, that are in use and share its dial.
     """
@@ -55,12 +58,13 @@ class Watch:
     versions: int = 1
     repeats: Repeats = field(default_factory=Repeats)
     followers: Followers = field(default_factory=Followers)
+    shared: Followers = field(default_factory=Followers.shared)
     traffic: Traffic = field(init=False)
     _slow: tuple[LatencyBaseline | None, float] = field(default=(None, math.inf), repr=False)
 
     def __post_init__(self) -> None:
         self.traffic = Traffic.of(self.series.window_ns)
-        self.series.told = self.followers.predicted
+        self.series.told = self._predicted
 
     @property
     def key(self) -> ModelKey:
@@ -74,6 +78,10 @@ class Watch:
             usual = self.baseline is not None and self.baseline.ready
             self._slow = (self.baseline, latency.usual_p99(self.baseline) if usual and self.baseline else math.inf)
         return self._slow[1]
+
+    def _predicted(self, batch: Batch, index: int) -> None:
+        self.followers.predicted(batch, index)
+        self.shared.predicted(batch, index)
 
     @property
     def labelled(self) -> bool:
@@ -154,6 +162,7 @@ class Watching:
         self._budget = Budget(settings.cells_max)
         self._all: dict[ModelKey, Watch] = {}
         self._traffic: dict[tuple[ModelKey, int], Traffic] = {}
+        self.shared: dict[str, Followers] = {}  # by the model's name
         self.retires: Callable[[ModelKey], None] = lambda _: None  # told of every version that retires
         self.forgets: Callable[[ModelKey], None] = lambda _: None  # and of every one that is forgotten
 
@@ -170,6 +179,7 @@ class Watching:
     def add(self, watch: Watch) -> None:
         """With the traffic of the other versions, as long as any is remembered."""
         self._all[watch.key] = watch
+        watch.shared = self.shared.setdefault(watch.key.name, watch.shared)
         watch.traffic = self._traffic.setdefault(_whole(watch), watch.traffic)
 
     def traffic(self) -> dict[tuple[ModelKey, int], Traffic]:
@@ -241,10 +251,13 @@ class Watching:
             series.reference, series.task, series.positive_label, series.threshold, series.trained_at_ns, others,
         )  # fmt: skip
         watch.followers.prepare(about)
+        watch.shared.prepare(about)
 
     def _further(self, watch: Watch) -> tuple[str, ...]:
         """Checks that not every version has, by what it is given."""
-        return LABELLED if watch.labelled else ()
+        reference = watch.series.reference
+        estimated = reference is not None and any(reference.section(key) for key in ESTIMATED_FROM)
+        return (*(LABELLED if watch.labelled else ()), *(ESTIMATED if estimated else ()))
 
     async def learned(self, watch: Watch) -> None:
         """Adopts the reference that was learned from traffic, once there is one."""
@@ -281,6 +294,7 @@ class Watching:
         if gone:
             left = {_whole(watch) for watch in self._all.values()}
             self._traffic = {whole: traffic for whole, traffic in self._traffic.items() if whole in left}
+            self.shared = {name: one for name, one in self.shared.items() if name in {key.name for key in self._all}}
         return gone
 
     def make(self, key: ModelKey, reference: Reference | None, note: str) -> Series:

@@ -61,6 +61,8 @@ class Reporting:
         """Every metric of every series. Cumulative values restart only where they are not derived from the journal."""
         for watch in list(self._pipeline.watches):  # copied, here and below: who asks may pause between two points
             yield from self._series_points(watch)
+        for shared in list(self._pipeline.watches.shared.values()):
+            yield from shared.points()
         yield from self._health_points()
         for reason, count in list(self._admission.refused_messages.items()):
             yield Point(telemetry.MESSAGES_REFUSED, count, {"sidelight.reason": reason_name(reason)})
@@ -227,7 +229,7 @@ class Reporting:
             "texts_not_sketched": count["texts_not_sketched"],  # rows of windows begun while too many were open
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
-            "followed": watch.followers.show(),
+            "followed": watch.followers.show() | watch.shared.show(),
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),
