@@ -24,8 +24,8 @@ MOVED_MAX = 32  # inputs remembered to have moved
 
 
 class Concept:
-    """The follower `concept`. Memory: of a classifier some ten kilobytes with all 32 segments; of a regression 85 kB
-    for each window that is open (33 series of 321 cells)."""
+    """The follower `concept`. Memory: of a classifier some ten kilobytes with all 32 segments; of a regression 106 kB
+    for each window that is open (33 series of 401 cells)."""
 
     name = "concept"
 
@@ -34,6 +34,7 @@ class Concept:
         self._tracks: Tracks | None = None
         self._of = ""  # for which task, positive label and reference the state was counted
         self._why = ""  # nothing can be followed
+        self._unusable = ""  # why the reference's errors are not
         self._open: dict[int, Gathered] = {}
         self._inputs = Inputs(False)
         self._moved: dict[str, int] = {}  # inputs -> the newest window in which they alarmed
@@ -121,7 +122,10 @@ class Concept:
 
     def _settle(self, kind: Kind | None, by: str = "") -> None:
         assert self._about is not None  # noqa: S101 - prepared before
-        section = Section.of(self._about.reference, kind)
+        try:
+            section, self._unusable = Section.of(self._about.reference, kind), ""
+        except CorruptError as error:  # of a newer version, say: the service's own first windows do
+            section, self._unusable = None, str(error)
         source = self._about.reference.hash_text if section is not None and self._about.reference is not None else ""
         of = by or f"{kind}/{self._about.positive}/{source}"
         if of == self._of and self._tracks is not None:
@@ -160,6 +164,8 @@ class Concept:
             "segments": len(self._tracks.followed.names) - 1,
             "usual_from": "the reference" if self._tracks.section else "the service's own first labelled windows",
         }  # fmt: skip
+        if self._unusable:
+            found["reference_unusable"] = self._unusable
         judged, scale = self._judged, self._tracks.scale
         if judged is None or scale is None:
             return {**found, "why": "what errors are usual is being learned"}

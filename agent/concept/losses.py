@@ -15,8 +15,8 @@ import numpy as np
 from agent.records import Cells, Floats, Pairs, Task
 
 RIGHT, FALSE_POSITIVE, FALSE_NEGATIVE, WRONG = 0, 1, 2, 3  # cells of a classifier
-# Cells of a number's error: half octaves from 2^-40 to 2^40 on either side of zero, whatever its unit.
-PER_OCTAVE, LOWEST, SIDE = 2, -40.0, 160
+# Cells of a number's error: half octaves from 2^-40 to 2^60 on either side of zero, whatever its unit.
+PER_OCTAVE, LOWEST, SIDE = 2, -40.0, 200
 STREAMS = ("all", "over", "under")  # of all labels; predicted too much (false positives), too little (false negatives)
 
 

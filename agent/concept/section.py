@@ -73,7 +73,7 @@ class Section:
 
 @dataclass
 class Errors:
-    """The builder of the section. Memory: 1.3 kB a block and series of a regression, 32 bytes of a classifier."""
+    """The builder of the section. Memory: 3.2 kB a block and series of a regression, 32 bytes of a classifier."""
 
     settled: Settled
     key: str = KEY

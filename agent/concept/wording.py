@@ -18,19 +18,23 @@ DIRECTIONS = {
     Kind.BINARY: ("false positives", "false negatives"),
     Kind.NUMBERS: ("predicted too high", "predicted too low"),
 }
+FAULTS = frozenset({"type_mismatch", "missing", "absent", "not_finite", "fractional", "constant"})
 _BLIND = frozenset({Verdict.NO_REFERENCE, Verdict.LEARNING, Verdict.REFERENCE_TOO_SHORT, Verdict.NOT_ENOUGH_ROWS})
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What is known of the inputs at the same time. judged: whether anyone could say; moved: names of those that
-    alarm; outputs: whether predictions or scores moved."""
+    alarm; outputs: whether predictions or scores moved; faulty: values missing, of another type or stuck."""
 
     judged: bool
     moved: tuple[str, ...] = ()
     outputs: bool = False
+    faulty: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.faulty:
+            return f"values are at fault ({', '.join(self.faulty[:NAMED_MAX])}): mend these first"
         if self.moved:
             more = f" and {len(self.moved) - NAMED_MAX} more" if len(self.moved) > NAMED_MAX else ""
             return f"inputs moved too ({', '.join(self.moved[:NAMED_MAX])}{more})"
@@ -46,7 +50,8 @@ def inputs_of(findings: Sequence[Finding]) -> Inputs:
     of_inputs = [f for f in drifts if f.source in (Source.FEATURE, Source.ROW)]
     moved = tuple(dict.fromkeys(f.subject for f in of_inputs if f.alarms))
     outputs = any(f.alarms for f in drifts if f.source in (Source.PREDICTION, Source.SCORE))
-    return Inputs(any(f.verdict not in _BLIND for f in of_inputs), moved, outputs)
+    faulty = tuple(dict.fromkeys(f.subject for f in findings if f.alarms and f.check in FAULTS and not f.segment))
+    return Inputs(any(f.verdict not in _BLIND for f in of_inputs), moved, outputs, faulty)
 
 
 def amount(scale: Scale, mean: float) -> str:
