@@ -12,13 +12,12 @@ import numpy as np
 
 from agent.config.disparity_limits import DisparityLimit
 from agent.fairness.disparity import BY_NAME, ROWS_MIN
-from agent.fairness.gaps import tail_of_count
+from agent.fairness.gaps import t_tail, tail_of_count
 from agent.fairness.groups import MISSING
 from agent.fairness.intervals import Estimates, estimate
 from agent.fairness.level import Level
 from agent.fairness.outcomes import RATES
 from agent.records import Floats
-from agent.statistics.array_tails import beta_share, t_as_beta
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,7 @@ def _measured(limit: DisparityLimit, found: Estimates, wander: Floats, own: Leve
     variance = sampling + np.square(alone[one] + alone[other])
     t = over / np.sqrt(np.maximum(variance, 1e-18))
     freedom = np.minimum(own.freedom[groups[one], m], own.freedom[groups[other], m])
-    tail = beta_share(*t_as_beta(t, freedom)) / 2.0
-    tail = np.where(t > 0, tail, 1.0 - tail)
+    tail = t_tail(t, freedom)
     if RATES[m]:
         least, most = (b * mean[other] + shift) / a, (a * mean[one] - shift) / b
         up = np.ones(len(one), dtype=np.bool_)

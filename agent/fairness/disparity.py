@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from agent.fairness.intervals import Estimates, difference_limits, limits, ratio_limits
 from agent.fairness.outcomes import Measure
-from agent.records import Bools, Floats
+from agent.records import Bools, Floats, Ints
 from agent.statistics.tails import normal_deviate
 
 LEVEL = 0.95
@@ -65,51 +66,79 @@ class Disparity:
     lowest: int
 
 
-def disparities(found: Estimates, measures: Sequence[Measure], rows_min: float = ROWS_MIN) -> list[Disparity]:
-    """Every metric of these measures that at least two groups have rows for. found: (groups, MEASURES).
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """(runs, MEASURES) each."""
 
-    Groups with fewer than `rows_min` rows of the measure take no part.
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+def disparities(found: Estimates, measures: Sequence[Measure], rows_min: float = ROWS_MIN) -> list[list[Disparity]]:
+    """Of each run of windows every metric of these measures that at least two groups have rows for.
+
+    found: (runs, groups, MEASURES). Groups with fewer than `rows_min` rows of the measure take no part.
     """
-    told = (_disparity(metric, found, rows_min) for metric in METRICS if set(metric.measures) <= set(measures))
-    return [each for each in told if each is not None]
+    taken = found.n >= rows_min
+    count = taken.sum(axis=1)
+    pairs = count * (count - 1)
+    odds = pairs[:, [TRUE_POSITIVE, FALSE_POSITIVE]].sum(axis=1, keepdims=True)
+    alone, single, joint = (_told(found, taken, one) for one in (np.ones_like(pairs), pairs, odds + 0 * pairs))
+    known = {
+        (False, False): _differences(alone, single), (False, True): _differences(alone, joint),
+        (True, False): _ratios(alone, single), (True, True): _ratios(alone, joint),
+    }  # fmt: skip
+    top, bottom = (np.argmax(np.where(taken, side * found.mean, -np.inf), axis=1) for side in (1.0, -1.0))
+    told: list[list[Disparity]] = []
+    for run in range(len(count)):
+        told.append([])
+        for metric in METRICS:
+            own = list(metric.measures)
+            if set(own) <= set(measures) and (count[run, own] >= 2).all():
+                bounds = known[metric.ratio, len(own) > 1]
+                worst = own[int((np.argmin if metric.ratio else np.argmax)(bounds.value[run, own]))]
+                read = np.min if metric.ratio else np.max
+                told[-1].append(
+                    Disparity(
+                        metric, float(bounds.value[run, worst]), float(read(bounds.low[run, own])),
+                        float(read(bounds.high[run, own])), int(count[run, own].min()), int(top[run, worst]),
+                        int(bottom[run, worst]),
+                    )
+                )  # fmt: skip
+    return told
 
 
-def _disparity(metric: Metric, found: Estimates, rows_min: float) -> Disparity | None:
-    taken = {measure: np.flatnonzero(found.n[:, measure] >= rows_min) for measure in metric.measures}
-    if any(len(groups) < 2 for groups in taken.values()):
-        return None
-    pairs = sum(len(groups) * (len(groups) - 1) for groups in taken.values())
-    told = [_extremes(metric, _told(found, measure, groups, pairs), groups) for measure, groups in taken.items()]
-    worst = (min if metric.ratio else max)(told, key=lambda each: each[0])
-    low, high = ((min, min) if metric.ratio else (max, max))
-    return Disparity(
-        metric, worst[0], low(each[1] for each in told), high(each[2] for each in told),
-        min(len(groups) for groups in taken.values()), worst[3], worst[4],
-    )  # fmt: skip
+def _told(found: Estimates, taken: Bools, pairs: Ints) -> Floats:
+    """(3, runs, groups, MEASURES): estimate, lower and upper limit, held over so many pairs together; NaN not taken."""
+    z = np.array([_deviate(n) for n in pairs.ravel().tolist()]).reshape(pairs.shape)[:, None, :]
+    return np.where(taken, np.array((found.mean, *limits(found, z))), np.nan)
 
 
-def _told(found: Estimates, measure: Measure, groups: np.ndarray, pairs: int) -> tuple[Floats, Floats]:
-    """(3, groups) estimate, lower and upper limit: of one pair alone, and of all pairs together."""
-    part = Estimates(*(getattr(found, name)[groups] for name in Estimates.__slots__))
-    both = (limits(part, normal_deviate((1.0 - LEVEL) / 2.0 / times)) for times in (1, pairs))
-    alone, together = (np.array((part.mean, *each))[:, :, measure] for each in both)
-    return alone, together
+@cache
+def _deviate(pairs: int) -> float:
+    return normal_deviate((1.0 - LEVEL) / 2.0 / max(pairs, 1))
 
 
-def _extremes(
-    metric: Metric, told: tuple[Floats, Floats], groups: np.ndarray
-) -> tuple[float, float, float, int, int]:
-    """(value, low, high, group with the highest mean, with the lowest) of one measure."""
-    alone, together = ((each[:, :, None], each[:, None, :]) for each in told)
-    apart: Bools = ~np.eye(len(groups), dtype=np.bool_)
-    means = told[0][0]
-    top, bottom = int(np.argmax(means)), int(np.argmin(means))
-    if metric.ratio:
-        low, _ = ratio_limits(*alone)
-        _, high = ratio_limits(*together)
-        value = means[bottom] / means[top] if means[top] else float("nan")
-        return float(value), float(low[apart].min()), float(min(high[apart].min(), 1.0)), groups[top], groups[bottom]
-    low, _ = difference_limits(*together)
-    _, high = difference_limits(*alone)
-    bounds = float(max(low[apart].max(), 0.0)), float(high[apart].max())
-    return float(means[top] - means[bottom]), *bounds, int(groups[top]), int(groups[bottom])
+def _differences(alone: Floats, together: Floats) -> _Bounds:
+    low, _ = difference_limits(together[:, :, :, None], together[:, :, None])
+    _, high = difference_limits(alone[:, :, :, None], alone[:, :, None])
+    value = _of_pairs(alone[0][:, :, None] - alone[0][:, None], np.fmax, -np.inf)
+    return _Bounds(value, np.maximum(_of_pairs(low, np.fmax, -np.inf), 0.0), _of_pairs(high, np.fmax, -np.inf))
+
+
+def _ratios(alone: Floats, together: Floats) -> _Bounds:
+    rates = slice(0, FALSE_POSITIVE + 1)
+    alone, together = alone[..., rates], together[..., rates]
+    low, _ = ratio_limits(alone[:, :, :, None], alone[:, :, None])
+    _, high = ratio_limits(together[:, :, :, None], together[:, :, None])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = alone[0][:, :, None] / alone[0][:, None]
+    value, high = _of_pairs(value, np.fmin, np.inf), np.minimum(_of_pairs(high, np.fmin, np.inf), 1.0)
+    return _Bounds(np.where(np.isfinite(value), value, np.nan), _of_pairs(low, np.fmin, np.inf), high)
+
+
+def _of_pairs(values: Floats, of: np.ufunc, start: float) -> Floats:
+    """(runs, groups, groups, MEASURES) to the extreme over all pairs of different groups; NaN leaves no trace."""
+    apart = ~np.eye(values.shape[1], dtype=np.bool_)[:, :, None]
+    return np.asarray(of.reduce(np.where(apart, values, start), axis=(1, 2)), dtype=np.float64)

@@ -22,6 +22,7 @@ from agent.statistics.array_tails import beta_share, t_as_beta
 
 REFERENCE_ROWS_MIN = 100.0  # of a group then, and of the others
 WINDOWS_MIN = 8  # fewer say too little of how a gap wanders
+EXACT_UNDER = 0.01  # a t's tail: above, nothing alarms anyhow
 FLOOR = 0.05  # of a rate: a twentieth of a group's members fare otherwise. Below, people do not act
 ERROR_FLOOR = 0.1  # of the mean absolute error
 JUDGED = (
@@ -38,13 +39,15 @@ def judged(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
 @dataclass(frozen=True, slots=True)
 class Gaps:
     """(horizons, groups, MEASURES) each, NaN where not tested. now, then: a group's distance from the others; p:
-    already over all tests of a horizon; effect: how much further apart than then, in units of `Level.unit`."""
+    two-sided, of one test; effect: how much further apart than then, in units of `Level.unit`. tests: (horizons,), of
+    two groups one, as each is as far from the other."""
 
     now: Floats
     then: Floats
     p: Floats
     effect: Floats
     phi: Floats
+    tests: Floats
 
     @property
     def tested(self) -> Bools:
@@ -53,23 +56,31 @@ class Gaps:
 
 def compare(pooled: Floats, horizons: Floats, before: Level, measures: tuple[Measure, ...]) -> Gaps:
     """pooled: (horizons, groups, MEASURES, SUMS) of the newest windows; measures: those to test."""
-    now, then = estimate(pooled), estimate(before.total)
+    now, then = estimate(pooled), before.rates
     taken = _taken(now, then, before, measures)
     mix = np.where(taken, then.weight, 0.0)
     apart_now, error_now = _apart(now, mix, taken)
-    apart_then, error_then = _apart(_stretched(then, len(pooled)), mix, taken)
+    apart_then, error_then = _apart(then, mix, taken)
     side = np.where(apart_now >= 0.0, 1.0, -1.0)
     expected = np.maximum(side * apart_then, 0.0)
     grown = side * apart_now - expected
     sampling = error_now + error_then
-    variance = sampling + before.wander(horizons) + before.own_wander()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        t = np.where(taken, grown / np.sqrt(variance), 0.0)
-        tail = beta_share(*t_as_beta(t, np.broadcast_to(before.freedom, t.shape))) / 2.0
-        tail = np.maximum(np.where(t > 0, tail, 1.0 - tail), _exact(now, mix, taken, side, expected))
-        phi = np.where(taken, variance / sampling, 1.0)
-    effect = np.where(taken, grown / before.unit, np.nan)
-    return Gaps(apart_now, apart_then, _of_all(tail, taken), effect, phi)
+    variance = sampling + before.wander(horizons) + before.own_wander
+    t = grown[taken] / np.sqrt(variance[taken])
+    tail = np.full(taken.shape, np.nan)
+    tail[taken] = t_tail(t, np.broadcast_to(before.freedom, taken.shape)[taken])
+    near = np.nan_to_num(tail, nan=1.0) < EXACT_UNDER
+    if near.any():
+        tail = np.where(near, np.maximum(tail, _exact(now, mix, near & RATES, taken, side, expected)), tail)
+    p, tests = _of_all(tail, taken)
+    phi = np.where(taken, variance / np.where(taken, sampling, 1.0), 1.0)
+    return Gaps(apart_now, apart_then, p, np.where(taken, grown / before.unit, np.nan), phi, tests)
+
+
+def t_tail(t: Floats, freedom: Floats) -> Floats:
+    """P(T ≥ t), Student's, of arrays."""
+    tail = beta_share(*t_as_beta(t, freedom)) / 2.0
+    return np.where(t > 0, tail, 1.0 - tail)
 
 
 def floor() -> Floats:
@@ -84,10 +95,6 @@ def _taken(now: Estimates, then: Estimates, before: Level, measures: tuple[Measu
     taken = known & (now.n >= ROWS_MIN)
     taken[:, MISSING] = False
     return np.asarray(taken & (taken.sum(axis=1, keepdims=True) >= 2))
-
-
-def _stretched(found: Estimates, horizons: int) -> Estimates:
-    return Estimates(*(np.broadcast_to(getattr(found, name), (horizons, *found.n.shape)) for name in found.__slots__))
 
 
 def _apart(found: Estimates, mix: Floats, taken: Bools) -> tuple[Floats, Floats]:
@@ -105,18 +112,18 @@ def _rest(mean: Floats, error: Floats, mix: Floats) -> tuple[Floats, Floats]:
     return rest, (of_errors.sum(axis=-2, keepdims=True) - of_errors) / np.square(safe)
 
 
-def _exact(now: Estimates, mix: Floats, taken: Bools, side: Floats, expected: Floats) -> Floats:
+def _exact(now: Estimates, mix: Floats, where: Bools, taken: Bools, side: Floats, expected: Floats) -> Floats:
     """The larger of two exact binomial tails: the group's count at the others' rate and the gap then, and the others'
-    count at the group's rate. 0 where x is no rate. Counts are those that the rows are worth without weights."""
-    where = taken & RATES
-    mean, error = np.where(where, now.mean, 0.0), np.where(where, now.error, 0.0)
-    rest, rest_error = _rest(mean, error, mix)
-    smooth = rest * (1.0 - rest)
-    rest_n = np.where(rest_error > 0, np.maximum(smooth / np.where(rest_error > 0, rest_error, 1.0), 1.0), 1.0)
-    up = side > 0
-    group = tail_of_count(mean, now.n, rest + side * expected, up)
-    others = tail_of_count(rest, rest_n, mean - side * expected, ~up)
-    return np.where(where, np.maximum(group, others), 0.0)
+    count at the group's rate. 0 elsewhere than `where`. Counts are those that the rows are worth without weights."""
+    mean, error = np.where(taken, now.mean, 0.0), np.where(taken, now.error, 0.0)
+    rest, rest_error = (part[where] for part in _rest(mean, error, mix))
+    rest_n = np.maximum(rest * (1.0 - rest) / np.maximum(rest_error, 1e-300), 1.0)
+    mean, sign, gap = mean[where], side[where], expected[where]
+    group = tail_of_count(mean, now.n[where], rest + sign * gap, sign > 0)
+    others = tail_of_count(rest, rest_n, mean - sign * gap, sign < 0)
+    found = np.zeros(where.shape)
+    found[where] = np.maximum(group, others)
+    return found
 
 
 def tail_of_count(rate: Floats, n: Floats, expected: Floats, up: Bools) -> Floats:
@@ -128,10 +135,10 @@ def tail_of_count(rate: Floats, n: Floats, expected: Floats, up: Bools) -> Float
     return np.where(some, tail, 1.0)
 
 
-def _of_all(tail: Floats, taken: Bools) -> Floats:
-    """Two-sided p over all tests of a horizon (Bonferroni). Of two groups one is as far from the other as that is."""
+def _of_all(tail: Floats, taken: Bools) -> tuple[Floats, Floats]:
+    """Two-sided p, and how many tests a horizon has."""
     groups = taken.sum(axis=1, keepdims=True)
     pair = groups == 2
     tail = np.where(pair, np.where(taken, tail, 0.0).max(axis=1, keepdims=True), tail)
-    tests = np.where(pair, 1, groups).sum(axis=2, keepdims=True)
-    return np.where(taken, np.minimum(2.0 * tail * tests, 1.0), np.nan)
+    tests = np.where(pair, 1, groups).sum(axis=(1, 2)).astype(np.float64)
+    return np.where(taken, np.minimum(2.0 * tail, 1.0), np.nan), tests

@@ -51,10 +51,12 @@ class Groups:
         if column is None or not len(column.dictionary):
             return np.full(rows, MISSING, dtype=np.int64)
         there = None if column.state is None else column.state == PRESENT
-        codes = column.codes if there is None else column.codes[there]
-        used = np.flatnonzero(np.bincount(codes, minlength=1))
-        table = np.full(len(column.dictionary), MISSING, dtype=np.int64)
-        table[used] = [self.of(column.dictionary[code]) for code in used.tolist()]
+        known = [self._known.get(value, -1) for value in column.dictionary]
+        table = np.array(known, dtype=np.int64)
+        if min(known) < 0:
+            codes = column.codes if there is None else column.codes[there]
+            used = np.flatnonzero(np.bincount(codes, minlength=1))
+            table[used] = [self.of(column.dictionary[code]) for code in used.tolist()]
         found = table[column.codes]
         return found if there is None else np.where(there, found, MISSING)
 

@@ -25,6 +25,10 @@ class Estimates:
     mean: Floats
     variance: Floats
 
+    def at(self, run: int) -> Estimates:
+        """Those of one run of windows."""
+        return Estimates(self.weight[run], self.n[run], self.mean[run], self.variance[run])
+
     @property
     def error(self) -> Floats:
         """Variance of the mean; of rates as if half a hit and half a miss had been seen besides, so never 0."""
@@ -44,7 +48,7 @@ def estimate(sums: Floats) -> Estimates:
     return Estimates(weight, n, mean, np.where(RATES, smooth * (1.0 - smooth), spread))
 
 
-def limits(found: Estimates, z: float) -> tuple[Floats, Floats]:
+def limits(found: Estimates, z: float | Floats) -> tuple[Floats, Floats]:
     """Lower and upper limit of each mean, z standard errors either way; NaN where there is no row.
 
     >>> from agent.fairness.outcomes import Measure
@@ -96,6 +100,6 @@ def ratio_limits(one: Floats, other: Floats) -> tuple[Floats, Floats]:
         below, above = other[1] * (2.0 * other[0] - other[1]), other[2] * (2.0 * other[0] - other[2])
         root_low = np.sqrt(np.maximum(np.square(product) - one[1] * above * (2.0 * one[0] - one[1]), 0.0))
         root_high = np.sqrt(np.maximum(np.square(product) - one[2] * below * (2.0 * one[0] - one[2]), 0.0))
-        low = np.where(above > 0, (product - root_low) / above, 0.0)
-        high = np.where(below > 0, (product + root_high) / below, np.inf)
+        low = np.where(above <= 0, 0.0, (product - root_low) / above)
+        high = np.where(below <= 0, np.inf, (product + root_high) / below)
     return np.maximum(low, 0.0), high

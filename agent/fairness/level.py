@@ -9,12 +9,13 @@ single one's noise hides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from agent.fairness.groups import MISSING
-from agent.fairness.intervals import estimate
-from agent.fairness.outcomes import RATES, Measure
+from agent.fairness.intervals import Estimates, estimate
+from agent.fairness.outcomes import LABELLED, PREDICTED, RATES, Measure
 from agent.records import Floats
 from agent.statistics.autocorrelation import correlation, mean_variance
 
@@ -24,7 +25,7 @@ BLOCK_ROWS_MIN = 5.0  # of a group and of the others, in a window that is to say
 DF_MAX = 400.0  # a t of more is a normal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Level:
     """Of groups and measures, (groups, MEASURES) each. total: (groups, MEASURES, SUMS) of all windows; windows: those
     that had the group; spread: variance between windows of the distance from the others; rho: its correlation from one
@@ -36,7 +37,12 @@ class Level:
     rho: Floats
     unit: Floats
 
-    @property
+    @cached_property
+    def rates(self) -> Estimates:
+        """Of all windows together."""
+        return estimate(self.total)
+
+    @cached_property
     def freedom(self) -> Floats:
         """Degrees of freedom of the spread."""
         return np.asarray(np.minimum(PRIOR_WINDOWS + np.maximum(self.windows - 1.0, 0.0), DF_MAX))
@@ -45,9 +51,23 @@ class Level:
         """(horizons, groups, MEASURES): variance between runs of so many windows; horizon: (horizons,)."""
         return np.asarray(self.spread * mean_variance(self.rho, horizon[:, None, None]))
 
+    @cached_property
     def own_wander(self) -> Floats:
         """(groups, MEASURES): what is left of it in the mean over all windows."""
         return np.asarray(self.spread * mean_variance(self.rho, self.windows))
+
+
+def merged(predicted: Level, labelled: Level) -> Level:
+    """One of both sides: what needs no truth from the one, the rest from the other."""
+
+    def both(one: Floats, other: Floats) -> Floats:
+        return np.concatenate((one[:, PREDICTED], other[:, LABELLED]), axis=1)
+
+    one, other = predicted, labelled
+    return Level(
+        both(one.total, other.total), both(one.windows, other.windows), both(one.spread, other.spread),
+        both(one.rho, other.rho), other.unit,
+    )  # fmt: skip
 
 
 def level(blocks: Floats, total: Floats | None = None) -> Level:

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from agent.records import PRESENT, Bools, Columns, Floats, Ints, Pairs, Task
+from agent.records import PRESENT, Bools, Columns, Floats, Ints, Numbers, Pairs, Task
 
 SUMS = 4  # Σw, Σw², Σwx, Σwx²
 BINS = 10  # of scores, for calibration: equally wide over 0 to 1
@@ -110,6 +110,9 @@ class Outcomes:
             self.bins = np.concatenate((self.bins, np.zeros((more, BINS, BIN_SUMS))))
             self.rows = np.concatenate((self.rows, np.zeros((more, 2))))
 
+    def copy(self) -> Outcomes:
+        return Outcomes(self.sums.copy(), self.bins.copy(), self.rows.copy())
+
     def add(self, other: Outcomes) -> None:
         """Adds what another one holds."""
         places = len(other.sums)
@@ -118,11 +121,11 @@ class Outcomes:
         self.bins[:places] += other.bins
         self.rows[:places] += other.rows
 
-    def predicted(self, places: Ints, selected: Bools, known: Bools, weights: Floats | None, size: int) -> None:
-        """Counts predictions. places: (rows,); known: whether it can be said that the row was selected or not."""
+    def predicted(self, places: Ints, chosen: Ints, weights: Floats | None, size: int) -> None:
+        """Counts predictions. places: (rows,); chosen: as `selected` gives it."""
         self.grow(size)
-        code = places * 4 + known * 2 + selected
-        count = np.bincount(code, minlength=size * 4)[: size * 4].reshape(size, 2, 2)
+        code = places * 4 + chosen
+        count = np.bincount(code, minlength=size * 4).reshape(size, 2, 2)
         self.rows[:size, 0] += count.sum(axis=(1, 2))
         if weights is None:
             weight = squares = count[:, 1].astype(np.float64)
@@ -195,31 +198,32 @@ class Outcomes:
             self.sums[:, measure, k] += np.bincount(place, values, len(self.sums))
 
 
-def selected(outputs: Columns, rows: int, meaning: Meaning) -> tuple[Bools, Bools]:
-    """Of each prediction whether the positive label was given, and whether that is known.
+def selected(outputs: Columns, rows: int, meaning: Meaning) -> Ints:
+    """Of each prediction: 3 the positive label was given, 2 it was not, 0 or 1 that is not known.
 
     By the predicted label where there is one, else by score and threshold.
     """
-    given, known = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_)
     texts = outputs.texts.get("prediction")
+    if texts is not None and texts.state is None and len(texts.dictionary):
+        return np.array([2 + (text == meaning.positive) for text in texts.dictionary])[texts.codes]
+    given, known = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_)
     if texts is not None and len(texts.dictionary):
-        table = np.array([text == meaning.positive for text in texts.dictionary])
-        known = np.ones(rows, dtype=np.bool_) if texts.state is None else texts.state == PRESENT
-        given = table[texts.codes] & known
-    numbers, wanted = outputs.numbers.get("prediction"), _number(meaning.positive)
-    if numbers is not None and (texts is None or texts.state is not None):
-        there = ~known & ~np.isnan(numbers.values)
-        if numbers.state is not None:
-            there &= numbers.state == PRESENT
-        given, known = given | (there & (numbers.values == wanted)), known | there
-    if not known.all() and meaning.threshold == meaning.threshold:
-        score = outputs.numbers.get(f"score:{meaning.positive}") or outputs.numbers.get("score")
-        if score is not None:
-            there = ~known & ~np.isnan(score.values)
-            if score.state is not None:
-                there &= score.state == PRESENT
-            given, known = given | (there & (score.values >= meaning.threshold)), known | there
-    return given, known
+        known = np.asarray(texts.state == PRESENT)
+        given = np.array([text == meaning.positive for text in texts.dictionary])[texts.codes] & known
+    number, wanted = outputs.numbers.get("prediction"), _number(meaning.positive)
+    if number is not None and not known.all():
+        there = _there(number) & ~known
+        given, known = given | (there & (number.values == wanted)), known | there
+    score = outputs.numbers.get(f"score:{meaning.positive}") or outputs.numbers.get("score")
+    if score is not None and meaning.threshold == meaning.threshold and not known.all():
+        there = _there(score) & ~known
+        given, known = given | (there & (score.values >= meaning.threshold)), known | there
+    return np.asarray(known * np.int64(2) + given)
+
+
+def _there(column: Numbers) -> Bools:
+    there = ~np.isnan(column.values)
+    return there if column.state is None else there & (column.state == PRESENT)
 
 
 def selected_pairs(pairs: Pairs, meaning: Meaning) -> tuple[Bools, Bools]:

@@ -11,7 +11,7 @@ import numpy as np
 from agent.errors import CorruptError
 from agent.fairness.blob import unpack
 from agent.fairness.groups import FIRST, GROUPS_MAX, Groups
-from agent.fairness.level import Level, level
+from agent.fairness.level import Level, level, merged
 from agent.fairness.outcomes import LABELLED, MEASURES, PREDICTED, SUMS
 from agent.records import Floats, Task
 
@@ -33,30 +33,37 @@ class Past:
     windows: tuple[list[Floats], list[Floats]] = field(default_factory=lambda: ([], []))
     total: Floats | None = None
     own: bool = True
-    _levels: list[Level | None] = field(default_factory=lambda: [None, None])
+    _level: Level | None = None
 
-    def level(self, side: int, places: int) -> Level | None:
-        """Of the groups known now; None: nothing was learned."""
-        known = self._levels[side]
-        if known is None or known.total.shape[0] < places:
-            if not self.windows[side]:
-                return None
-            total = None if self.total is None else _only(padded([self.total], places)[0], SIDES[side])
-            known = self._levels[side] = level(padded(self.windows[side], places), total)
-        return known
+    def level(self, places: int) -> Level:
+        """Of the groups known now, so many places; nothing is known of a side without windows."""
+        if self._level is None or len(self._level.total) < places:
+            total = None if self.total is None else padded([self.total], places)[0]
+            self._level = merged(*(level(stacked(side, places), total) for side in self.windows))
+        return self._level
+
+    @property
+    def length(self) -> int:
+        """Windows known, of the side that has more."""
+        return max(len(side) for side in self.windows)
 
     def learn(self, side: int, sums: Floats) -> None:
         """One window more of the service's own; nothing where enough are known, or it is too small."""
         part = _only(sums, SIDES[side])
         if self.own and len(self.windows[side]) < LEARN_WINDOWS_MAX and part[..., 0].max(initial=0.0) >= LEARN_ROWS_MIN:
             self.windows[side].append(part)
-            self._levels[side] = None
+            self._level = None
 
     def said(self, side: int) -> str:
         """What it is, in words."""
         if not self.own:
             return "the reference"
         return f"the service's own first {len(self.windows[side])} windows"
+
+
+def stacked(windows: Sequence[Floats], places: int) -> Floats:
+    """(windows, places, MEASURES, SUMS), also of none."""
+    return padded(windows, places) if windows else np.zeros((0, places, MEASURES, SUMS))
 
 
 def padded(windows: Sequence[Floats], places: int) -> Floats:

@@ -43,7 +43,7 @@ class FairnessSection:
         found, outcomes = groups.of_places(places, pairs.names), self._windows[name][block]
         if self._meaning.binary:
             given, known = selected_pairs(pairs, self._meaning)
-            outcomes.predicted(found, given, known, None, groups.size)
+            outcomes.predicted(found, known * np.int64(2) + given, None, groups.size)
         outcomes.labelled(found, pairs, self._meaning, groups.size)
 
     def finish(self) -> bytes:

@@ -1,0 +1,164 @@
+"""What is held of one protected attribute: its groups, its windows, and what was usual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agent.errors import CorruptError
+from agent.fairness.groups import Groups
+from agent.fairness.outcomes import BIN_SUMS, BINS, MEASURES, SUMS, Meaning, Outcomes, selected
+from agent.fairness.past import LEARN_WINDOWS_MAX, Past
+from agent.ledger import HORIZONS
+from agent.records import Batch, Floats, Ints, Pairs
+
+WINDOWS_MAX = max(HORIZONS)
+OPEN_MAX = 64  # windows that are not over; more come only where records are far out of order
+
+
+@dataclass(slots=True)
+class Attribute:
+    """One attribute. open: by window; recent: closed windows with rows, newest last; rows: (groups, 2) predictions and
+    labels since the series began; own: learned of the service itself; over: the horizon by which
+    a gap's live alarm is said to go on, 0: none is; good: how many windows in a row it did not.
+
+    Memory: some 300 bytes a group, window and state of it: 24 recent windows, 2 x 48 learned ones.
+    """
+
+    name: str
+    groups: Groups = field(default_factory=Groups)
+    open: dict[int, Outcomes] = field(default_factory=dict)
+    recent: list[tuple[int, Outcomes]] = field(default_factory=list)
+    rows: Floats = field(default_factory=lambda: np.zeros((0, 2)))
+    own: Past = field(default_factory=Past)
+    reference: Past | None = None
+    over: int = 0
+    good: int = 0
+
+    @property
+    def past(self) -> Past:
+        return self.own if self.reference is None else self.reference
+
+    def predicted(self, batch: Batch, index: int, chosen: Ints) -> None:
+        column = batch.protected.get(self.name) or batch.segments.get(self.name)
+        places = self.groups.of_column(column, batch.rows)
+        self._window(index).predicted(places, chosen, batch.weights, self.groups.size)
+
+    def labelled(self, pairs: Pairs, index: int, meaning: Meaning) -> None:
+        found = pairs.groups.get(self.name, pairs.segments.get(self.name))
+        places = np.zeros(pairs.rows, dtype=np.int64) if found is None else self.groups.of_places(found, pairs.names)
+        self._window(index).labelled(places, pairs, meaning, self.groups.size)
+
+    def end(self, index: int) -> Outcomes:
+        """The window is over: among the recent ones, unless nothing came."""
+        closed = self.open.pop(index, None) or Outcomes.empty()
+        closed.grow(self.groups.size)
+        self.recent = [(k, o) for k, o in self.recent if k > index - WINDOWS_MAX]
+        if closed.rows.any():
+            self.recent.append((index, closed))
+            self.rows = self.rows_now(closed)
+        return closed
+
+    def rows_now(self, more: Outcomes | None = None) -> Floats:
+        """(groups, 2): rows since the series began, and `more`."""
+        found = Outcomes.empty(self.groups.size)
+        found.rows[: len(self.rows)] = self.rows
+        if more is not None:
+            found.add(more)
+        return found.rows
+
+    def rows_with_open(self) -> Floats:
+        """(groups, 2): predictions and labels since the series began, those of windows not over among them."""
+        whole = Outcomes.empty(self.groups.size)
+        for outcomes in self.open.values():
+            whole.add(outcomes)
+        return self.rows_now(whole)
+
+    def pooled(self, index: int) -> list[Outcomes | None]:
+        """Of each horizon the newest windows together; None where that is the same as over the next shorter one."""
+        whole, taken, before = Outcomes.empty(self.groups.size), 0, 0
+        found: list[Outcomes | None] = []
+        for horizon in HORIZONS:
+            while taken < len(self.recent) and self.recent[-1 - taken][0] > index - horizon:
+                whole.add(self.recent[-1 - taken][1])
+                taken += 1
+            found.append(whole.copy() if taken > before else None)
+            before = taken
+        return found
+
+    def forget(self, index: int) -> None:
+        """A gap is as it was again: longer horizons are not to remember it."""
+        self.recent = [(k, o) for k, o in self.recent if k > index - 2]
+        self.over = self.good = 0
+
+    def restart(self) -> None:
+        """Predictions mean something else now: nothing that was counted can be added to."""
+        self.open, self.recent, self.own = {}, [], Past()
+        self.over = self.good = 0
+
+    def _window(self, index: int) -> Outcomes:
+        found = self.open.get(index)
+        if found is None:
+            if len(self.open) >= OPEN_MAX:
+                return self.open[max(self.open)]
+            found = self.open[index] = Outcomes.empty(self.groups.size)
+        return found
+
+    def open_state(self) -> tuple[dict[str, Any], list[Floats]]:
+        """The windows that are not over, and the names of the groups so far."""
+        arrays = [part for outcomes in self.open.values() for part in _parts(outcomes)]
+        return {"values": self.groups.values, "open": list(self.open)}, arrays
+
+    def closed_state(self) -> tuple[dict[str, Any], list[Floats]]:
+        """What changes only when a window ends. Head and arrays, as `blob.pack` takes them."""
+        head = {
+            "recent": [k for k, _ in self.recent], "learned": [len(side) for side in self.own.windows],
+            "over": self.over, "good": self.good,
+        }  # fmt: skip
+        arrays = [part for _, outcomes in self.recent for part in _parts(outcomes)]
+        return head, [self.rows, *arrays, *(window for side in self.own.windows for window in side)]
+
+    @classmethod
+    def of_closed(cls, name: str, head: Any, arrays: list[Floats]) -> Attribute:
+        """Takes its arrays off the front of `arrays`. Raises CorruptError."""
+        try:
+            found = cls(name, over=int(head["over"]), good=int(head["good"]), rows=_array(arrays, (2,)))
+            found.recent = [(int(k), _outcomes(arrays)) for k in head["recent"][:WINDOWS_MAX]]
+            for side, count in zip(found.own.windows, head["learned"], strict=True):
+                side += [_array(arrays, (MEASURES, SUMS)) for _ in range(min(int(count), LEARN_WINDOWS_MAX))]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CorruptError(f"fairness: {name}: {type(error).__name__}") from error
+        return found
+
+    def take_open(self, head: Any, arrays: list[Floats]) -> None:
+        """Likewise of what `open_state` gave. Raises CorruptError."""
+        try:
+            self.groups = Groups([str(value) for value in head["values"]])
+            self.open = {int(k): _outcomes(arrays) for k in head["open"][:OPEN_MAX]}
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CorruptError(f"fairness: {self.name}: {type(error).__name__}") from error
+        held = [o for _, o in self.recent] + list(self.open.values())
+        if any(len(outcomes.sums) > self.groups.size for outcomes in held) or len(self.rows) > self.groups.size:
+            raise CorruptError(f"fairness: {self.name}: more groups than names")
+
+
+def chosen_of(batch: Batch, meaning: Meaning) -> Ints:
+    """Whether each prediction was favourable, as `selected` says it."""
+    return selected(batch.outputs, batch.rows, meaning) if meaning.binary else np.zeros(batch.rows, dtype=np.int64)
+
+
+def _parts(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
+    return outcomes.sums, outcomes.bins, outcomes.rows
+
+
+def _outcomes(arrays: list[Floats]) -> Outcomes:
+    return Outcomes(*(_array(arrays, shape) for shape in ((MEASURES, SUMS), (BINS, BIN_SUMS), (2,))))
+
+
+def _array(arrays: list[Floats], shape: tuple[int, ...]) -> Floats:
+    found = arrays.pop(0)
+    if found.shape[1:] != shape:
+        raise ValueError("shape")
+    return found
