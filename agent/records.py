@@ -180,6 +180,9 @@ def select(batch: Batch, kept: Ints) -> Batch:
     def each(columns: Mapping[str, Any]) -> dict[str, Any]:
         return {name: pick(column) for name, column in columns.items()}
 
+    def every(columns: Columns) -> Columns:
+        return Columns(each(columns.numbers), each(columns.texts), each(columns.flags), each(columns.vectors))
+
     def part(array: Any) -> Any:
         return None if array is None else array[kept]
 
@@ -187,13 +190,8 @@ def select(batch: Batch, kept: Ints) -> Batch:
         model=batch.model,
         rows=len(kept),
         arrived_ns=batch.arrived_ns,
-        features=Columns(
-            each(batch.features.numbers),
-            each(batch.features.texts),
-            each(batch.features.flags),
-            each(batch.features.vectors),
-        ),
-        outputs=Columns(each(batch.outputs.numbers), each(batch.outputs.texts)),
+        features=every(batch.features),
+        outputs=every(batch.outputs),
         time_ns=part(batch.time_ns),
         latency=part(batch.latency),
         errors=part(batch.errors),
@@ -206,6 +204,7 @@ def select(batch: Batch, kept: Ints) -> Batch:
         items=None if batch.items is None else _lists(batch.items, kept),
         traces=batch.traces.select(kept),
     )
+
 
 def _lists(items: Items, kept: Ints) -> Items:
     """The lists of the rows in `kept`."""
