@@ -8,7 +8,7 @@ from calibration.cells import Cell, normal
 from calibration.worlds import Category, Change, Embedding, Numeric, World
 
 M = 50  # as where the promised delays were measured
-TRIALS, VOLUME_TRIALS = 12, 34  # on each reference: quiet windows and changed ones are drawn anew each time
+TRIALS, VOLUME_TRIALS = 8, 34  # on each reference: quiet windows and changed ones are drawn anew each time
 SHARES = (0.1, 0.35, 0.25, 0.15, 0.1, 0.05)
 FIRST_NUMBER, FIRST_TEXT = "number_000", "text_000"
 
