@@ -10,10 +10,12 @@ from typing import Any
 
 from agent.concept.follower import Concept
 from agent.errors import CorruptError
+from agent.fairness.follower import Fairness
 from agent.following import About, Follower
 from agent.records import Batch, Closed, Event, Finding, Pairs
 
-OWN: tuple[Callable[[], Follower], ...] = (Concept,)  # of each version; a later one is told what those before found
+# Of each version; a later one is told what those before found.
+OWN: tuple[Callable[[], Follower], ...] = (Concept, Fairness)
 SHARED: tuple[Callable[[], Follower], ...] = ()  # of all versions of a model together
 WINDOWS = "windows"
 log = logging.getLogger("sidelight.followers")

@@ -35,6 +35,7 @@ AGAIN_SECONDS = 60.0  # between two tries for a reference that could not be read
 UNUSABLE = "unusable: "
 LABELLED = ("performance", "concept_drift")  # checks that need truths
 ESTIMATED = ("estimated_performance",)  # what needs a reference that was built with truths
+FAIRNESS = ("fairness",)
 log = logging.getLogger("sidelight.watching")
 
 
@@ -86,7 +87,7 @@ class Watch:
     @property
     def labelled(self) -> bool:
         """Whether truths were ever sent for this version: what is judged by them then has its share of the dial."""
-        return self.series.counters["labels"] > 0
+        return self.series.counters["labels"] > 0 or self.series.counters["joined"] > 0
 
     def judge_latency(self, settings: Settings, index: int) -> list[Finding]:
         """The service's own past is its reference: no training data knows how fast the server is."""
@@ -257,7 +258,8 @@ class Watching:
         """Checks that not every version has, by what it is given."""
         reference = watch.series.reference
         estimated = reference is not None and any(reference.section(key) for key in ESTIMATED_FROM)
-        return (*(LABELLED if watch.labelled else ()), *(ESTIMATED if estimated else ()))
+        fairness = FAIRNESS if self._settings.fairness else ()
+        return (*(LABELLED if watch.labelled else ()), *(ESTIMATED if estimated else ()), *fairness)
 
     async def learned(self, watch: Watch) -> None:
         """Adopts the reference that was learned from traffic, once there is one."""

@@ -19,6 +19,7 @@ SEGMENT_CHANGE = "segment_change"
 LATENCY, NOT_DURABLE, NO_DATA = "latency", "not_durable", "no_data"
 NEW_FEATURE = "new_feature"
 DUPLICATES, VOLUME = "duplicates", "volume"
+DISPARITY = "disparity"
 CONCEPT_DRIFT, RETRAIN_SUGGESTED = "concept_drift", "retrain_suggested"
 ESTIMATED_DROP = "estimated_performance_drop"
 
@@ -122,6 +123,12 @@ RULES: tuple[Rule, ...] = (
         "It is an estimate: see which inputs or scores moved, and have some of these predictions labelled first.",
         warn_effect=0.0, error_effect=0.25, good_effect=0.05,  # relative rise of the loss: a quarter more errors
         retrain=True,
+    ),
+    Rule(
+        DISPARITY, frozenset({"fairness", "fairness_limit"}), frozenset({Source.ROW}), "groups fare differently",
+        "See which group's rates moved and since when; compare inputs and labels of that group before and after.",
+        warn_effect=0.0, error_effect=0.2,  # of a rate: a fifth of a group fares otherwise than it did
+        needs_rows=False, good_effect=0.05,  # the gaps' floor
     ),
     Rule(
         DUPLICATES, frozenset({"duplicates"}), ANY, "duplicates",
