@@ -120,6 +120,33 @@ LATENCY = _define(
 LABELS = _define(
     "sidelight.labels", Shape.COUNTER, "{label}", "Labels received, by what became of them.", "sidelight.outcome"
 )
+LABEL_DELAY = _define("sidelight.label.delay", Shape.HISTOGRAM, "s", "How long after its prediction a label came.")
+LABEL_COVERAGE = _define(
+    "sidelight.label.coverage", Shape.GAUGE, "1", "Share of the predictions with an id that got their label so far."
+)
+LABEL_SAMPLE = _define(
+    "sidelight.label.sample", Shape.GAUGE, "1", "Share of the predictions that are kept for their label, by their id."
+)
+LABELS_SETTLED = _define(
+    "sidelight.labels.settled",
+    Shape.COUNTER,
+    "{label}",
+    "Labels by what became of them: joined, early (joined when the prediction came), repeated, changed (the first "
+    "stands), unknown, unsampled.",
+    "sidelight.outcome",
+)
+LABELS_WAITING = _define(
+    "sidelight.labels.waiting", Shape.GAUGE, "{label}", "Labels whose prediction has not come, or is being looked up."
+)
+PREDICTIONS_WAITING = _define(
+    "sidelight.predictions.waiting", Shape.GAUGE, "{prediction}", "Predictions kept whose label has not come."
+)
+PREDICTIONS_UNLABELLED = _define(
+    "sidelight.predictions.unlabelled", Shape.COUNTER, "{prediction}", "Predictions that got no label in time."
+)
+LABEL_STORE_SIZE = _define(
+    "sidelight.label.store.size", Shape.GAUGE, "By", "What the predictions that wait for their label occupy on disk."
+)
 LIFECYCLE = _define(
     "sidelight.lifecycle.events", Shape.COUNTER, "{event}", "Lifecycle events received.", "sidelight.lifecycle.event"
 )
@@ -274,6 +301,52 @@ ALERT = _define(
 )
 
 # Versions beside each other: a champion (sidelight.model.version) and a challenger on the same requests.
+PERFORMANCE = _define(
+    "sidelight.performance",
+    Shape.GAUGE,
+    "{score}",
+    "How good the predictions were whose labels came in the newest 1, 2, 4, 8, 16, 24 windows with labels, or in all "
+    "(total): value, and lower and upper limit of 95 % for another sample of as many. Of a binary task accuracy, "
+    "precision, recall, f1, specificity, roc_auc, average_precision, log_loss, brier, calibration_error, …; of many "
+    "classes those macro, micro and weighted; of a regression mae, rmse, bias, mape, r2, quantile_loss_0.1, 0.5, 0.9; "
+    "of a ranking ctr, precision_1, 3, 5, 10, ndcg_1, 3, 5, 10. Of segments the value over 1 and 24.",
+    "sidelight.performance.metric",
+    "sidelight.statistic",
+    "sidelight.horizon",
+    "sidelight.segment",
+)
+PERFORMANCE_LABELS = _define(
+    "sidelight.performance.labels",
+    Shape.GAUGE,
+    "{label}",
+    "Labels that met their prediction in these windows.",
+    "sidelight.horizon",
+    "sidelight.segment",
+)
+PERFORMANCE_CLASS = _define(
+    "sidelight.performance.class",
+    Shape.GAUGE,
+    "1",
+    "Precision, recall and F1 of one class over the newest 24 windows with labels. Classes go by numbers, in the order "
+    "they came, unless the prediction is marked public.",
+    "sidelight.performance.metric",
+    "sidelight.performance.class",
+)
+PERFORMANCE_OUTCOMES = _define(
+    "sidelight.performance.outcomes",
+    Shape.COUNTER,
+    "{label}",
+    "Predictions with their label, weighted, by true class and decision: the confusion matrix since the start.",
+    "sidelight.performance.actual",
+    "sidelight.performance.predicted",
+)
+PERFORMANCE_SIGNIFICANCE = _define(
+    "sidelight.performance.significance",
+    Shape.GAUGE,
+    "{score}",
+    "log10(alpha / p) of the most significant horizon's rise of the loss: above 0 the check would alarm.",
+    "sidelight.performance.metric",
+)
 ESTIMATED = _define(
     "sidelight.performance.estimated",
     Shape.GAUGE,
@@ -392,6 +465,23 @@ SHADOW_NEEDED = _define(
     "{label}",
     "Labels more until a decision is likely, if the difference stays as it is; no point where none is foreseen.",
     "sidelight.challenger.version",
+)
+# The feedback set.
+CAPTURE_ROWS = _define(
+    "sidelight.capture.rows",
+    Shape.COUNTER,
+    "{row}",
+    "Rows handed over to be written to the feedback set: records, labels.",
+    "sidelight.capture.kind",
+)
+CAPTURE_DROPPED = _define(
+    "sidelight.capture.dropped",
+    Shape.COUNTER,
+    "{row}",
+    "Rows of the feedback set that were dropped since too many waited for a place that could not be written.",
+)
+CAPTURE_WAITING = _define(
+    "sidelight.capture.waiting.size", Shape.GAUGE, "By", "Rows of the feedback set that wait to be written."
 )
 
 # The machine. OpenTelemetry's names where it has one; what it calls an up-down counter is a gauge here.

@@ -76,13 +76,26 @@ def _no_reach(form: Form) -> Floats:
 
 def count(form: Form, seen: Seen, group: Ints | None = None, groups: int = 1) -> Floats:
     """float64 (groups, size): sums of pairs by group. group: int64 (rows,), -1 in none; None: all in the first."""
+    return _count(form, seen, group, groups, form.size)
+
+
+def count_losses(form: Form, seen: Seen, group: Ints, groups: int) -> Floats:
+    """float64 (groups, tested, 6): of the same only what is judged."""
+    width = MOMENTS * len(form.means)  # the means come first
+    return form.losses(_count(form, seen, group, groups, width))
+
+
+def _count(form: Form, seen: Seen, group: Ints | None, groups: int, width: int) -> Floats:
     places, values = [], []
     for rows, place, value in _ENTRIES[form.task](form, seen):
+        if len(place) and place[0] >= width:  # of one part each
+            continue
         own = np.zeros(len(rows), dtype=np.int64) if group is None else group[rows]
-        places.append((place + own * form.size)[own >= 0])
-        values.append(value[own >= 0])
-    flat = np.bincount(np.concatenate(places), np.concatenate(values), minlength=groups * form.size)
-    return flat.astype(np.float64).reshape(groups, form.size)
+        inside = own >= 0
+        places.append((place + own * width)[inside])
+        values.append(value[inside])
+    flat = np.bincount(np.concatenate(places), np.concatenate(values), minlength=groups * width)
+    return flat.astype(np.float64).reshape(groups, width)
 
 
 def _binary(form: Form, seen: Seen) -> Entries:

@@ -27,7 +27,7 @@ def score_bins(scores: Floats, bins: int) -> Ints:
     side = bins // 16
     inner = bins - 2 * side
     p = np.clip(scores, SMALLEST, 1.0 - SMALLEST)
-    logit = np.log(p / (1.0 - p)) / _REACH + 0.5
+    logit: Floats = np.log(p / (1.0 - p)) / _REACH + 0.5
     share = LOGIT_SHARE * logit + (1.0 - LOGIT_SHARE) * np.clip(scores, 0.0, 1.0)
     found = side + np.minimum((share * inner).astype(np.int64), inner - 1)
     above, below = scores > 1.0, scores < 0.0

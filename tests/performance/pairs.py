@@ -35,7 +35,7 @@ def classified(
     rows = len(actual)
     classes: list[str] = []
     found = np.full((rows, 1), np.nan) if scores is None else np.asarray(scores, dtype=np.float64).reshape(rows, -1)
-    own = {
+    own: dict[str, Any] = {
         "predicted": np.full(rows, np.nan), "actual": np.full(rows, np.nan),
         "predicted_class": _codes(said, classes, rows), "actual_class": _codes(actual, classes, rows),
         "classes": classes, "scores": found, "score_names": score_names,
@@ -46,7 +46,7 @@ def classified(
 def numbered(actual: np.ndarray, predicted: np.ndarray, **more: Any) -> Pairs:
     rows = len(actual)
     nothing = np.full(rows, -1, dtype=np.int32)
-    own = {
+    own: dict[str, Any] = {
         "predicted": np.asarray(predicted, dtype=np.float64), "actual": np.asarray(actual, dtype=np.float64),
         "predicted_class": nothing, "actual_class": nothing, "classes": (), "scores": np.full((rows, 1), np.nan),
         "score_names": ("",),
@@ -57,8 +57,14 @@ def numbered(actual: np.ndarray, predicted: np.ndarray, **more: Any) -> Pairs:
 def _pairs(rows: int, own: Mapping[str, Any]) -> Pairs:
     none = np.zeros(rows, dtype=np.uint64)
     times = np.zeros(rows, dtype=np.int64)
-    whole = {"ids": none, "request_ids": none, "time_ns": times, "label_ns": times, "weights": np.ones(rows)}
-    return Pairs(model=KEY, rows=rows, **(whole | own))
+    whole: dict[str, Any] = {
+        "ids": none,
+        "request_ids": none,
+        "time_ns": times,
+        "label_ns": times,
+        "weights": np.ones(rows),
+    }
+    return Pairs(model=KEY, rows=rows, **{**whole, "weights": np.ones(rows), **own})
 
 
 def counted(form: Form, *parts: Pairs, places: ClassPlaces | None = None) -> Outcomes:

@@ -15,8 +15,11 @@ from agent.performance.seen import ClassPlaces
 from agent.records import Task
 from tests.performance.pairs import classified, counted, numbered
 
-EXACT = {"rel": 1e-9, "abs": 1e-12}
 BINARY = Form(Task.BINARY, positive="yes")
+
+
+def _exactly(value: float) -> object:
+    return pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
 def _words(values: np.ndarray) -> list[str]:
@@ -56,7 +59,7 @@ def test_figures_of_a_binary_classifier_are_scikit_learns(weighted: bool) -> Non
         "calibration_bias": np.average(score - true, weights=w),
     }
     for name, value in expected.items():
-        assert found[name].value == pytest.approx(value, **EXACT), name
+        assert found[name].value == _exactly(value), name
         assert found[name].low < value < found[name].high, name
     matrix = metrics.confusion_matrix(true, said, **weight).ravel().tolist()
     assert list(figures(counted(BINARY, *halves)).confusion.values()) == pytest.approx(matrix)
@@ -103,7 +106,7 @@ def test_the_calibration_curve_is_scikit_learns() -> None:
     assert [point[1] for point in found.curve] == pytest.approx(share.tolist())
     weights = np.array([point[2] for point in found.curve])
     expected = float(weights @ np.abs(share - mean)) / 5000
-    assert found.named["calibration_error"].value == pytest.approx(expected, **EXACT)
+    assert found.named["calibration_error"].value == _exactly(expected)
 
 
 def test_the_models_own_decision_goes_before_the_threshold() -> None:
@@ -136,19 +139,19 @@ def test_figures_of_many_classes_are_scikit_learns(weighted: bool) -> None:
     whole = figures(counted(form, pairs, places=places), places.names)
     part = figures(counted(form.coarse, pairs, places=places), places.names)
     assert metrics.log_loss(true, p, labels=range(5), sample_weight=w) == pytest.approx(whole.named["log_loss"].value)
-    assert whole.named["accuracy"].value == pytest.approx(metrics.accuracy_score(true, said, sample_weight=w), **EXACT)
+    assert whole.named["accuracy"].value == _exactly(metrics.accuracy_score(true, said, sample_weight=w))
     for average in ("macro", "weighted", "micro"):
         expected = metrics.precision_recall_fscore_support(
             true, said, average=average, sample_weight=w, zero_division=0.0
         )
         for name, value in zip(("precision", "recall", "f1"), expected, strict=False):
             for found in (whole, part):
-                assert found.named[f"{name}_{average}"].value == pytest.approx(value, **EXACT)
+                assert found.named[f"{name}_{average}"].value == _exactly(value)
     each = metrics.precision_recall_fscore_support(true, said, labels=range(5), sample_weight=w, zero_division=0.0)
     for k, name in enumerate(names):
         for metric, values in zip(("precision", "recall", "f1"), each, strict=False):
-            assert whole.by_class[name][metric].value == pytest.approx(values[k], **EXACT)
-            assert part.by_class[name][metric].value == pytest.approx(values[k], **EXACT)
+            assert whole.by_class[name][metric].value == _exactly(values[k])
+            assert part.by_class[name][metric].value == _exactly(values[k])
     matrix = metrics.confusion_matrix(true, said, labels=range(5), sample_weight=w)
     assert all(matrix[i, j] == whole.confusion.get((names[i], names[j]), 0.0) for i in range(5) for j in range(5))
 
@@ -207,7 +210,7 @@ def test_ndcg_is_scikit_learns() -> None:
     there = gains.sum(axis=1) > 0
     order = np.tile(-np.arange(10.0), (int(there.sum()), 1))
     for k in (1, 3, 5, 10):
-        assert found[f"ndcg_{k}"].value == pytest.approx(metrics.ndcg_score(gains[there], order, k=k), **EXACT)
+        assert found[f"ndcg_{k}"].value == _exactly(metrics.ndcg_score(gains[there], order, k=k))
     assert "ctr" not in found
 
 

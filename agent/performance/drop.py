@@ -1,0 +1,175 @@
+"""Did the model become worse? Losses of the newest windows against those of the reference's blocks.
+
+A window's mean loss has two kinds of noise: its rows are a sample, and windows differ beyond that. How much beyond, φ,
+the blocks say themselves, in groups as long as what is judged; few blocks are moderated by a prior (Smyth 2004), a
+longer group by the one before. One-sided, since only worse is an alarm; where errors are few, exact as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.performance.form import ROWS, W2, W2X, W2XX, WX, W
+from agent.records import Bools, Floats, Ints
+from agent.statistics.array_tails import beta_share, t_as_beta
+from agent.statistics.tails import hypergeometric_tail
+
+BLOCKS_MIN = 8
+BLOCK_ROWS_MIN = 5  # effective; a block of fewer is no window to compare with
+GROUPS_MIN = 3  # of a length: a horizon needs three times its length in blocks
+ROWS_MIN = 20  # effective, of what is judged
+DF_MIN = 6.0  # a t of fewer would need z > 15 at the ledger's levels: that is silence, and said so
+# What is believed before blocks are known: a service's mean loss wanders by a twentieth of itself from window to
+# window, as sure as eight blocks would make it.
+PRIOR_SPREAD, PRIOR_BLOCKS = 0.05, 8.0
+EXACT_MAX = 200.0  # expected errors; above it the t is as good
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What losses were, by slice (the whole, then segments) and loss: all (slices, losses) but for those by size.
+
+    n: effective rows; mean, variance: of one row; blocks: that count. By size of group (sizes, slices, losses): phi,
+    df, rows: the mean effective rows of a group, 0 where that size is not known. rate: (losses,), whether a
+    row's loss is 0 or 1.
+    """
+
+    sizes: tuple[int, ...]
+    rate: Bools
+    n: Floats
+    mean: Floats
+    variance: Floats
+    blocks: Ints
+    phi: Floats
+    df: Floats
+    rows: Floats
+
+    @classmethod
+    def of(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Baseline:
+        """blocks: (slices, blocks, losses, 6) moments, oldest first. Some milliseconds for 100 slices of 200 blocks."""
+        pooled = blocks.sum(axis=1)
+        n, mean, variance = _known(pooled)
+        there = _effective(blocks) >= BLOCK_ROWS_MIN
+        kept = np.where(there[..., None], blocks, 0.0)
+        found = [_dispersion(kept, size, pooled, variance) for size in horizons]
+        phi, df, rows = _moderated(found, mean, variance)
+        return cls(tuple(horizons), rate, n, mean, variance, there.sum(axis=1), phi, df, rows)
+
+    @property
+    def ready(self) -> Bools:
+        """(slices, losses): whether there is anything to judge by."""
+        return np.asarray((self.blocks >= BLOCKS_MIN) & (self.n >= ROWS_MIN))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Each (horizons, slices, losses). p: one-sided, 1 where nothing was tested; tested: whether it was. mean: of the
+    newest windows; rise: over the baseline's; n: effective rows; phi."""
+
+    p: Floats
+    tested: Bools
+    mean: Floats
+    rise: Floats
+    n: Floats
+    phi: Floats
+
+
+def judge(recent: Floats, baseline: Baseline) -> Judged:
+    """recent: (windows, slices, losses, 6), newest first, with zeros for windows that are not to count.
+
+    The newest 1, 2, 4, … windows, as many of `baseline.sizes` as there are windows for.
+    """
+    sums = np.cumsum(recent, axis=0)
+    last = np.array([min(size, len(recent)) - 1 for size in baseline.sizes])
+    now = sums[last]
+    n, mean, own = _known(now)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        both = (n * mean + baseline.n * baseline.mean) / (n + baseline.n)
+        within = np.where(baseline.rate, both * (1.0 - both), np.maximum(own, baseline.variance))
+        more = np.maximum(n / np.maximum(baseline.rows, 1.0), 1.0)
+        phi = 1.0 + (baseline.phi - 1.0) * more
+        df = baseline.df * np.square(phi / (more * baseline.phi))  # an error of φ - 1 grows with it
+        spread = within * (phi / n + baseline.phi.max(axis=0) / baseline.n)
+        t = (mean - baseline.mean) / np.sqrt(spread)
+    longer = np.array(baseline.sizes)[:, None, None] <= np.maximum(_windows(recent), 1)
+    tested = baseline.ready & (baseline.rows > 0) & (n >= ROWS_MIN) & (df >= DF_MIN) & (spread > 0) & longer
+    p = np.ones_like(t)
+    if tested.any():
+        two_sided = beta_share(*t_as_beta(t[tested], df[tested]))
+        p[tested] = np.where(t[tested] > 0, 0.5 * two_sided, 1.0 - 0.5 * two_sided)
+    return Judged(p, tested, mean, mean - baseline.mean, n, phi)
+
+
+def exact(judged: Judged, baseline: Baseline, at: tuple[int, int, int]) -> float:
+    """The p-value at one place, with the exact test's where errors are few: both samples as large as φ leaves them.
+
+    Fisher's hypergeometric test; the larger of the two p counts.
+    """
+    _, s, k = at
+    p = float(judged.p[at])
+    n, mean, phi = float(judged.n[at]), float(judged.mean[at]), float(judged.phi[at])
+    if not bool(baseline.rate[k]) or n * mean > EXACT_MAX:
+        return p
+    of_all = float(baseline.phi[:, s, k].max())
+    rows, reference = round(n / phi), round(float(baseline.n[s, k]) / of_all)
+    wrong = min(int(n * mean / phi), rows)
+    before = min(round(float(baseline.n[s, k] * baseline.mean[s, k]) / of_all), reference)
+    return max(p, hypergeometric_tail(wrong, rows, before, reference)) if rows and reference else p
+
+
+def _windows(recent: Floats) -> Ints:
+    """(slices, losses): how many of the windows have rows."""
+    return np.asarray((recent[..., ROWS] > 0).sum(axis=0))
+
+
+def _effective(moments: Floats) -> Floats:
+    return np.square(moments[..., W]) / np.maximum(moments[..., W2], 1e-300)
+
+
+def _known(moments: Floats) -> tuple[Floats, Floats, Floats]:
+    """Effective rows, mean, and variance of one row; 0 where there is nothing."""
+    mean = moments[..., WX] / np.maximum(moments[..., W], 1e-300)
+    squares = moments[..., W2XX] - 2.0 * mean * moments[..., W2X] + mean * mean * moments[..., W2]
+    return _effective(moments), mean, np.maximum(squares, 0.0) / np.maximum(moments[..., W2], 1e-300)
+
+
+def _dispersion(blocks: Floats, size: int, pooled: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
+    """(slices, losses): mean z² of groups of `size` blocks against all others, how many, and their mean rows."""
+    count = blocks.shape[1] // size
+    if count < GROUPS_MIN:
+        zero = np.zeros_like(variance)
+        return zero, zero, zero
+    kept = blocks[:, blocks.shape[1] - count * size :]
+    groups = kept.reshape(kept.shape[0], count, size, *kept.shape[2:]).sum(axis=2)
+    rest = pooled[:, None] - groups
+    n, mean, _ = _known(groups)
+    other, usual, _ = _known(rest)
+    there = (n >= BLOCK_ROWS_MIN) & (other > 0) & (variance[:, None] > 0)
+    chance = variance[:, None] * (1.0 / np.maximum(n, 1e-9) + 1.0 / np.maximum(other, 1e-9))
+    squared = np.where(there, np.square(mean - usual) / np.where(there, chance, 1.0), 0.0)
+    groups_there = there.sum(axis=1).astype(np.float64)
+    full = np.maximum(groups_there, 1.0)
+    return squared.sum(axis=1) / full, groups_there, np.where(there, n, 0.0).sum(axis=1) / full
+
+
+def _moderated(
+    found: Sequence[tuple[Floats, Floats, Floats]], mean: Floats, variance: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """φ at least 1, its degrees of freedom, and rows, each (sizes, slices, losses)."""
+    first_rows = found[0][2]
+    effect = np.square(PRIOR_SPREAD * mean) / np.maximum(variance, 1e-300)
+    prior, worth = 1.0 + np.where(variance > 0, first_rows * effect, 0.0), np.full_like(mean, PRIOR_BLOCKS)
+    phi, df, sizes = [], [], []
+    for raw, groups, rows in found:
+        known = groups >= GROUPS_MIN
+        own = np.maximum(groups - 1.0, 0.0)
+        drawn = np.maximum((worth * prior + own * raw) / (worth + own), 1.0)
+        phi.append(np.where(known, drawn, prior))
+        df.append(np.where(known, worth + own, 0.0))
+        sizes.append(np.where(known, rows, 0.0))
+        prior = phi[-1]
+        worth = np.where(known, np.minimum(worth + own, 2.0 * PRIOR_BLOCKS), worth)
+    return np.array(phi), np.array(df), np.array(sizes)

@@ -1,0 +1,341 @@
+"""Follows one version's performance: counts joined labels, judges a drop when a window ends, says how good it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from agent.errors import CorruptError
+from agent.following import About
+from agent.ledger import HORIZONS
+from agent.performance import wording
+from agent.performance.exported import points, shown
+from agent.performance.figures import Figures, figures
+from agent.performance.form import MEANS, ROWS, Form
+from agent.performance.gathering import Gathering
+from agent.performance.judging import Judging, Said
+from agent.performance.outcomes import Outcomes
+from agent.performance.section import Section
+from agent.performance.seen import ClassPlaces
+from agent.performance.slices import Slices
+from agent.performance.stored import form_head, form_of, pack, unpack
+from agent.performance.window import Open, Past, opened_of, packed_of
+from agent.records import Batch, Closed, Event, Finding, Floats, Pairs, Task, Verdict
+from agent.telemetry import Point
+
+RING = HORIZONS[-1]  # closed windows that are kept
+OPEN_MAX = 8  # windows whose labels still come, by event time; more join the newest
+TOTAL = 0  # the horizon of everything since the start
+
+
+class Performance:
+    """The follower `performance`. Memory: 300 kB, at most 100 kB for each of 24 windows, and 2 kB a slice and window
+    that holds labels of it (100 slices at most)."""
+
+    name = "performance"
+
+    def __init__(self) -> None:
+        self._about: About | None = None
+        self._section: Section | None = None
+        self._section_of = 0  # the hash of the reference it was read from
+        self._why = "nothing is known of the model yet"
+        self._uncounted = 0  # pairs that came while the task was not known
+        self._start(None)
+
+    def _start(self, form: Form | None) -> None:
+        """Empty, of this form of counts."""
+        self._form = form
+        self._places, self._slices = ClassPlaces([]), Slices()
+        self._gathering = Gathering()
+        self._open: dict[int, Open] = {}
+        self._ring: list[Past] = []  # newest first
+        self._total = None if form is None else Open.empty(form)
+        self._judging = None if form is None else Judging(form)
+        self._said: list[Said] = []
+        self._pooled: dict[int, Open] = {}
+        self._known: dict[tuple[int, int], Figures] = {}  # by horizon and slice (0: the whole)
+
+    # ── what it is told ──
+
+    def prepare(self, about: About) -> None:
+        """Another task or positive label is another question: what was counted cannot answer it."""
+        self._count()
+        self._about = about
+        self._read_section(about)
+        wanted, self._why = _form(about, self._section)
+        held = self._form
+        if wanted is None:
+            return
+        if held is None or (held.task, held.positive) != (wanted.task, wanted.positive):
+            self._start(wanted)
+        else:
+            self._form = replace(held, threshold=wanted.threshold)
+        self._adopt()
+
+    def predicted(self, batch: Batch, index: int) -> None:
+        """Of a ranking, what was shown; else nothing."""
+        form = self._form
+        if batch.items is not None and form is not None and form.task is Task.RANKING:
+            self._window(form, index).whole.shown(batch)
+
+    def labelled(self, pairs: Pairs, index: int) -> None:
+        if self._form is None:
+            self._uncounted += pairs.rows
+            return
+        for window, part in self._gathering.add(pairs, index):
+            self._add(part, window)
+
+    def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
+        self._count()
+        form, judging, about, total = self._form, self._judging, self._about, self._total
+        over = [self._open.pop(i) for i in sorted(self._open) if i <= index]
+        if form is None or judging is None or about is None or total is None or not over:
+            return []
+        window = over[0]
+        for other in over[1:]:
+            window.join(other)
+        total.join(window)
+        self._ring = [Past.of(index, window), *self._ring][:RING]
+        self._pooled, self._known, self._said = {}, {}, []
+        if window.whole.rows:
+            self._said = judging.close(self._labelled, len(self._slices.names), about.ledger.alpha(wording.CHECK, 0))
+        return [self._finding(said, index) for said in self._said]
+
+    # ── what it says ──
+
+    def points(self) -> Iterator[Point]:
+        about = self._about
+        if about is None or self._form is None or not self._ring:
+            return iter(())
+        return points(about, self)
+
+    def events(self) -> list[Event]:
+        return []
+
+    def show(self) -> dict[str, Any]:
+        if self._form is None:
+            return {} if not self._uncounted else shown(None, self._why, self._uncounted)
+        return shown(self, self._why, self._uncounted) if self._ring or self._open else {}
+
+    @property
+    def form(self) -> Form | None:
+        return self._form
+
+    @property
+    def segments(self) -> Sequence[str]:
+        """Names of the slices, without the whole."""
+        return self._slices.names
+
+    @property
+    def windows(self) -> int:
+        """Closed windows that are kept."""
+        return len(self._ring)
+
+    @property
+    def built(self) -> bool:
+        """Whether there is a reference's own performance to compare with."""
+        return self._section is not None
+
+    @property
+    def said(self) -> Sequence[Said]:
+        """Of the newest window."""
+        return self._said
+
+    def figures(self, horizon: int, part: int = 0) -> Figures:
+        """Of the newest windows with labels (TOTAL: of all since the start), of the whole or slice `part` (from 1)."""
+        key = (horizon, part)
+        if key not in self._known:
+            self._known[key] = self._figures(self._over(horizon), part)
+        return self._known[key]
+
+    def usual(self, part: int = 0) -> Figures | None:
+        """The reference's, where it was built with labels."""
+        section = self._section
+        if section is None or self._form is None or (section.form.task is not self._form.task):
+            return None
+        return self._figures(Open(section.whole, section.parts), part)
+
+    # ── what it keeps ──
+
+    def dump(self) -> bytes:
+        self._count()
+        form, judging, total = self._form, self._judging, self._total
+        if form is None or judging is None or total is None:
+            return pack({"uncounted": self._uncounted}, {})
+        head = form_head(form) | {
+            "uncounted": self._uncounted, "classes": self._places.names, "segments": self._slices.names,
+            "open": len(self._open), "learned": [len(window) for window in judging.learned],
+            "begins": [[*place, begin] for place, begin in sorted(judging.begins.items())],
+            "well": [[*place, closes] for place, closes in sorted(judging.well.items())],
+            "section": self._section is not None,
+        }  # fmt: skip
+        learned = np.concatenate([np.zeros((0, len(form.tested), 6)), *judging.learned])
+        blobs = [packed_of(0, total), *(packed_of(i, w) for i, w in sorted(self._open.items()))]
+        return pack(head, {"learned": learned}, [*blobs, *(past.packed for past in self._ring)])
+
+    def load(self, stored: bytes) -> None:
+        try:
+            self._load(stored)
+        except (CorruptError, KeyError, TypeError, ValueError) as error:
+            self._uncounted = 0
+            self._start(None)
+            raise CorruptError(f"performance: {error}") from error
+
+    def _load(self, stored: bytes) -> None:
+        head, arrays, blobs = unpack(stored)
+        self._uncounted = int(head["uncounted"])
+        self._start(None)
+        if "task" not in head:
+            return
+        form = form_of(head)
+        self._start(form)
+        self._places.names.extend(str(name) for name in head["classes"])
+        for name in head["segments"]:
+            self._slices.know(str(name))
+        windows = [opened_of(form, blob) for blob in blobs]
+        split = 1 + int(head["open"])
+        self._total = windows[0][1]
+        self._open = dict(windows[1:split])
+        self._ring = [Past.of(index, window) for index, window in windows[split:]][:RING]
+        assert self._judging is not None  # noqa: S101 - made with the form
+        learned = arrays["learned"]
+        if not np.isfinite(learned).all() or learned.shape[1:] != (len(form.tested), 6):
+            raise CorruptError("losses that nobody counted")
+        ends = np.cumsum([int(n) for n in head["learned"]])[:-1]
+        self._judging.learned = list(np.split(learned, ends)) if len(learned) else []
+        self._judging.begins = {(int(s), int(k)): int(begin) for s, k, begin in head["begins"]}
+        self._judging.well = {(int(s), int(k)): int(closes) for s, k, closes in head["well"]}
+        self._adopt()
+
+    # ── inside ──
+
+    def _read_section(self, about: About) -> None:
+        """The reference's performance; one that cannot be read is as none, and the reference is shown as it is."""
+        reference = about.reference
+        of = 0 if reference is None else id(reference)
+        if of == self._section_of:
+            return
+        self._section_of = of
+        try:
+            self._section = Section.of(reference)
+        except CorruptError:
+            self._section = None
+
+    def _adopt(self) -> None:
+        """The section's classes and segments have places; it is what drops are judged by."""
+        section, form = self._section, self._form
+        if self._judging is None or form is None:
+            return
+        fits = section is not None and (section.form.task, section.form.positive) == (form.task, form.positive)
+        if section is not None and fits:
+            self._places.of(section.classes)
+            places = [self._slices.know(name) for name in section.segments]
+            self._judging.adopt(section, places)
+        else:
+            self._judging.adopt(None, ())
+
+    def _count(self) -> None:
+        for window, part in self._gathering.take():
+            self._add(part, window)
+
+    def _add(self, pairs: Pairs, index: int) -> None:
+        form = self._form
+        if form is None:
+            return
+        if form.task is Task.REGRESSION and not form.pivot and self._total is not None and not self._total.whole.rows:
+            form = self._centred(form, pairs)
+        self._window(form, index).add(pairs, self._places, self._slices)
+
+    def _centred(self, form: Form, pairs: Pairs) -> Form:
+        """True numbers are counted from the mean of the first that come."""
+        known = pairs.actual[np.isfinite(pairs.actual)]
+        if self._open or not known.size:
+            return form
+        self._form = replace(form, pivot=float(known.mean()))
+        self._total = Open.empty(self._form)
+        return self._form
+
+    def _window(self, form: Form, index: int) -> Open:
+        if index not in self._open and len(self._open) >= OPEN_MAX:
+            index = max(self._open)
+        if index not in self._open:
+            self._open[index] = Open.empty(form)
+        window = self._open[index]
+        window.whole.form = form  # a threshold may have changed since
+        return window
+
+    @property
+    def _labelled(self) -> list[Past]:
+        """Closed windows with labels, newest first: a ranking has others."""
+        return [past for past in self._ring if past.losses[0, :, ROWS].any()]
+
+    def _over(self, horizon: int) -> Open:
+        if horizon == TOTAL and self._total is not None:
+            return self._total
+        if horizon not in self._pooled and self._form is not None:
+            found = Open.empty(self._form)
+            for number, past in enumerate(self._ring, start=1):
+                found.join(past.opened(self._form))
+                if number in HORIZONS or number == len(self._ring):
+                    size = next(h for h in HORIZONS if h >= number)
+                    self._pooled[size] = Open(found.whole, found.parts.copy(), found.first_ns, found.last_ns)
+            for size in HORIZONS:  # longer ones hold what there is
+                self._pooled.setdefault(size, self._pooled[max(self._pooled)])
+        return self._pooled[horizon]
+
+    def _figures(self, window: Open, part: int) -> Figures:
+        if part == 0:
+            return figures(window.whole, self._places.names)
+        form = window.whole.form.coarse
+        empty = Outcomes.empty(form)
+        sums: Floats = window.parts[part - 1] if part <= len(window.parts) else empty.sums
+        return figures(Outcomes(form, sums, empty.reach), self._places.names)
+
+    def _finding(self, said: Said, index: int) -> Finding:
+        form = self._form
+        assert form is not None  # noqa: S101 - what is said is said of a form
+        segment = self._slices.names[said.slice - 1] if said.slice else ""
+        windows = self._labelled[: said.windows]
+        told = [wording.moved(form, said, self.built), wording.predictions(
+            min(past.first_ns for past in windows), max(past.last_ns for past in windows)), said.why]  # fmt: skip
+        if said.verdict is Verdict.ALARM:
+            told += self._more(said)
+        reason = "; ".join(part for part in told if part)
+        return wording.finding(form, said, segment, windows[-1].index, reason)
+
+    def _more(self, said: Said) -> list[str]:
+        """Of an alarm: what else fell, which mistakes grew, where most."""
+        assert self._form is not None  # noqa: S101
+        now, before = self.figures(said.windows, said.slice), self.usual(said.slice)
+        found = []
+        if before is not None:
+            subject = wording.SUBJECTS[self._form.means[self._form.tested[said.loss]]][0]
+            found += [wording.others(now, before, subject), wording.which_way(now, before)]
+        if not said.slice and self._judging is not None:
+            names = self._slices.names
+            parts = self._judging.worst(self._labelled, said.windows, said.loss)
+            found.append(wording.worst(self._form, said.loss, [(names[s], b, n) for s, b, n in parts]))
+        return found
+
+
+def _form(about: About, section: Section | None) -> tuple[Form | None, str]:
+    """How to count, and what cannot be said, with the reason."""
+    task = about.task if about.task is not Task.UNKNOWN else section.form.task if section is not None else Task.UNKNOWN
+    if task not in MEANS:
+        said = "not known" if task is Task.UNKNOWN else task.name.lower()
+        how = "say it when the model is loaded, or build a reference with labels"
+        return None, f"the task is {said}: no performance can be computed; {how}"
+    of_section = section is not None and section.form.task is task
+    positive = about.positive or (section.form.positive if section is not None and of_section else "")
+    threshold = about.threshold
+    if math.isnan(threshold) and section is not None and of_section and section.form.positive == positive:
+        threshold = section.form.threshold
+    pivot = section.form.pivot if section is not None and of_section else 0.0
+    if task is Task.BINARY and not positive:
+        why = "the positive label is not known, so precision, recall and what needs scores cannot be computed"
+        return Form(Task.MULTICLASS), why
+    return Form(task, positive if task in (Task.BINARY, Task.RANKING) else "", threshold, pivot), ""

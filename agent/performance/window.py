@@ -1,0 +1,113 @@
+"""The outcomes of labels that came in one window, and what many windows hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent.errors import CorruptError
+from agent.performance.form import Form
+from agent.performance.outcomes import Outcomes, count
+from agent.performance.seen import ClassPlaces, Seen, see
+from agent.performance.slices import Slices
+from agent.performance.stored import dense, outcomes_arrays, outcomes_of, pack, sparse, unpack
+from agent.records import Floats, Ints, Pairs
+
+NEVER = 1 << 62
+
+
+@dataclass(slots=True)
+class Open:
+    """A window whose labels still come. parts: float64 (slices, coarse size). first_ns, last_ns: of the predictions."""
+
+    whole: Outcomes
+    parts: Floats
+    first_ns: int = NEVER
+    last_ns: int = 0
+
+    @classmethod
+    def empty(cls, form: Form) -> Open:
+        return cls(Outcomes.empty(form), np.zeros((0, form.coarse.size)))
+
+    def add(self, pairs: Pairs, places: ClassPlaces, slices: Slices) -> None:
+        """Counts pairs, in all and by slice."""
+        form = self.whole.form
+        seen: Seen = see(form, pairs, places)
+        self.whole.add(seen)
+        groups: list[Ints] = slices.of(pairs)
+        self.parts = widened(self.parts, len(slices.names))
+        for group in groups:
+            if (group >= 0).any():
+                self.parts += count(form.coarse, seen, group, len(self.parts))
+        self.first_ns = min(self.first_ns, int(pairs.time_ns.min(initial=NEVER)))
+        self.last_ns = max(self.last_ns, int(pairs.time_ns.max(initial=0)))
+
+    def join(self, other: Open) -> None:
+        """With what another holds."""
+        self.whole = self.whole + other.whole
+        self.parts = widened(self.parts, len(other.parts))
+        self.parts[: len(other.parts)] += other.parts
+        self.first_ns, self.last_ns = min(self.first_ns, other.first_ns), max(self.last_ns, other.last_ns)
+
+
+@dataclass(frozen=True)
+class Past:
+    """A window that is over, kept as small as what it holds. losses: (1 + slices, tested, 6); packed: all of it as
+    bytes."""
+
+    index: int
+    first_ns: int
+    last_ns: int
+    losses: Floats
+    packed: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, index: int, window: Open) -> Past:
+        form = window.whole.form
+        whole, parts = form.losses(window.whole.sums)[None], form.coarse.losses(window.parts)
+        return cls(index, window.first_ns, window.last_ns, np.concatenate((whole, parts)), packed_of(index, window))
+
+    def opened(self, form: Form) -> Open:
+        """Everything it holds."""
+        return opened_of(form, self.packed)[1]
+
+
+def packed_of(index: int, window: Open) -> bytes:
+    head = {"index": index, "first": window.first_ns, "last": window.last_ns, "slices": len(window.parts)}
+    return pack(head, {**outcomes_arrays(window.whole), **sparse("parts", window.parts)})
+
+
+def opened_of(form: Form, packed: bytes) -> tuple[int, Open]:
+    """Its number, and the window. Raises CorruptError."""
+    head, arrays, _ = unpack(packed)
+    try:
+        index, first, last, slices = (int(head[key]) for key in ("index", "first", "last", "slices"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(f"performance: window: {type(error).__name__}") from error
+    if not 0 <= slices <= 10_000:
+        raise CorruptError(f"performance: window of {slices} slices")
+    return index, Open(outcomes_of(form, arrays), dense("parts", arrays, (slices, form.coarse.size)), first, last)
+
+
+def together(form: Form, windows: Iterable[Past]) -> Open:
+    """All of them as one."""
+    found = Open.empty(form)
+    for window in windows:
+        found.join(window.opened(form))
+    return found
+
+
+def stacked(form: Form, windows: Iterable[Past], slices: int) -> Floats:
+    """float64 (windows, 1 + slices, tested, 6): their losses, with zeros for slices they did not know."""
+    return np.stack([widened(window.losses, 1 + slices) for window in windows])
+
+
+def widened(held: Floats, slices: int) -> Floats:
+    """With zeros for the slices that are new."""
+    if len(held) >= slices:
+        return held
+    found = np.zeros((slices, *held.shape[1:]))
+    found[: len(held)] = held
+    return found
