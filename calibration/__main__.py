@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration import picture, report
+from calibration import concept, concept_report, picture, report
 from calibration.cache import ROOT, Results, code_hash, folder
 from calibration.cells import Cell
 from calibration.changes import changes
@@ -34,6 +34,7 @@ MINUTES = 50.0
 # Parts of the time. A duel is one reference before all rules; most of its time is the peers'.
 OF_NULLS, OF_DIALS, OF_CHANGES, OF_DUELS = 0.5, 0.06, 0.24, 0.2
 DUEL_SECONDS = 100.0
+CONCEPT = "concept drift"  # what --only calls the cells of labelled errors
 SHORT_NULLS, SHORT_CHANGES = 8, 2  # references of each cell in the short form
 
 
@@ -59,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = max(2, round(seconds * OF_DUELS / DUEL_SECONDS / len(EFFECTS)))
         met = {effect: duels(effect, results, count, chosen.cores, say) for effect in EFFECTS}
     setting = _setting(chosen, [task for part in tasks for task in part])
-    page = report.render(setting, simulated, met, cost() if whole else None)
+    of_errors = ""
+    if whole or (chosen.only and re.search(chosen.only, CONCEPT)):
+        figures = concept.run(Results(folder(), concept.code()), say, with_river=not chosen.no_peers)
+        of_errors = concept_report.text(figures)
+    page = report.render(setting, simulated, met, cost() if whole else None, of_errors)
     _write(page, picture.draw(quiet, met), chosen.out or (ROOT / "docs" / "calibration.md" if whole else None))
     say(report.verdict(simulated))
     return 1 if simulated.failed else 0

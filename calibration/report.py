@@ -54,8 +54,10 @@ class Simulated:
         return any(each.failed for part in (self.nulls, self.dialled, self.found) for each in part)
 
 
-def render(setting: Setting, simulated: Simulated, met: Mapping[float, Versus], cost: Cost | None) -> str:
-    """The whole page."""
+def render(
+    setting: Setting, simulated: Simulated, met: Mapping[float, Versus], cost: Cost | None, concept: str = ""
+) -> str:
+    """The whole page. concept: its section on concept drift."""
     nulls, found = simulated.nulls, simulated.found
     parts = [HEAD, setting.text(), verdict(simulated)]
     if nulls:
@@ -68,6 +70,7 @@ def render(setting: Setting, simulated: Simulated, met: Mapping[float, Versus], 
         parts += [FOUND_WORDS.format(within=WITHIN), found_table(found)]
     if met:
         parts += [_duels_words(next(iter(met.values()))), *(_duel(effect, duel) for effect, duel in met.items())]
+    parts.append(concept)
     if cost is not None:
         parts.append(_cost(cost))
     return "\n".join([*(part for part in parts if part), AGAIN])
