@@ -12,10 +12,11 @@ from agent.concept.follower import Concept
 from agent.errors import CorruptError
 from agent.fairness.follower import Fairness
 from agent.following import About, Follower
+from agent.performance.follower import Performance
 from agent.records import Batch, Closed, Event, Finding, Pairs
 
 # Of each version; a later one is told what those before found.
-OWN: tuple[Callable[[], Follower], ...] = (Concept, Fairness)
+OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Fairness)
 SHARED: tuple[Callable[[], Follower], ...] = ()  # of all versions of a model together
 WINDOWS = "windows"
 log = logging.getLogger("sidelight.followers")

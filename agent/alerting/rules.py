@@ -20,6 +20,7 @@ LATENCY, NOT_DURABLE, NO_DATA = "latency", "not_durable", "no_data"
 NEW_FEATURE = "new_feature"
 DUPLICATES, VOLUME = "duplicates", "volume"
 DISPARITY = "disparity"
+PERFORMANCE_DROP = "performance_drop"
 CONCEPT_DRIFT, RETRAIN_SUGGESTED = "concept_drift", "retrain_suggested"
 ESTIMATED_DROP = "estimated_performance_drop"
 
@@ -101,10 +102,17 @@ RULES: tuple[Rule, ...] = (
         warn_effect=0.1, error_effect=0.25, forgets=True,
     ),
     Rule(
-        SEGMENT_CHANGE, QUALITY_CHECKS | {"drift", "concept_drift"}, ANY - {Source.LATENCY},
+        SEGMENT_CHANGE, QUALITY_CHECKS | {"drift", "concept_drift", "performance"}, ANY - {Source.LATENCY},
         "change in a part of the traffic",
         "Look at what feeds the segment named, and at its last change: the traffic as a whole looks fine.",
         warn_effect=0.1, error_effect=0.25, forgets=True, of_segments=True,
+    ),
+    Rule(
+        PERFORMANCE_DROP, frozenset({"performance"}), OUTPUTS, "performance drop",
+        "Look at the labels' source first, then at what the wrong predictions have in common: a segment, a class, one "
+        "kind of mistake.",
+        warn_effect=0.1, error_effect=0.5,  # relative rise of the loss: half as many errors again
+        good_effect=0.05, needs_rows=False, retrain=True,  # labels may come when predictions do not
     ),
     Rule(
         CONCEPT_DRIFT, frozenset({"concept_drift"}), OUTPUTS, "concept drift",
