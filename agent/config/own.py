@@ -16,7 +16,7 @@ from agent.config.thresholds import Threshold, thresholds
 from agent.errors import ConfigurationError
 
 FILES = ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file")
-RECEIVER_SECRETS = ("webhook_secret_file", "pagerduty_key_file", "retrain_token_file")
+SECRETS = ("webhook_secret_file", "pagerduty_key_file", "retrain_token_file", "capture_key_file")
 WINDOW_SECONDS_MIN = 0.1  # a shorter window has no row, or is over before it is judged
 
 
@@ -137,6 +137,19 @@ class Settings(BaseSettings):
     )
     latency_objective_seconds: float = option(0.0, "p99 of a window above this is an alert; 0: none.", "s", ge=0)
 
+    # The truth, when it comes.
+    label_seconds: float = option(
+        30 * 86_400.0, "How long a prediction with an id waits for its label; 0: no label is joined.", "s", ge=0
+    )
+    label_early_seconds: float = option(3_600.0, "How long a label waits for its prediction.", "s", ge=0)
+    label_bytes_max: int = option(
+        1 << 30,
+        "What predictions that wait may occupy on disk, over all models. Where it is full, a sample by the hash of the "
+        "id is kept, and weighted.",
+        "By",
+        ge=16 << 20,
+    )
+
     # What goes out.
     series_max: int = option(
         50_000,
@@ -196,6 +209,20 @@ class Settings(BaseSettings):
         "numbers). auto: error for classes, absolute for numbers.",
     )
 
+    # The feedback set (docs/capture.md).
+    capture: str = option(
+        "",
+        "Writes a sample of predictions and their labels as Parquet into this folder or fsspec URL (s3://…, gs://…), "
+        "for training anew; needs sidelight-agent[capture]. Unset: nothing is written.",
+    )
+    capture_rows_per_day: int = option(10_000, "Predictions a day of one version, at most.", "{record}", ge=1)
+    capture_bytes_per_day: int = option(64 << 20, "Bytes a day of one version before compression.", "By", ge=1 << 10)
+    capture_redact: Names = option((), "Features, segments, measures and outputs that are left out, comma separated.")
+    capture_hash: Names = option((), "Those of which only a keyed hash is written, comma separated.")
+    capture_key: SecretStr = option(SecretStr(""), "The key of these hashes; without it they could be guessed.")
+    capture_key_file: str = option("", "The same from a file.")
+    capture_protected: Names = option((), "Protected attributes that are written all the same, comma separated.")
+
     # Where alerts go besides (docs/alerts.md).
     alertmanager_urls: Names = option(
         (), "Alertmanager replicas, comma separated: each is told what fires (POST …/api/v2/alerts) and what has ended."
@@ -247,8 +274,9 @@ class Settings(BaseSettings):
         return int(value, 8)
 
     @field_validator(
-        "segments", "collectors", "watch_processes", "trace_features", "alertmanager_urls", "fairness", mode="before"
-    )
+        "segments", "collectors", "watch_processes", "trace_features", "alertmanager_urls", "fairness",
+        "capture_redact", "capture_hash", "capture_protected", mode="before",
+    )  # fmt: skip
     @classmethod
     def _list(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -329,10 +357,13 @@ class Settings(BaseSettings):
                     self.tcp,
                     "a loopback host, or SIDELIGHT_CLIENT_CA_FILE or SIDELIGHT_TOKENS_FILE as well",
                 )
-        for name in (*FILES, *RECEIVER_SECRETS):
+        for name in (*FILES, *SECRETS):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
                 raise ConfigurationError(f"SIDELIGHT_{name.upper()}", path, "a readable file")
+        if self.capture_hash and not (self.capture_key.get_secret_value() or self.capture_key_file):
+            expected = "SIDELIGHT_CAPTURE_KEY or SIDELIGHT_CAPTURE_KEY_FILE as well"
+            raise ConfigurationError("SIDELIGHT_CAPTURE_HASH", ",".join(self.capture_hash), expected)
         pair = [bool(self.tls_cert_file), bool(self.tls_key_file)]
         if any(pair) != all(pair) or (self.client_ca_file and not all(pair)):
             given = self.tls_cert_file or self.tls_key_file or self.client_ca_file

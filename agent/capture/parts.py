@@ -1,0 +1,73 @@
+"""A part: what becomes one file. Its name and content are a function of the journal: writing it twice is harmless."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from agent.errors import CorruptError
+from agent.records import ModelKey, Role
+
+RECORDS, LABELS = "records", "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Lines of one window. kind: records or labels; number: running, of this version; share: the chance that a row of
+    the window had; start_ns, end_ns: the window's."""
+
+    kind: str
+    model: ModelKey
+    number: int
+    start_ns: int
+    end_ns: int
+    share: float
+    reference: str
+    lines: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.lines))
+
+    def path(self, agent: str) -> str:
+        """Where it lies under the location: kind, model, version, day; agent: which one writes.
+
+        >>> Part("labels", ModelKey("eta", "a/2"), 7, 0, 3_600_000_000_000, 1.0, "", ()).path("pod-1")
+        'labels/eta/a%2F2/1970-01-01/pod-1-00000007.parquet'
+        """
+        model = self.model
+        version = model.version + (".shadow" if model.role is Role.SHADOW else "")
+        beside = [part for part in (model.tenant, model.deployment) if part]
+        folders = [self.kind, model.name, version or "-", *beside]
+        day = datetime.fromtimestamp(self.start_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d")
+        return "/".join([*(_folder(name) for name in folders), day, f"{_folder(agent)}-{self.number:08d}.parquet"])
+
+    def to_bytes(self) -> bytes:
+        """A line that says what it is, then its lines."""
+        key = self.model
+        head = {
+            "kind": self.kind, "number": self.number, "start": self.start_ns, "end": self.end_ns, "share": self.share,
+            "model": [key.name, key.version, int(key.role), key.deployment, key.tenant], "reference": self.reference,
+        }  # fmt: skip
+        return b"\n".join((json.dumps(head).encode(), *self.lines))
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Part:
+        """Raises CorruptError."""
+        first, *lines = stored.split(b"\n")
+        try:
+            head = json.loads(first)
+            name, version, role, deployment, tenant = head["model"]
+            return cls(
+                str(head["kind"]), ModelKey(name, version, Role(role), deployment, tenant), int(head["number"]),
+                int(head["start"]), int(head["end"]), float(head["share"]), str(head["reference"]), tuple(lines),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise CorruptError(f"capture: {type(error).__name__} in a part") from error
+
+
+def _folder(name: str) -> str:
+    """A name that is no way to another folder."""
+    return quote(name, safe="-_. +~") if name.strip(".") else quote(name, safe="").replace(".", "%2E")

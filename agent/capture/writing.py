@@ -1,0 +1,153 @@
+"""Parts to Parquet files, off the loop: a folder, or any place that fsspec knows.
+
+pyarrow and fsspec are imported here alone, and only where SIDELIGHT_CAPTURE is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.capture.capture import Capture
+from agent.capture.parts import Part
+from agent.capture.records import capture_key
+from agent.capture.table import parquet
+from agent.config import Settings
+from agent.errors import ConfigurationError
+
+LOOK_SECONDS = 1.0
+WRITE_SECONDS = 60.0  # a place that does not answer for so long is tried again
+RETRY_SECONDS = (1.0, 300.0)  # first, and at most: doubled after each failure
+log = logging.getLogger("sidelight.capture")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files go. url: a folder, or a URL that fsspec knows."""
+
+    url: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Place | None:
+        """None: nothing is captured. Raises ConfigurationError where this cannot work."""
+        if not settings.capture:
+            return None
+        expected = "the extra of the distribution: pip install 'sidelight-agent[capture]'"
+        for module in ("pyarrow", "pyarrow.parquet", *(("fsspec",) if "://" in settings.capture else ())):
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise ConfigurationError("SIDELIGHT_CAPTURE", settings.capture, f"{expected} ({error})") from None
+        try:
+            capture_key(settings)
+        except (OSError, UnicodeDecodeError) as error:
+            expected = f"a readable file of text ({error})"
+            raise ConfigurationError("SIDELIGHT_CAPTURE_KEY_FILE", settings.capture_key_file, expected) from None
+        return cls(settings.capture)._checked()
+
+    def _checked(self) -> Place:
+        """Raises ConfigurationError where the folder cannot be made, or nobody knows the URL's protocol."""
+        try:
+            if "://" in self.url:
+                _file_system(self.url)
+            else:
+                Path(self.url).mkdir(parents=True, exist_ok=True, mode=0o700)
+                if not os.access(self.url, os.W_OK):
+                    raise PermissionError("not writable")
+        except (OSError, ValueError, ImportError) as error:
+            expected = f"a folder that can be written, or a URL that fsspec knows ({error})"
+            raise ConfigurationError("SIDELIGHT_CAPTURE", self.url, expected) from None
+        return self
+
+    def write(self, path: str, content: bytes) -> None:
+        """Whole or not at all; over what lies there already. Blocking. Raises whatever the place raises."""
+        if "://" not in self.url:
+            _replace(Path(self.url) / path, content)
+            return
+        system, root = _file_system(self.url)
+        target = f"{root.rstrip('/')}/{path}"
+        if "file" in _protocols(system):
+            _replace(Path(target), content)
+            return
+        system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        system.pipe_file(target, content)  # one PUT: object stores show it whole or not at all
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    fsspec = importlib.import_module("fsspec.core")
+    found: tuple[Any, str] = fsspec.url_to_fs(url)
+    return found
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    found = system.protocol
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Mode 0600, on disk before it has its name."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    half = target.with_name(f".{target.name}.half")
+    with contextlib.suppress(FileNotFoundError):
+        half.unlink()
+    with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, target)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class Writer:
+    """Writes what the captures have ready. A failure is said, and tried again later; the model never notices."""
+
+    def __init__(self, place: Place, agent: str, captures: Callable[[], Iterable[Capture]]) -> None:
+        """agent: stands in every file's name, and is the same after a restart."""
+        self._place, self._agent, self._captures = place, agent, captures
+        self._wait_seconds, self._not_before = 0.0, 0.0
+        self.failures = 0
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if time.monotonic() >= self._not_before:
+                await self.write_all()
+
+    async def write_all(self) -> None:
+        """Everything that is ready, the oldest first; up to the first failure."""
+        for capture in list(self._captures()):
+            for part in capture.unwritten():
+                if not await self._write(part):
+                    return
+                capture.written(part.number)
+
+    async def _write(self, part: Part) -> bool:
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await asyncio.to_thread(self._put, part)
+        except Exception as error:
+            self.failures += 1
+            first, most = RETRY_SECONDS
+            self._wait_seconds = min(max(first, 2.0 * self._wait_seconds), most)
+            self._not_before = time.monotonic() + self._wait_seconds
+            # Of the error its kind alone: a message may hold a value, or a URL with a secret.
+            log.warning("capture_not_written retry_seconds=%g error=%s", self._wait_seconds, type(error).__name__)
+            return False
+        self._wait_seconds = 0.0
+        return True
+
+    def _put(self, part: Part) -> None:
+        self._place.write(part.path(self._agent), parquet(part))
