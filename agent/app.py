@@ -31,6 +31,7 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, reason_name
 from agent.ingest.server import Server
+from agent.labels.desks import Desks
 from agent.pipeline import Pipeline
 from agent.report.reporting import Reporting
 from agent.state import Store
@@ -76,6 +77,7 @@ class App:
             self.exporter,
             self.watches,
             Tracing(settings, otel) if self.exporter.wants(spool.TRACES) else None,
+            Desks(settings, self.folder / "labels"),
         )
         self.exporter.watch(lambda: wording.standing(self.pipeline.alerts))
         self.admission = Admission(
@@ -157,6 +159,7 @@ class App:
             await self.exporter.stop(FLUSH_SECONDS)
             if self.web is not None:
                 await self.web.stop()
+            self.pipeline.desks.close()
             self.journal.close()
             self.store.close()
             gc.unfreeze()  # so that the interpreter can take itself apart in peace
@@ -184,15 +187,20 @@ class App:
         """Everything there is to say, put together while it is asked for: it may take longer than the loop's slice."""
         yield from self.reporting.points()
         yield from book.points(self.pipeline.alerts)
+        yield from self.pipeline.desks.points()
         yield from self.collecting.points()
         yield from self.exporter.points()
 
     async def _ticks(self) -> None:
         """Journals that time has passed a window's end, so that windows close without traffic too."""
         if self.settings.time == "event":  # only records move windows; but silent versions retire here too
+            ticked_ns = 0
             while True:
-                await asyncio.sleep(60.0)
-                self.admission.tick(self.clock.now_ns())
+                await asyncio.sleep(0.5)
+                now = self.clock.now_ns()
+                if now - ticked_ns > 60 * 10**9 or self.pipeline.desks.due(now):
+                    ticked_ns = now
+                    self.admission.tick(now)
         ticked: dict[int, int] = {}
         if len(self.watches):
             self.admission.tick(self.clock.now_ns())  # windows may have ended while nobody looked
@@ -205,7 +213,7 @@ class App:
             lengths = {watch.series.window_ns for watch in self.watches}
             passed = [ns for ns in lengths if ticked.get(ns, now // ns) != now // ns]
             ticked |= {ns: now // ns for ns in lengths}
-            if passed:
+            if passed or self.pipeline.desks.due(now):
                 self.admission.tick(now)
 
     def _say_gap(self, watched_until_ns: int, seconds_min: float) -> None:

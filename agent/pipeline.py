@@ -40,6 +40,8 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
 from agent.ingest.rows import Gathering
+from agent.labels.desk import Desk
+from agent.labels.desks import Desks
 from agent.latency import LatencyBaseline
 from agent.records import AlertState, Batch, Closed, Event, Finding, ModelKey, Pairs, Task
 from agent.state import Store, delete, get, keys
@@ -87,11 +89,14 @@ class Pipeline:
         outlet: Outlet,
         watches: Watching,
         tracing: Tracing | None = None,  # without it no prediction becomes a span
+        desks: Desks | None = None,  # without them no label is joined
     ) -> None:
         self._settings, self._clock, self._store = settings, clock, store
         self._journal, self._queue, self._clients = journal, queue, clients
         self._outlet, self.tracing = outlet, tracing
         self.watches = watches
+        self.desks = desks or Desks(settings)
+        self._behind: asyncio.Task[None] | None = None  # work of the desks in the background
         self.alerts = AlertBook()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.outbox: list[SpoolRow] = []
@@ -101,7 +106,7 @@ class Pipeline:
         self.durable = True
         self.checkpoint_seconds = 0.0  # what the newest one took
         self.checkpoint_at = 0.0  # monotonic
-        self.busy_seconds = {"count": 0.0, "judge": 0.0, "checkpoint": 0.0}
+        self.busy_seconds = {"count": 0.0, "join": 0.0, "judge": 0.0, "checkpoint": 0.0}
         self._checkpoint = checkpoint.Checkpoint()
         self._event_time = settings.time == "event"
         self._wake = asyncio.Event()
@@ -155,11 +160,21 @@ class Pipeline:
                     await self._wake.wait()
             self._wake.clear()
             await self._drain()
+            self._work_behind()
             due = self._clock.monotonic() - self.checkpoint_at >= self._settings.checkpoint_seconds
             if due or (self._save_soon and self.durable):
                 await self.save()
         await self._drain()
+        if self._behind is not None:
+            await asyncio.wait({self._behind})
         await self.save()
+
+    def _work_behind(self) -> None:
+        """Lets the desks do one piece of their background work, beside the counting."""
+        if self._behind is None or self._behind.done():
+            if self._behind is not None and self._behind.exception() is not None:
+                log.error("labels_work_failed error=%r", self._behind.exception())
+            self._behind = asyncio.create_task(self.desks.work(), name="labels")
 
     def stop(self) -> None:
         self._stopping = True
@@ -189,7 +204,8 @@ class Pipeline:
         if item.model is None:
             await self._tick(item)
             return
-        watch = self.watches.get(item.model) or await self.watches.begin(item.model, item.arrived_ns)
+        await self._settle(self.desks.due(item.arrived_ns), item)
+        watch = self._of(item) or await self.watches.begin(item.model, item.arrived_ns)
         if watch.retired:
             watch.retired = False
             watch.series.lost(watch.series.last_seen_ns, item.arrived_ns)  # nobody looked how much came
@@ -203,6 +219,8 @@ class Pipeline:
         if watch.labelled and not knew:
             await self.watches.prepare(watch)  # what is judged by labels takes its share of the dial
         self._report(watch.series, item)
+        if item.labels is not None:
+            await self._labelled(self.desks.labelled(item.labels, watch.series.window_ns), item)
         content = item.content
         if content is not None and id(content) not in done:
             done.add(id(content))
@@ -216,14 +234,55 @@ class Pipeline:
             batch = content.batch() if isinstance(content, Gathering) else content
             for part in watch.series.parts(batch, self._event_time):
                 self._count(watch, part, item.offset)
+                await self._labelled(self._wait(watch, part), item)
                 if self._event_time:
                     late_ns = int(self._settings.lateness_seconds * 1e9)
                     await self._close_due(watch, watch.series.newest_ns - late_ns, item)
         finally:
             counters["dropped"] += max(0, rows - (counters["kept"] + counters["late"] - before))
 
+    def _of(self, item: Accepted) -> Watch | None:
+        """Whose frame it is. A sender of labels may not know the version: they are accounted to the newest."""
+        watch = self.watches.get(item.model) if item.model is not None else None
+        if watch is not None or item.kind != "labels" or item.model is None:
+            return watch
+        same = [one for one in self.watches if one.key.name == item.model.name and one.key.tenant == item.model.tenant]
+        return same[-1] if same else None
+
+    # ── labels ──
+
+    def _wait(self, watch: Watch, batch: Batch) -> list[Pairs]:
+        """Predictions wait for their label from now on; pairs of those whose label was there before."""
+        began = time.perf_counter()
+        pairs = self.desks.predicted(batch, watch.series.window_ns)
+        self.busy_seconds["join"] += time.perf_counter() - began
+        return pairs
+
+    async def _settle(self, desks: Sequence[Desk], item: Accepted) -> None:
+        """Looks up the labels that wait, in a thread: it reads files. Nothing else is counted meanwhile."""
+        for desk in desks:
+            began = time.perf_counter()
+            pairs = await asyncio.to_thread(desk.settle)
+            self.busy_seconds["join"] += time.perf_counter() - began
+            await self._labelled(pairs, item)
+
+    async def _labelled(self, several: Sequence[Pairs], item: Accepted) -> None:
+        """Labels met their predictions: those that follow the versions are told."""
+        for pairs in several:
+            watch = self.watches.get(pairs.model)
+            if watch is None:
+                continue  # forgotten since: nobody asks how it was any more
+            knew = watch.labelled
+            watch.series.counters["joined"] += pairs.rows
+            watch.series.revision += 1
+            if not knew:
+                await self.watches.prepare(watch)  # what is judged by labels takes its share of the dial
+            self._follow(pairs)
+
     async def _tick(self, item: Accepted) -> None:
         """Time has passed, whether or not records came. By event time only the records themselves move windows."""
+        await self._settle(self.desks.due(item.arrived_ns), item)
+        self.desks.expire(item.arrived_ns)
         for watch in self.watches:
             if not self._event_time:
                 if item.watched_until_ns < item.arrived_ns:
@@ -317,20 +376,24 @@ class Pipeline:
     # ── windows ──
 
     async def _close_due(self, watch: Watch, upto_ns: int, item: Accepted) -> None:
+        desk = self.desks.of(watch.key)
+        if desk is not None and desk.waits() and any(i < upto_ns // watch.series.window_ns for i in watch.series.open):
+            await self._settle([desk], item)  # what came in a window is judged with it
         for index in list(watch.series.due(upto_ns)):
             await self._close(watch, index, item)
         for index in watch.followers.due(min(upto_ns // watch.series.window_ns, watch.series.closed_below)):
             await self._close_labelled(watch, index, item)
 
-    def _follow(self, pairs: Pairs, item: Accepted) -> None:
+    def _follow(self, pairs: Pairs) -> None:
         """Labels met their predictions: judged with the window they came in."""
         watch = self.watches.get(pairs.model)
         if watch is None:
             return  # forgotten since: nobody asks how it was any more
         series = watch.series
-        index = item.arrived_ns // series.window_ns
+        came_ns = int(pairs.label_ns.max(initial=0))
         if self._event_time:  # their own time, as far as predictions have come
-            index = min(int(pairs.label_ns.max(initial=0)), series.newest_ns) // series.window_ns
+            came_ns = min(came_ns, series.newest_ns)
+        index = came_ns // series.window_ns
         for followers in (watch.followers, watch.shared):
             followers.labelled(pairs, max(index, series.closed_below))
 
@@ -412,7 +475,10 @@ class Pipeline:
         """Versions silent for long give back their memory, and their alerts end."""
         for watch in self.watches.retire(item.arrived_ns):
             self._end_alerts(watch, item.arrived_ns // watch.series.window_ns, "retired: silent for long", item)
-        for key in self.watches.forget():
+        gone = self.watches.forget()
+        if gone:
+            self.desks.keep({(watch.key.name, watch.key.tenant) for watch in self.watches})
+        for key in gone:
             self._checkpoint.gone(checkpoint.series_id(key))
             if self.tracing is not None:
                 self.tracing.forget(key)
@@ -536,6 +602,12 @@ class Pipeline:
         self._checkpoint.collect_shared(self.watches.shared, plan)
         self._checkpoint.collect_traffic(self.watches.traffic(), plan)
         self._checkpoint.forgotten(plan)
+        try:
+            labels, unlabelled, sync = self.desks.collect()
+        except OSError as error:
+            await self._not_saved(error)
+            return
+        plan.puts += labels
         dirty = [client for client in self._clients if client.dirty]
         gone = list(self._clients.forgotten)
         offset, outbox = self.applied, list(self.outbox)
@@ -544,7 +616,7 @@ class Pipeline:
             plan.puts.append(("events", json.dumps(list(self.events)).encode()))
         plan.puts += [(f"client/{client.id}", Clients.dump(client)) for client in dirty]
         plan.puts.append(("meta", self._meta(offset).pack()))
-        idle = len(plan.puts) == 1 and not (plan.kept or plan.gone or gone or outbox)
+        idle = len(plan.puts) == 1 and not (plan.kept or plan.gone or gone or outbox or unlabelled)
         self.checkpoint_at = self._clock.monotonic()
         if idle and self.durable:
             return
@@ -553,12 +625,13 @@ class Pipeline:
             client.dirty = False
 
         def work(db: sqlite3.Connection) -> None:
-            for name in gone:
-                delete(db, f"client/{name}")
+            for key in (*(f"client/{name}" for name in gone), *unlabelled):
+                delete(db, key)
             plan.write(db)
             add_to_spool(db, outbox)
 
         try:
+            await asyncio.to_thread(sync)  # rows of predictions, before the blob that names their files
             await self._store.run(work)
             await self._store.sync()
         except (RetryableError, CorruptError, OSError) as error:
@@ -571,6 +644,7 @@ class Pipeline:
         for name in gone:
             self._clients.forgotten.pop(name, None)
         self._checkpoint.written(plan)
+        self.desks.written()
         del self.outbox[: len(outbox)]
         self._journal.cut(offset)
         if outbox:
@@ -583,6 +657,7 @@ class Pipeline:
             log.error("checkpoint_failed error=%s", error)
         self.durable = False
         self._checkpoint.failed()
+        self.desks.failed()
         self._say_not_durable(Accepted(self.applied, self._clock.now_ns(), None, "tick", durable=False))
         if isinstance(error, CorruptError):
             self.corrupt += 1
@@ -619,6 +694,9 @@ class Pipeline:
         for model, shared in self.watches.shared.items():
             self.corrupt += shared.load(partial(_follower, db, checkpoint.shared_id(model)))
         self._load_traffic(db)
+        windows = {(watch.key.name, watch.key.tenant): watch.series.window_ns for watch in self.watches}
+        self.desks.load(partial(get, db), windows)
+        self.corrupt += self.desks.corrupt
         for key in keys(db, "client/"):
             self._or_none(key, partial(self._load_client, db, key))
         self._clients.sort()

@@ -1,0 +1,184 @@
+"""All desks: one a model name, made when its first prediction or label comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from agent.config import Settings
+from agent.errors import CorruptError
+from agent.labels.desk import Bounds, Desk
+from agent.records import Batch, Labels, ModelKey, Pairs
+from agent.telemetry import Point
+
+KEY = "labels/"
+log = logging.getLogger("sidelight.labels")
+
+
+class Desks:
+    """Owned by the pipeline. folder: of all; None: no label is joined."""
+
+    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+        self._settings = settings
+        self._folder = folder if settings.label_seconds else None
+        self._all: dict[ModelKey, Desk] = {}
+        self._written: dict[str, int] = {}  # revision by key
+        self._gone: set[str] = set()
+        self.corrupt = 0
+        self.busy_seconds = 0.0
+
+    def __iter__(self) -> Iterator[Desk]:
+        return iter(list(self._all.values()))
+
+    def of(self, key: ModelKey) -> Desk | None:
+        """The desk of this version's model, if it has one."""
+        return self._all.get(_whole(key))
+
+    def predicted(self, batch: Batch, window_ns: int) -> list[Pairs]:
+        """What a batch brings: pairs, where labels were there before it."""
+        if self._folder is None or (batch.ids is None and batch.request_ids is None):
+            return []
+        return self._make(batch.model, window_ns).predicted(batch)
+
+    def labelled(self, labels: Labels, window_ns: int) -> list[Pairs]:
+        """What labels bring at once; most wait until they are settled."""
+        if self._folder is None:
+            return []
+        return self._make(labels.model, window_ns).labelled(labels)
+
+    def due(self, now_ns: int) -> list[Desk]:
+        """Those with labels to settle."""
+        return [desk for desk in self if desk.due(now_ns)]
+
+    def expire(self, now_ns: int) -> None:
+        for desk in self:
+            desk.expire(now_ns)
+
+    async def work(self) -> None:
+        """One piece of background work in a thread, if there is any."""
+        for desk in self:
+            job = desk.job()
+            if job is not None:
+                install = await asyncio.to_thread(job)
+                install()
+                desk.revision += 1
+                return
+
+    def keep(self, names: set[tuple[str, str]]) -> None:
+        """Only the models of these names and tenants are remembered."""
+        for key in [key for key in self._all if (key.name, key.tenant) not in names]:
+            desk = self._all.pop(key)
+            self._gone.add(KEY + _id(key))
+            desk.close()
+            shutil.rmtree(desk.folder, ignore_errors=True)
+            self._bound()
+
+    def points(self) -> Iterator[Point]:
+        for desk in self:
+            yield from desk.points()
+
+    def show(self, key: ModelKey) -> dict[str, Any]:
+        """Of this version's model; empty where it has none."""
+        desk = self.of(key)
+        return {} if desk is None else desk.show()
+
+    # ── checkpoints ──
+
+    def collect(self) -> tuple[list[tuple[str, bytes]], list[str], Callable[[], None]]:
+        """What changed, as blobs; the keys of blobs that go; and what syncs the files before these are stored, in a
+        thread."""
+        puts, fds = [], []
+        for key, desk in self._all.items():
+            name = KEY + _id(key)
+            if self._written.get(name) == desk.revision:
+                continue
+            blob, own = desk.dump()
+            puts.append((name, blob))
+            fds += own
+            self._written[name] = desk.revision
+        return puts, sorted(self._gone), lambda: _sync(fds)
+
+    def written(self) -> None:
+        """What was collected is stored."""
+        self._gone.clear()
+        for desk in self:
+            desk.written()
+
+    def failed(self) -> None:
+        """It is not: everything is collected again."""
+        self._written.clear()
+
+    def load(self, stored: Callable[[str], bytes | None], models: dict[tuple[str, str], int]) -> None:
+        """Takes up the desks of these models (name and tenant -> length of windows), and deletes all others' files."""
+        if self._folder is None:
+            return
+        for (name, tenant), window_ns in models.items():
+            key = ModelKey(name, tenant=tenant)
+            blob = stored(KEY + _id(key))
+            if blob is not None:
+                self._load(key, blob, window_ns)
+        known = {_id(key) for key in self._all}
+        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _load(self, key: ModelKey, blob: bytes, window_ns: int) -> None:
+        desk = self._make(key, window_ns)
+        try:
+            desk.load(blob)
+        except CorruptError as error:
+            self.corrupt += 1
+            log.warning("labels_set_aside model=%r error=%s", key.name, error)
+            desk.close()
+            del self._all[key]
+
+    def close(self) -> None:
+        for desk in self:
+            with contextlib.suppress(OSError):
+                desk.close()
+
+    def _make(self, key: ModelKey, window_ns: int) -> Desk:
+        whole = _whole(key)
+        found = self._all.get(whole)
+        if found is None and self._folder is not None:
+            settings = self._settings
+            bounds = Bounds(
+                int(settings.label_seconds * 1e9), int(settings.label_early_seconds * 1e9),
+                settings.label_bytes_max, window_ns, settings.time == "event",
+            )  # fmt: skip
+            folder = self._folder / _id(whole)
+            found = self._all[whole] = Desk(whole, folder, bounds)
+            self._gone.discard(KEY + _id(whole))
+            self._bound()
+        if found is None:
+            raise LookupError("no label is joined")
+        return found
+
+    def _bound(self) -> None:
+        """The room is shared evenly."""
+        for desk in self:
+            desk.bytes_max = self._settings.label_bytes_max // len(self._all)
+
+
+def _whole(key: ModelKey) -> ModelKey:
+    return ModelKey(key.name, tenant=key.tenant)
+
+
+def _id(key: ModelKey) -> str:
+    return xxhash.xxh3_64_hexdigest(repr((key.name, key.tenant)).encode())
+
+
+def _sync(fds: list[int]) -> None:
+    for fd in fds:
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,102 @@
+"""A desk's state in a checkpoint: which files there are and how long each is, and the small tables beside them.
+
+    length of the JSON, u32 │ JSON │ labels that are not looked up │ labels that wait for their prediction
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agent.errors import CorruptError
+from agent.labels.kept import Kept
+from agent.labels.log import Segment, segment_path
+from agent.labels.rows import CLASSES_MAX, NAMES_MAX, Layout, Places
+from agent.labels.runs import Run
+from agent.labels.truths import TRUTH
+from agent.records import ModelKey, Role
+
+if TYPE_CHECKING:
+    from agent.labels.desk import Desk
+
+FORMAT = 1
+CORRUPT = ".corrupt"
+
+
+def dump(desk: Desk) -> tuple[bytes, list[int]]:
+    """The state, and duplicated descriptors of the files to sync before it is stored."""
+    log, logged = desk.log.store()
+    index, tails = desk.index.store()
+    tables = desk.tables
+    waiting = np.concatenate([np.zeros(0, TRUTH), *desk.waiting])
+    held = {
+        "format": FORMAT,
+        "log": log,
+        "index": index,
+        "numbers": desk.numbers,
+        "limit": desk.limit,
+        "raised_ns": desk.raised_ns,
+        "kept": desk.kept.dump(),
+        "versions": [[v.name, v.version, int(v.role), v.deployment, v.tenant] for v in tables.versions],
+        "classes": tables.classes.texts,
+        "numeric": tables.classes.numeric,
+        "names": tables.names.texts,
+        "output": tables.output,
+        "layout": list(tables.layout.columns),
+        "waiting": len(waiting),
+        "early": len(desk.early.rows),
+    }
+    head = json.dumps(held).encode()
+    body = struct.pack("<I", len(head)) + head + waiting.tobytes() + desk.early.rows.tobytes()
+    return body, [*tails, *(os.dup(fd) for fd in logged)]
+
+
+def load(desk: Desk, blob: bytes | None) -> None:
+    """Raises CorruptError where the state makes no sense; then the desk is as new, and the files are deleted."""
+    if blob is not None:
+        try:
+            _load(desk, blob)
+        except (ValueError, KeyError, TypeError, struct.error, RecursionError, OSError) as error:
+            raise CorruptError(f"labels of a model: {type(error).__name__}") from error
+    _sweep(desk)
+
+
+def _load(desk: Desk, blob: bytes) -> None:
+    (size,) = struct.unpack_from("<I", blob)
+    held: dict[str, Any] = json.loads(blob[4 : 4 + size])
+    if held["format"] != FORMAT:
+        raise ValueError(f"format {held['format']}, expected {FORMAT}")
+    body = np.frombuffer(blob[4 + size :], TRUTH)
+    if len(body) != held["waiting"] + held["early"]:
+        raise ValueError("labels that wait")
+    tables = desk.tables
+    tables.versions = [ModelKey(n, v, Role(role), d, tenant) for n, v, role, d, tenant in held["versions"]]
+    tables.classes = Places.of(CLASSES_MAX, held["classes"])
+    tables.classes.numeric = held["numeric"]
+    tables.names = Places.of(NAMES_MAX, held["names"])
+    tables.output, tables.layout = held["output"], Layout(tuple(held["layout"]))
+    desk.kept, desk.limit, desk.raised_ns = Kept.load(held["kept"]), int(held["limit"]), int(held["raised_ns"])
+    desk.waiting = [body[: held["waiting"]].copy()]
+    desk.early.add(body[held["waiting"] :].copy())
+    desk.numbers = int(held["numbers"])
+    desk.lost += desk.log.load(held["log"])
+    desk.index.load(held["index"])
+
+
+def _sweep(desk: Desk) -> None:
+    """Deletes files that the state does not name: they were begun after it, or replaced before it."""
+    named = {segment_path(desk.folder, number).name for number in desk.log.segments}
+    named |= {run.path.name for run in desk.index.runs}
+    named |= {f"tail-{table.number}" for table in (*desk.index.full, desk.index.table)}
+    for path in desk.folder.iterdir():
+        if path.name not in named and path.suffix != CORRUPT:
+            path.unlink()
+
+
+def path_of(folder: Path, one: Segment | Run) -> Path:
+    return one.path if isinstance(one, Run) else segment_path(folder, one.number)

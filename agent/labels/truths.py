@@ -1,0 +1,128 @@
+"""Truths on their way to their predictions: one small row each, and the table of those that came first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.counting.fingerprints import Hashes, ids_of, mixed
+from agent.labels.rows import Rows, Tables, alias, of_item
+from agent.records import ABSENT, Bools, Ints, Labels
+
+BY_REQUEST, MET = 1, 2  # flags: found by the request's id; some prediction was met already
+TRUTH = np.dtype(
+    [
+        ("key", "<u8"), ("sample", "<u8"), ("value", "<f8"), ("label_ns", "<i8"), ("arrived_ns", "<i8"),
+        ("digest", "<u4"), ("weight", "<f4"), ("class", "<i2"), ("flags", "u1"), ("pad", "u1"),
+    ]
+)  # fmt: skip
+EARLY_MAX = 65_536  # labels that wait for their prediction: 3.5 MB
+_BUCKETS = np.uint64(64 - 20)  # a megabyte of flags says which keys need not be looked for
+
+
+def truths_of(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, int]:
+    """The labels as rows, and how many are of an output that is not watched.
+
+    key: of the prediction, or where there is no such id of the request; sample: the id itself. label_ns: when it
+    arrived, by event time when it came to be.
+    """
+    found = np.zeros(labels.rows, TRUTH)
+    by_request = labels.ids == 0
+    requests = of_item(labels.request_ids, labels.items)
+    found["key"] = np.where(by_request, alias(requests), of_item(labels.ids, labels.items))
+    found["sample"] = np.where(by_request, labels.request_ids, labels.ids)
+    found["flags"] = by_request * BY_REQUEST
+    found["value"], found["arrived_ns"] = labels.values, labels.arrived_ns
+    own = labels.time_ns if event_time else np.zeros(labels.rows, np.int64)
+    found["label_ns"] = np.where(own > 0, own, labels.arrived_ns)
+    found["weight"] = 1.0 if labels.weights is None else labels.weights
+    numeric = ~np.isnan(labels.values)
+    found["class"] = _classes(labels, tables, numeric)
+    bits = mixed((labels.values + 0.0).view(np.uint64))
+    if len(labels.labels.dictionary):
+        bits = np.where(numeric, bits, ids_of(labels.labels.dictionary)[labels.labels.codes])
+    found["digest"] = (bits >> np.uint64(32)).astype(np.uint32)
+    if not labels.outputs:
+        return found, 0
+    watched = np.array([one in ("", tables.output) for one in labels.outputs])
+    return found[watched], int(np.count_nonzero(~watched))
+
+
+def _classes(labels: Labels, tables: Tables, numeric: Bools) -> Ints:
+    """Places of the texts; numbers only where they are few, as with predictions."""
+    texts = labels.labels
+    if not len(texts.dictionary):
+        return np.full(labels.rows, -1)
+    used = np.zeros(len(texts.dictionary), dtype=bool)
+    there = np.ones(labels.rows, dtype=bool) if texts.state is None else texts.state != ABSENT
+    used[texts.codes[there]] = True
+    number = np.zeros(len(used), dtype=bool)
+    number[texts.codes[there & numeric]] = True
+    place, of_number = tables.classes.place, tables.classes.number
+    table = np.array(
+        [
+            (of_number(float(text)) if number[i] else place(text)) if used[i] else -1
+            for i, text in enumerate(texts.dictionary)
+        ]
+    )
+    return np.where(there, table[texts.codes], -1)
+
+
+class Early:
+    """Labels whose prediction has not come, and those by request that other versions may yet answer. Bounded: the
+    oldest go."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = np.zeros(0, TRUTH)  # in the order they came
+        self._seen = np.zeros(1 << 20, dtype=bool)
+        self._order: Ints | None = None
+
+    def add(self, rows: Rows) -> int:
+        """Those whose key is not in it yet. Returns how many others fell out that had met nothing."""
+        if not len(rows):
+            return 0
+        held = np.concatenate((self.rows, rows))
+        lost = held[: max(0, len(held) - EARLY_MAX)]
+        self._set(held[len(lost) :])
+        return int(np.count_nonzero(lost["flags"] & MET == 0))
+
+    def _set(self, rows: Rows) -> None:
+        self.rows, self._order = rows, None
+        self._seen[:] = False
+        self._seen[(rows["key"] >> _BUCKETS).astype(np.int64)] = True
+
+    def find(self, keys: Hashes) -> tuple[Ints, Ints]:
+        """Places among the keys and in `rows`, of all that match."""
+        none = np.zeros(0, np.int64)
+        if not len(self.rows):
+            return none, none
+        asked = np.flatnonzero(self._seen[(keys >> _BUCKETS).astype(np.int64)])
+        if not asked.size:
+            return none, none
+        if self._order is None:
+            self._order = np.argsort(self.rows["key"], kind="stable")
+        held = self.rows["key"][self._order]
+        at = np.minimum(np.searchsorted(held, keys[asked]), len(held) - 1)
+        hit = held[at] == keys[asked]
+        return asked[hit], self._order[at[hit]]
+
+    def met(self, places: Ints) -> None:
+        """These met a prediction: those by prediction id are done, those by request stay for other versions."""
+        self.rows["flags"][places] |= MET
+        done = np.zeros(len(self.rows), dtype=bool)
+        done[places] = True
+        done &= self.rows["flags"] & BY_REQUEST == 0
+        if done.any():
+            self._set(self.rows[~done])
+
+    def expire(self, before_ns: int) -> int:
+        """Drops those that came before. Returns how many of them met nothing."""
+        old = self.rows["arrived_ns"] < before_ns
+        if not old.any():
+            return 0
+        lost = int(np.count_nonzero(self.rows["flags"][old] & MET == 0))
+        self._set(self.rows[~old])
+        return lost
+
+    @property
+    def waiting(self) -> int:
+        return int(np.count_nonzero(self.rows["flags"] & MET == 0))
