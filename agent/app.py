@@ -18,6 +18,8 @@ from typing import Any
 
 import collectors
 from agent.alerting import book, wording
+from agent.capture.capture import Capture
+from agent.capture.writing import Place, Writer
 from agent.clock import Clock, SystemClock
 from agent.collecting import Collecting
 from agent.config import Otel, Settings, state_path
@@ -59,6 +61,7 @@ class App:
         self.ready = (False, "starting")
         self._stop = asyncio.Event()
         self._make_folder()
+        capture = Place.of(settings)
         self.store = Store(self.folder / "state.db")
         self.journal = Journal(self.folder / "journal", settings.journal_bytes_max)
         self.alive = Alive(self.folder / "alive")
@@ -97,6 +100,7 @@ class App:
         self.reporting = Reporting(
             settings, self.clock, self.pipeline, self.admission, self.queue, self.journal, self.clients
         )
+        self.capturing = Writer(capture, resource.instance_id(self.folder), self._captures) if capture else None
         self.web = self._web()
         self._metric_seconds = otel.metric_export_interval / 1000
 
@@ -135,6 +139,7 @@ class App:
                 ("ticks", self._ticks),
                 ("sync", self._sync),
                 ("outlook", self.reporting.reckon),
+                *((("capture", self.capturing.run),) if self.capturing else ()),
             )
         ]
         stopping = asyncio.create_task(self._stop.wait())
@@ -157,6 +162,10 @@ class App:
             # Bounded: before Python 3.12 `wait_for` can swallow a cancellation, and its task would never end.
             await asyncio.wait(around, timeout=GRACE_SECONDS)
             await self.exporter.stop(FLUSH_SECONDS)
+            if self.capturing is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_SECONDS):
+                        await self.capturing.write_all()
             if self.web is not None:
                 await self.web.stop()
             self.pipeline.desks.close()
@@ -261,6 +270,10 @@ class App:
             "messages": {reason_name(reason): count for reason, count in self.admission.refused_messages.items()},
             "hint": self.reporting.hint(),
         }
+
+    def _captures(self) -> Iterator[Capture]:
+        for watch in self.watches:
+            yield from (one for one in watch.followers.members if isinstance(one, Capture))
 
     def _web(self) -> WebServer | None:
         if not self.settings.http:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.capture.capture import Capture
 from agent.concept.follower import Concept
 from agent.errors import CorruptError
 from agent.fairness.follower import Fairness
 from agent.following import About, Follower
 from agent.performance.follower import Performance
 from agent.records import Batch, Closed, Event, Finding, Pairs
+from agent.shadow.shadow import Shadow
+from agent.staleness.follower import Staleness
 
 # Of each version; a later one is told what those before found.
-OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Fairness)
-SHARED: tuple[Callable[[], Follower], ...] = ()  # of all versions of a model together
+OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Fairness, Staleness, Capture)
+SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"
 log = logging.getLogger("sidelight.followers")
 

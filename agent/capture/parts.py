@@ -35,14 +35,16 @@ class Part:
         """Where it lies under the location: kind, model, version, day; agent: which one writes.
 
         >>> Part("labels", ModelKey("eta", "a/2"), 7, 0, 3_600_000_000_000, 1.0, "", ()).path("pod-1")
-        'labels/eta/a%2F2/1970-01-01/pod-1-00000007.parquet'
+        'labels/eta/a%2F2/1970-01-01/pod-1-19700101T000000-00000007.parquet'
         """
         model = self.model
         version = model.version + (".shadow" if model.role is Role.SHADOW else "")
         beside = [part for part in (model.tenant, model.deployment) if part]
         folders = [self.kind, model.name, version or "-", *beside]
-        day = datetime.fromtimestamp(self.start_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d")
-        return "/".join([*(_folder(name) for name in folders), day, f"{_folder(agent)}-{self.number:08d}.parquet"])
+        start = datetime.fromtimestamp(self.start_ns // 1_000_000_000, UTC)
+        # With the window's start: a state that was lost begins to number anew.
+        file = f"{_folder(agent)}-{start:%Y%m%dT%H%M%S}-{self.number:08d}.parquet"
+        return "/".join([*(_folder(name) for name in folders), f"{start:%Y-%m-%d}", file])
 
     def to_bytes(self) -> bytes:
         """A line that says what it is, then its lines."""

@@ -39,7 +39,8 @@ async def test_files_are_the_owners_alone_and_have_stable_names(tmp_path: Path) 
     await Writer(place, "pod-1", lambda: [made]).write_all()
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert found == [
-        "labels/loans/3/2023-11-05/pod-1-00000002.parquet", "records/loans/3/2023-11-05/pod-1-00000001.parquet",
+        "labels/loans/3/2023-11-05/pod-1-20231105T160000-00000002.parquet",
+        "records/loans/3/2023-11-05/pod-1-20231105T160000-00000001.parquet",
     ]  # fmt: skip
     for name in found:
         assert stat.S_IMODE(os.stat(folder / name).st_mode) == 0o600
