@@ -7,7 +7,7 @@ import gzip
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -36,32 +36,38 @@ RESPONSES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Say:
-    """One answer. code: a gRPC code's name or an HTTP status; rejected: a partial success."""
+    """One answer. code: a gRPC code's name or an HTTP status; rejected: a partial success. hang: none comes; took: the
+    request is taken all the same. after: seconds until it comes."""
 
     code: str | int = "OK"
     message: str = ""
     retry_delay: float | None = None
     rejected: int = 0
     hang: bool = False
+    took: bool = False
+    after: float = 0.0
 
 
 @dataclass(frozen=True)
 class Got:
-    """One request as it came, whatever was answered."""
+    """One request as it came, whatever was answered. rejected: how many of its items were not taken."""
 
     signal: str
     message: Any
     headers: dict[str, str]
     path: str = ""
     body: bytes = b""
+    rejected: int = 0
 
 
 @dataclass
 class Backend:
-    """What both have. script: the next answers, by signal. got: every request; taken: those answered with success."""
+    """What both have. script: the next answers, by signal; always: the answer after these. got: every request; taken:
+    those answered with success."""
 
     port: int = 0
     script: dict[str, deque[Say]] = field(default_factory=dict)
+    always: Say = field(default_factory=Say)
     got: list[Got] = field(default_factory=list)
     taken: list[Got] = field(default_factory=list)
 
@@ -71,9 +77,9 @@ class Backend:
     def answer(self, got: Got) -> Say:
         self.got.append(got)
         waiting = self.script.get(got.signal)
-        say = waiting.popleft() if waiting else Say()
-        if say.code in ("OK", 200) and not say.hang:
-            self.taken.append(got)
+        say = waiting.popleft() if waiting else self.always
+        if say.took or (say.code in ("OK", 200) and not say.hang):
+            self.taken.append(replace(got, rejected=say.rejected))
         return say
 
     def bodies(self) -> list[str]:
@@ -124,9 +130,8 @@ class GrpcBackend(Backend):
         async def export(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             headers = {str(k): str(v) for k, v in context.invocation_metadata() or ()}
             say = self.answer(Got(signal, REQUESTS[signal].FromString(request), headers, body=request))
-            if say.hang:
-                await asyncio.sleep(60)
-            if say.code != "OK":
+            await asyncio.sleep(60 if say.hang else say.after)
+            if say.code not in ("OK", 200):
                 details = () if say.retry_delay is None else (retry_info(say.retry_delay),)
                 trailing = tuple(("grpc-status-details-bin", each) for each in details)
                 await context.abort(getattr(grpc.StatusCode, str(say.code)), say.message, trailing)
@@ -196,8 +201,7 @@ class HttpBackend(Backend):
         bare = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
         message = REQUESTS[signal].FromString(bare) if signal in REQUESTS else None
         say = self.answer(Got(signal, message, headers, path, bare))
-        if say.hang:
-            await asyncio.sleep(60)
+        await asyncio.sleep(60 if say.hang else say.after)
         if say.code in ("OK", 200):
             return _response(200, success(signal, say) if message is not None else b"", [])
         after = [] if say.retry_delay is None else [("Retry-After", str(int(say.retry_delay)))]
