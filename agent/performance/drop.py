@@ -77,10 +77,11 @@ class Judged:
     phi: Floats
 
 
-def judge(recent: Floats, baseline: Baseline) -> Judged:
+def judge(recent: Floats, baseline: Baseline, least: float = -np.inf) -> Judged:
     """recent: (windows, slices, losses, 6), newest first, with zeros for windows that are not to count.
 
-    The newest 1, 2, 4, … windows, as many of `baseline.sizes` as there are windows for.
+    The newest 1, 2, 4, … windows, as many of `baseline.sizes` as there are windows for. least: a smaller t is no
+    matter, and its p is given as 1: of a thousand tests that nothing came of, tails are most of the cost.
     """
     sums = np.cumsum(recent, axis=0)
     last = np.array([min(size, len(recent)) - 1 for size in baseline.sizes])
@@ -97,9 +98,10 @@ def judge(recent: Floats, baseline: Baseline) -> Judged:
     longer = np.array(baseline.sizes)[:, None, None] <= np.maximum(_windows(recent), 1)
     tested = baseline.ready & (baseline.rows > 0) & (n >= ROWS_MIN) & (df >= DF_MIN) & (spread > 0) & longer
     p = np.ones_like(t)
-    if tested.any():
-        two_sided = beta_share(*t_as_beta(t[tested], df[tested]))
-        p[tested] = np.where(t[tested] > 0, 0.5 * two_sided, 1.0 - 0.5 * two_sided)
+    asked = tested & (t >= least)
+    if asked.any():
+        two_sided = beta_share(*t_as_beta(t[asked], df[asked]))
+        p[asked] = np.where(t[asked] > 0, 0.5 * two_sided, 1.0 - 0.5 * two_sided)
     return Judged(p, tested, mean, mean - baseline.mean, n, phi)
 
 

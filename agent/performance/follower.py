@@ -279,10 +279,10 @@ class Performance:
         if horizon not in self._pooled and self._form is not None:
             found = Open.empty(self._form)
             for number, past in enumerate(self._ring, start=1):
-                found.join(past.opened(self._form))
+                past.add_to(found)
                 if number in HORIZONS or number == len(self._ring):
                     size = next(h for h in HORIZONS if h >= number)
-                    self._pooled[size] = Open(found.whole, found.parts.copy(), found.first_ns, found.last_ns)
+                    self._pooled[size] = found.copy()
             for size in HORIZONS:  # longer ones hold what there is
                 self._pooled.setdefault(size, self._pooled[max(self._pooled)])
         return self._pooled[horizon]

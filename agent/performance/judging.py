@@ -26,6 +26,7 @@ PARTS_SHARE = 0.5  # of alpha, for all slices together
 # hundred answers, are within what retraining itself moves.
 RISE_MIN, RATE_MIN = 0.05, 0.01
 GOOD_P, GOOD_WINDOWS = 0.01, 2  # the newest windows are well again, so many closes in a row: as alerts end
+SLICE_T_MIN = 2.0  # of slices a t of less is nothing to tell: p above 0.02
 WATCHED_MAX = 20  # slices of which something is said in one close
 
 
@@ -76,6 +77,7 @@ class Judging:
         -1 where it has none."""
         if section is not self.section:
             self.section, self._places, self._slices, self._whole = section, tuple(places), -1, None
+            self._prepare(max(places, default=-1) + 1)
 
     def close(self, ring: Sequence[Past], slices: int, alpha: float) -> list[Said]:
         """ring: labelled windows, newest first, the one that just ended among them. alpha: of one window and horizon.
@@ -137,7 +139,7 @@ class Judging:
     def _of(
         self, ring: Sequence[Past], recent: Floats, baseline: Baseline, alpha: float, first: int
     ) -> Iterator[Said]:
-        judged = judge(recent, baseline)
+        judged = judge(recent, baseline, SLICE_T_MIN if first else -math.inf)
         rises = judged.rise >= np.maximum(RISE_MIN * baseline.mean, np.where(baseline.rate, RATE_MIN, 0.0))
         # One that is worth an alarm, before one that is more certain of less.
         order = np.where(judged.tested, judged.p + np.where(rises & (judged.p <= alpha), 0.0, 2.0), 9.0)

@@ -7,7 +7,7 @@ scores (ROC AUC, average precision) comes from a histogram by true class; everyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,23 @@ EDGES = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)[1:-1]
 DISCOUNTED = RANKS[-1]  # positions that NDCG looks at
 
 Entries = Iterator[tuple[Ints, Ints, Floats]]  # rows, places in the sums, what is added there
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """rows: int64 (n,), which pairs; x, there: (means, n), what is averaged and where it is known; weights: (n,)."""
+
+    rows: Ints
+    x: Floats
+    there: Bools
+    weights: Floats
+
+    def moments(self) -> Floats:
+        """float64 (means * 6, n): what each pair adds to each mean's moments."""
+        w = self.there * self.weights
+        square, x = w * self.weights, np.where(self.there, self.x, 0.0)
+        found = np.stack((self.there.astype(np.float64), w, square, w * x, square * x, square * x * x), axis=1)
+        return found.reshape(found.shape[0] * MOMENTS, len(self.rows))
 
 
 @dataclass(slots=True)
@@ -74,41 +91,54 @@ def _no_reach(form: Form) -> Floats:
     return np.stack((np.full(bins, np.inf), np.full(bins, -np.inf)))
 
 
-def count(form: Form, seen: Seen, group: Ints | None = None, groups: int = 1) -> Floats:
-    """float64 (groups, size): sums of pairs by group. group: int64 (rows,), -1 in none; None: all in the first."""
-    return _count(form, seen, group, groups, form.size)
+def count(form: Form, seen: Seen, groups: Sequence[Ints] | None = None, size: int = 1) -> Floats:
+    """float64 (size, form.size): sums of pairs by group. groups: int64 (rows,) each, a pair in one of each, -1 in none;
+    None: all are in group 0."""
+    entries = list(_ENTRIES[form.task](form, seen))
+    found = np.zeros((size, form.size))
+    rows, place, value = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    for group in [np.zeros(len(seen.weights), dtype=np.int64)] if groups is None else groups:
+        own = group[rows]
+        inside = np.flatnonzero(own >= 0)
+        flat = place[inside] + own[inside] * form.size
+        found += np.bincount(flat, value[inside], minlength=found.size).reshape(found.shape)
+    found[:, : MOMENTS * len(form.means)] = _moments(_MEANS[form.task](form, seen), groups, size)
+    return found
 
 
-def count_losses(form: Form, seen: Seen, group: Ints, groups: int) -> Floats:
-    """float64 (groups, tested, 6): of the same only what is judged."""
-    width = MOMENTS * len(form.means)  # the means come first
-    return form.losses(_count(form, seen, group, groups, width))
+def count_losses(form: Form, seen: Seen, groups: Sequence[Ints], size: int) -> Floats:
+    """float64 (size, tested, 6): of the same only what is judged."""
+    return form.losses(_moments(_MEANS[form.task](form, seen), groups, size))
 
 
-def _count(form: Form, seen: Seen, group: Ints | None, groups: int, width: int) -> Floats:
-    places, values = [], []
-    for rows, place, value in _ENTRIES[form.task](form, seen):
-        if len(place) and place[0] >= width:  # of one part each
-            continue
-        own = np.zeros(len(rows), dtype=np.int64) if group is None else group[rows]
-        inside = own >= 0
-        places.append((place + own * width)[inside])
-        values.append(value[inside])
-    flat = np.bincount(np.concatenate(places), np.concatenate(values), minlength=groups * width)
-    return flat.astype(np.float64).reshape(groups, width)
+def _moments(means: Means, groups: Sequence[Ints] | None, size: int) -> Floats:
+    """(size, means * 6)"""
+    each = means.moments()
+    if groups is None:
+        return np.asarray(each.sum(axis=1)[np.newaxis])
+    found = np.zeros((size, len(each)))
+    for group in groups:
+        own = group[means.rows]
+        order = np.argsort(own, kind="stable")
+        order = order[np.searchsorted(own[order], 0) :]
+        if order.size:
+            there, begins = np.unique(own[order], return_index=True)
+            found[there] += np.add.reduceat(each[:, order], begins, axis=1).T
+    return found
+
+
+def _binary_means(form: Form, seen: Seen) -> Means:
+    known, score = seen.actual >= 0, seen.score
+    inside = known & (score >= 0.0) & (score <= 1.0)
+    p, true = np.where(inside, score, 0.5), seen.actual.astype(np.float64)
+    of_truth = np.where(seen.actual == 1, p, 1.0 - p)
+    x = np.stack((seen.said != seen.actual, *_log_losses(of_truth), np.square(p - true), p - true))
+    return _means(seen, x, np.stack((known & (seen.said >= 0), inside, inside, inside, inside)))
 
 
 def _binary(form: Form, seen: Seen) -> Entries:
-    known = seen.actual >= 0
-    true, score = seen.actual.astype(np.float64), seen.score
-    inside = known & (score >= 0.0) & (score <= 1.0)
-    p = np.where(inside, score, 0.5)
-    of_truth = np.where(seen.actual == 1, p, 1.0 - p)
-    wrong = (seen.said != seen.actual).astype(np.float64)
-    yield from _mean(form, seen, 0, wrong, known & (seen.said >= 0))
-    for k, x in enumerate((*_log_losses(of_truth), np.square(p - true), p - true), start=1):
-        yield from _mean(form, seen, k, x, inside)
-    yield from _left_out(form, seen, known & (seen.said < 0), known & np.isnan(score))
+    known, score = seen.actual >= 0, seen.score
+    yield from _left_out(form, known & (seen.said < 0), known & np.isnan(score))
     decided = np.flatnonzero(known & (seen.said >= 0))
     place = form.starts["confusion"] + 2 * (2 * seen.actual[decided].astype(np.int64) + seen.said[decided])
     yield from _weighted(seen, decided, place)
@@ -116,20 +146,24 @@ def _binary(form: Form, seen: Seen) -> Entries:
     side, w = seen.actual[scored].astype(np.int64), seen.weights[scored]
     yield scored, form.starts["histogram"] + side * form.bins + score_bins(score[scored], form.bins), w
     yield scored, form.starts["squares"] + side, w * w
-    rows = np.flatnonzero(inside)
+    rows = scored[(score[scored] >= 0.0) & (score[scored] <= 1.0)]
     w, at = seen.weights[rows], form.starts["calibration"] + 4 * np.searchsorted(EDGES, score[rows])
-    for k, value in enumerate((w, w * score[rows], w * true[rows], w * w)):
+    for k, value in enumerate((w, w * score[rows], w * seen.actual[rows], w * w)):
         yield rows, at + k, value
 
 
-def _multiclass(form: Form, seen: Seen) -> Entries:
-    known, decided = seen.actual >= 0, (seen.actual >= 0) & (seen.said >= 0)
+def _multiclass_means(form: Form, seen: Seen) -> Means:
+    known = seen.actual >= 0
     scored = known & (seen.score >= 0.0) & (seen.score <= 1.0)
-    yield from _mean(form, seen, 0, (seen.said != seen.actual).astype(np.float64), decided)
-    for k, x in enumerate(_log_losses(np.where(scored, seen.score, 0.5)), start=1):
-        yield from _mean(form, seen, k, x, scored)
-    yield from _left_out(form, seen, known & (seen.said < 0), known & ~scored)
-    rows = np.flatnonzero(decided)
+    x = np.stack((seen.said != seen.actual, *_log_losses(np.where(scored, seen.score, 0.5))))
+    return _means(seen, x, np.stack((known & (seen.said >= 0), scored, scored)))
+
+
+def _multiclass(form: Form, seen: Seen) -> Entries:
+    known = seen.actual >= 0
+    scored = (seen.score >= 0.0) & (seen.score <= 1.0)
+    yield from _left_out(form, known & (seen.said < 0), known & ~scored)
+    rows = np.flatnonzero(known & (seen.said >= 0))
     actual, said = seen.actual[rows].astype(np.int64), seen.said[rows].astype(np.int64)
     if form.fine:
         yield from _weighted(seen, rows, form.starts["confusion"] + 2 * (form.parts["confusion"][1] * actual + said))
@@ -141,21 +175,35 @@ def _multiclass(form: Form, seen: Seen) -> Entries:
     yield from _weighted(seen, rows, start + 2 * (2 * side + said))
 
 
-def _regression(form: Form, seen: Seen) -> Entries:
+def _errors(seen: Seen) -> tuple[Bools, Floats]:
     known = np.isfinite(seen.true) & np.isfinite(seen.predicted)
-    error = np.where(known, seen.predicted - seen.true, 0.0)
-    size, positive = np.abs(error), seen.true != 0.0
-    means = [size, np.square(error), error, size / np.abs(np.where(known & positive, seen.true, 1.0))]
-    means += [0.5 * size - (q - 0.5) * error for q in QUANTILES]  # the pinball loss of truth - prediction
-    for k, x in enumerate(means):
-        yield from _mean(form, seen, k, x, known & positive if k == 3 else known)
-    yield from _left_out(form, seen, ~known, ~known)
+    return known, np.where(known, seen.predicted - seen.true, 0.0)
+
+
+def _regression_means(form: Form, seen: Seen) -> Means:
+    known, error = _errors(seen)
+    size, apart = np.abs(error), known & (seen.true != 0.0)
+    share = size / np.abs(np.where(apart, seen.true, 1.0))
+    pinball = [0.5 * size - (q - 0.5) * error for q in QUANTILES]  # of truth - prediction
+    x = np.stack((size, np.square(error), error, share, *pinball))
+    return _means(seen, x, np.stack([known, known, known, apart, *[known] * len(QUANTILES)]))
+
+
+def _regression(form: Form, seen: Seen) -> Entries:
+    known, error = _errors(seen)
+    yield from _left_out(form, ~known, ~known)
     rows = np.flatnonzero(known)
     w, t, e2 = seen.weights[rows], seen.true[rows] - form.pivot, np.square(error[rows])
     sums = (w * t, w * t**2, *(w * w * t**k for k in (1, 2, 3, 4)), w * w * e2 * t, w * w * e2 * t**2)
     for k, value in enumerate(sums):
         yield rows, np.full(len(rows), form.starts["truth"] + k), value
     yield rows, form.starts["errors"] + error_bins(error[rows]), w
+
+
+def _ranking_means(form: Form, seen: Seen) -> Means:
+    first, found = _gains(seen)
+    x = np.stack((*found, 1.0 - found[-1]))
+    return Means(first, x, np.ones(x.shape, dtype=np.bool_), seen.weights[first])
 
 
 def _ranking(form: Form, seen: Seen) -> Entries:
@@ -165,16 +213,16 @@ def _ranking(form: Form, seen: Seen) -> Entries:
         there = np.ones(len(clicked), bool) if rank is None else (position >= 1) & (position <= rank)
         place = np.full(int(there.sum()), form.starts["clicks"] + 2 * k)
         yield from _weighted(seen, clicked[there], place)
-    first, found = _gains(seen)
-    everything = np.ones(len(first), bool)
-    for k, x in enumerate((*found, 1.0 - found[-1])):
-        yield from _mean_of(form, first, seen.weights[first], k, x, everything)
     placed = (seen.position > 0) | (seen.actual < 0)
-    yield from _left_out(form, seen, ~placed, ~placed)
+    yield from _left_out(form, ~placed, ~placed)
 
 
 _ENTRIES = {
     Task.BINARY: _binary, Task.MULTICLASS: _multiclass, Task.REGRESSION: _regression, Task.RANKING: _ranking,
+}  # fmt: skip
+_MEANS = {
+    Task.BINARY: _binary_means, Task.MULTICLASS: _multiclass_means, Task.REGRESSION: _regression_means,
+    Task.RANKING: _ranking_means,
 }  # fmt: skip
 
 
@@ -212,16 +260,8 @@ def _log_losses(p: Floats) -> tuple[Floats, Floats]:
     return -np.log(np.maximum(p, TESTED_SMALLEST)), -np.log(np.clip(p, LOG_SMALLEST, 1.0 - LOG_SMALLEST))
 
 
-def _mean(form: Form, seen: Seen, k: int, x: Floats, there: Bools) -> Entries:
-    yield from _mean_of(form, np.arange(len(x)), seen.weights, k, x, there)
-
-
-def _mean_of(form: Form, rows: Ints, weights: Floats, k: int, x: Floats, there: Bools) -> Entries:
-    kept = np.flatnonzero(there)
-    w, x = weights[kept], x[kept]
-    place, square = np.full(len(kept), form.starts["means"] + MOMENTS * k), w * w
-    for moment, value in enumerate((np.ones(len(kept)), w, square, w * x, square * x, square * x * x)):
-        yield rows[kept], place + moment, value
+def _means(seen: Seen, x: np.ndarray, there: Bools) -> Means:
+    return Means(np.arange(len(seen.weights)), x.astype(np.float64), there, seen.weights)
 
 
 def _weighted(seen: Seen, rows: Ints, place: Ints) -> Entries:
@@ -230,7 +270,7 @@ def _weighted(seen: Seen, rows: Ints, place: Ints) -> Entries:
     yield rows, place + 1, w * w
 
 
-def _left_out(form: Form, seen: Seen, undecided: Bools, unscored: Bools) -> Entries:
+def _left_out(form: Form, undecided: Bools, unscored: Bools) -> Entries:
     """How many pairs had no decision, and how many no score."""
     for k, which in enumerate((undecided, unscored)):
         rows = np.flatnonzero(which)

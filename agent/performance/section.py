@@ -93,8 +93,8 @@ class Performing:
         self._whole.add(seen)
         groups = self._slices.of(pairs)
         self._parts = _grown(self._parts, (len(self._slices.names), form.coarse.size))
-        for group in groups:
-            self._parts += count(form.coarse, seen, group, len(self._parts))
+        if groups:
+            self._parts += count(form.coarse, seen, groups, len(self._parts))
         self._add_blocks(_by_block(form, seen, rows.position, groups, len(self._parts)))
         if form.task is Task.BINARY:
             score, said = seen.score, seen.said
@@ -155,9 +155,8 @@ def _by_block(form: Form, seen: Seen, position: Ints, groups: Sequence[Ints], se
     """block -> float64 (1 + segments, tested, 6): the losses of its rows, of all and by segment."""
     blocks, own = np.unique(position, return_inverse=True)
     side = 1 + segments
-    found = count_losses(form, seen, own * side, len(blocks) * side)
-    for group in groups:
-        found += count_losses(form, seen, np.where(group >= 0, own * side + 1 + group, -1), len(blocks) * side)
+    each = [own * side, *(np.where(group >= 0, own * side + 1 + group, -1) for group in groups)]
+    found = count_losses(form, seen, each, len(blocks) * side)
     return dict(zip(blocks.tolist(), found.reshape(len(blocks), side, *found.shape[1:]), strict=True))
 
 

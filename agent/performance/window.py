@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from agent.errors import CorruptError
 from agent.performance.form import Form
 from agent.performance.outcomes import Outcomes, count
-from agent.performance.seen import ClassPlaces, Seen, see
+from agent.performance.seen import ClassPlaces, see
 from agent.performance.slices import Slices
 from agent.performance.stored import dense, outcomes_arrays, outcomes_of, pack, sparse, unpack
-from agent.records import Floats, Ints, Pairs
+from agent.records import Floats, Pairs
 
 NEVER = 1 << 62
 
@@ -34,15 +34,18 @@ class Open:
     def add(self, pairs: Pairs, places: ClassPlaces, slices: Slices) -> None:
         """Counts pairs, in all and by slice."""
         form = self.whole.form
-        seen: Seen = see(form, pairs, places)
+        seen = see(form, pairs, places)
         self.whole.add(seen)
-        groups: list[Ints] = slices.of(pairs)
+        groups = slices.of(pairs)
         self.parts = widened(self.parts, len(slices.names))
-        for group in groups:
-            if (group >= 0).any():
-                self.parts += count(form.coarse, seen, group, len(self.parts))
+        if groups and len(self.parts):
+            self.parts += count(form.coarse, seen, groups, len(self.parts))
         self.first_ns = min(self.first_ns, int(pairs.time_ns.min(initial=NEVER)))
         self.last_ns = max(self.last_ns, int(pairs.time_ns.max(initial=0)))
+
+    def copy(self) -> Open:
+        whole = Outcomes(self.whole.form, self.whole.sums.copy(), self.whole.reach.copy())
+        return Open(whole, self.parts.copy(), self.first_ns, self.last_ns)
 
     def join(self, other: Open) -> None:
         """With what another holds."""
@@ -52,31 +55,54 @@ class Open:
         self.first_ns, self.last_ns = min(self.first_ns, other.first_ns), max(self.last_ns, other.last_ns)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Past:
-    """A window that is over, kept as small as what it holds. losses: (1 + slices, tested, 6); packed: all of it as
-    bytes."""
+    """A window that is over, as small as what it holds. losses: (1 + slices, tested, 6); arrays: all its counts."""
 
     index: int
     first_ns: int
     last_ns: int
     losses: Floats
-    packed: bytes = field(repr=False)
+    slices: int
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
+    _packed: bytes = field(default=b"", repr=False)
 
     @classmethod
     def of(cls, index: int, window: Open) -> Past:
         form = window.whole.form
         whole, parts = form.losses(window.whole.sums)[None], form.coarse.losses(window.parts)
-        return cls(index, window.first_ns, window.last_ns, np.concatenate((whole, parts)), packed_of(index, window))
+        losses = np.concatenate((whole, parts))
+        return cls(index, window.first_ns, window.last_ns, losses, len(window.parts), _arrays(window))
 
-    def opened(self, form: Form) -> Open:
-        """Everything it holds."""
-        return opened_of(form, self.packed)[1]
+    def add_to(self, window: Open) -> None:
+        """Adds everything it holds."""
+        held, whole = self.arrays, window.whole
+        whole.sums[held["sums_at"]] += held["sums"]
+        used, (low, high) = held["used"], held["reach"]
+        whole.reach[0, used] = np.minimum(whole.reach[0, used], low)
+        whole.reach[1, used] = np.maximum(whole.reach[1, used], high)
+        window.parts = widened(window.parts, self.slices)
+        window.parts.reshape(-1)[held["parts_at"]] += held["parts"]
+        window.first_ns, window.last_ns = min(window.first_ns, self.first_ns), max(window.last_ns, self.last_ns)
+
+    @property
+    def packed(self) -> bytes:
+        """All of it as bytes; made once."""
+        if not self._packed:
+            self._packed = pack(_head(self.index, self.first_ns, self.last_ns, self.slices), self.arrays)
+        return self._packed
+
+
+def _arrays(window: Open) -> Mapping[str, np.ndarray]:
+    return {**outcomes_arrays(window.whole), **sparse("parts", window.parts)}
+
+
+def _head(index: int, first_ns: int, last_ns: int, slices: int) -> Mapping[str, int]:
+    return {"index": index, "first": first_ns, "last": last_ns, "slices": slices}
 
 
 def packed_of(index: int, window: Open) -> bytes:
-    head = {"index": index, "first": window.first_ns, "last": window.last_ns, "slices": len(window.parts)}
-    return pack(head, {**outcomes_arrays(window.whole), **sparse("parts", window.parts)})
+    return pack(_head(index, window.first_ns, window.last_ns, len(window.parts)), _arrays(window))
 
 
 def opened_of(form: Form, packed: bytes) -> tuple[int, Open]:
@@ -89,14 +115,6 @@ def opened_of(form: Form, packed: bytes) -> tuple[int, Open]:
     if not 0 <= slices <= 10_000:
         raise CorruptError(f"performance: window of {slices} slices")
     return index, Open(outcomes_of(form, arrays), dense("parts", arrays, (slices, form.coarse.size)), first, last)
-
-
-def together(form: Form, windows: Iterable[Past]) -> Open:
-    """All of them as one."""
-    found = Open.empty(form)
-    for window in windows:
-        found.join(window.opened(form))
-    return found
 
 
 def stacked(form: Form, windows: Iterable[Past], slices: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,12 @@ def pairs_of(rng: np.random.Generator, rows: int, wrong: float, index: int, nort
     share = np.where(region == 0, wrong if north is None else north, wrong)
     said = np.where(rng.random(rows) < share, ~true, true)
     score = np.where(said, 0.5 + 0.5 * rng.beta(4, 2, rows), 0.5 * rng.beta(2, 4, rows))
-    words = np.array(["no", "yes"])
-    return classified(
-        words[true.astype(int)].tolist(), words[said.astype(int)].tolist(), score,
-        segments={"region": region.astype(np.int32)}, names=("north", "south", "west"),
-        time_ns=np.full(rows, index * WINDOW_NS - 10**12),
+    return replace(
+        classified([], None), rows=rows, ids=np.zeros(rows, np.uint64), request_ids=np.zeros(rows, np.uint64),
+        predicted=np.full(rows, np.nan), actual=np.full(rows, np.nan), predicted_class=said.astype(np.int32),
+        actual_class=true.astype(np.int32), classes=("no", "yes"), scores=score[:, np.newaxis], weights=np.ones(rows),
+        label_ns=np.full(rows, index * WINDOW_NS), segments={"region": region.astype(np.int32)},
+        names=("north", "south", "west"), time_ns=np.full(rows, index * WINDOW_NS - 10**12),
     )  # fmt: skip
 
 
