@@ -272,8 +272,7 @@ class Desk:
         return pairs_of(found.rows, own, self.tables, 1.0)
 
     def _keep_early(self, truths: Rows, kinds: Any) -> None:
-        """Labels without a prediction wait for it; so do, for other versions, those by request that found some."""
-        several = len(self.tables.versions) > 1
+        """Labels without a prediction wait for it; those by request in any case, for the other versions' answers."""
         missing = kinds == 0
         if self.lowest < WHOLE:
             outside = truths["sample"] >= np.uint64(self.lowest)
@@ -281,8 +280,8 @@ class Desk:
                 outside &= truths["flags"] & BY_REQUEST != 0
             kinds[missing & outside] = KINDS.index("unsampled") + 1
             missing &= ~outside
-        joined = (kinds == KINDS.index("joined") + 1) & (truths["flags"] & BY_REQUEST != 0) & several
-        chosen = np.flatnonzero(missing | joined)
+        others = (truths["flags"] & BY_REQUEST != 0) & (kinds != KINDS.index("unsampled") + 1)
+        chosen = np.flatnonzero(missing | others)
         at, held = self.early.find(truths["key"][chosen])
         for i, j in zip(chosen[at].tolist(), held.tolist(), strict=True):
             if kinds[i] == 0:
