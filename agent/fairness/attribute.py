@@ -10,7 +10,7 @@ import numpy as np
 from agent.errors import CorruptError
 from agent.fairness.groups import Groups
 from agent.fairness.outcomes import BIN_SUMS, BINS, MEASURES, SUMS, Meaning, Outcomes, selected
-from agent.fairness.past import LEARN_WINDOWS_MAX, Past
+from agent.fairness.past import LEARN_WINDOWS_MAX, Past, padded, stacked
 from agent.ledger import HORIZONS
 from agent.records import Batch, Floats, Ints, Pairs
 
@@ -76,17 +76,18 @@ class Attribute:
             whole.add(outcomes)
         return self.rows_now(whole)
 
-    def pooled(self, index: int) -> list[Outcomes | None]:
-        """Of each horizon the newest windows together; None where that is the same as over the next shorter one."""
-        whole, taken, before = Outcomes.empty(self.groups.size), 0, 0
-        found: list[Outcomes | None] = []
-        for horizon in HORIZONS:
-            while taken < len(self.recent) and self.recent[-1 - taken][0] > index - horizon:
-                whole.add(self.recent[-1 - taken][1])
-                taken += 1
-            found.append(whole.copy() if taken > before else None)
-            before = taken
-        return found
+    def pooled(self, index: int) -> tuple[list[int], Floats]:
+        """Horizons, and the newest windows of each together, (horizons, groups, MEASURES, SUMS). Left out are horizons
+        that hold the same windows as the next shorter one."""
+        windows = [(k, o.sums) for k, o in reversed(self.recent) if k > index - WINDOWS_MAX]
+        whole = np.cumsum(stacked([sums for _, sums in windows], self.groups.size), axis=0)
+        held = [sum(k > index - horizon for k, _ in windows) for horizon in HORIZONS]
+        new = [i for i, count in enumerate(held) if count > max(held[:i], default=0)]
+        return [HORIZONS[i] for i in new], whole[[held[i] - 1 for i in new]]
+
+    def bins(self) -> Floats:
+        """(groups, BINS, BIN_SUMS): calibration over all recent windows."""
+        return np.asarray(padded([o.bins for _, o in self.recent], self.groups.size).sum(axis=0))
 
     def forget(self, index: int) -> None:
         """A gap is as it was again: longer horizons are not to remember it."""

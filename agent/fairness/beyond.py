@@ -12,12 +12,13 @@ import numpy as np
 
 from agent.config.disparity_limits import DisparityLimit
 from agent.fairness.disparity import BY_NAME, ROWS_MIN
-from agent.fairness.gaps import t_tail, tail_of_count
+from agent.fairness.gaps import EXACT_UNDER
 from agent.fairness.groups import MISSING
 from agent.fairness.intervals import Estimates, estimate
 from agent.fairness.level import Level
 from agent.fairness.outcomes import RATES
-from agent.records import Floats
+from agent.fairness.tails import of_two_counts, student
+from agent.records import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,57 +43,72 @@ class Beyond:
 
 def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) -> list[Beyond]:
     """For each horizon. pooled: (horizons, groups, MEASURES, SUMS); own: how much the windows wander."""
-    metric = BY_NAME[limit.metric]
+    measures = [int(m) for m in BY_NAME[limit.metric].measures]
     found, wander = estimate(pooled), own.wander(horizons)
+    taken = found.n >= ROWS_MIN
+    taken[:, MISSING] = False
+    count = taken.sum(axis=1)[:, measures]
+    taken = taken[:, :, measures] & (count >= 2).all(axis=1)[:, None, None]
+    pairs = (count * (count - 1)).sum(axis=1)
+    tail, phi = _tails(limit, found, np.sqrt(wander[:, :, measures]), own, taken, measures)
+    value = _values(limit, np.where(taken, found.mean[:, :, measures], np.nan))
     told = []
-    for k, horizon in enumerate(horizons.tolist()):
-        at = Estimates(*(getattr(found, name)[k] for name in found.__slots__))
-        each = [_measured(limit, at, wander[k], own, int(m)) for m in metric.measures]
-        pairs = sum(own_pairs for _, own_pairs in each)
-        worst = min((one for one, own_pairs in each if own_pairs), key=lambda one: one.p, default=None)
-        if worst is None or any(not own_pairs for _, own_pairs in each):
-            told.append(Beyond(limit, int(horizon), float("nan"), float("nan")))
+    for h, horizon in enumerate(horizons.astype(np.int64).tolist()):
+        if not taken[h].any():
+            told.append(Beyond(limit, horizon, float("nan"), float("nan")))
             continue
-        values = [one.value for one, _ in each]
-        value = min(values) if limit.ratio else max(values)
-        told.append(
-            Beyond(
-                limit, int(horizon), value, min(worst.p * pairs, 1.0), worst.over, worst.under, worst.measure, worst.n,
-                worst.phi,
-            )
-        )  # fmt: skip
+        one, other, m = (int(k) for k in np.unravel_index(int(np.nanargmin(tail[h])), tail[h].shape))
+        n = found.n[h, one, measures[m]] + found.n[h, other, measures[m]]
+        p = min(float(tail[h, one, other, m]) * int(pairs[h]), 1.0)
+        at = float(phi[h, one, other, m])
+        told.append(Beyond(limit, horizon, float(value[h]), p, one, other, measures[m], int(n), at))
     return told
 
 
-def _measured(limit: DisparityLimit, found: Estimates, wander: Floats, own: Level, m: int) -> tuple[Beyond, int]:
-    """One measure: its worst pair, p of that pair alone; and how many ordered pairs there are."""
-    groups = np.flatnonzero(found.n[:, m] >= ROWS_MIN)
-    groups = groups[groups != MISSING]
-    if len(groups) < 2:
-        return Beyond(limit, 0, float("nan"), float("nan")), 0
-    mean, error, n = found.mean[groups, m], found.error[groups, m], found.n[groups, m]
-    share = found.weight[groups, m] / found.weight[groups, m].sum()
+def _tails(
+    limit: DisparityLimit, found: Estimates, alone: Floats, own: Level, taken: Bools, measures: list[int]
+) -> tuple[Floats, Floats]:
+    """(horizons, groups, groups, measures): one-sided p that the first of a pair is too far above the other, and φ; NaN
+    where there is no such pair. alone: standard deviation of what each group wanders from all others."""
+    weight = np.where(taken, found.weight[:, :, measures], 0.0)
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
     # Of the distance from all others, the group's own part; two groups wander apart by no more than both do.
-    alone = np.sqrt(wander[groups, m]) * (1.0 - share)
-    one, other = np.nonzero(~np.eye(len(groups), dtype=np.bool_))
-    times, shift = (limit.limit, 0.0) if limit.ratio else (1.0, limit.limit)
-    # Beyond where mean[one] * a - mean[other] * b > shift.
-    a, b = (times, 1.0) if limit.ratio else (1.0, 1.0)
-    over = a * mean[one] - b * mean[other] - shift
-    sampling = a * a * error[one] + b * b * error[other]
-    variance = sampling + np.square(alone[one] + alone[other])
-    t = over / np.sqrt(np.maximum(variance, 1e-18))
-    freedom = np.minimum(own.freedom[groups[one], m], own.freedom[groups[other], m])
-    tail = t_tail(t, freedom)
-    if RATES[m]:
-        least, most = (b * mean[other] + shift) / a, (a * mean[one] - shift) / b
-        up = np.ones(len(one), dtype=np.bool_)
-        tail = np.maximum(tail, tail_of_count(mean[one], n[one], least, up))
-        tail = np.maximum(tail, tail_of_count(mean[other], n[other], most, ~up))
-    k = int(np.argmin(tail))
-    high, low = float(mean.max()), float(mean.min())
-    value = (low / high if high > 0 else float("nan")) if limit.ratio else high - low
-    return Beyond(
-        limit, 0, value, float(tail[k]), int(groups[one[k]]), int(groups[other[k]]), m,
-        int(n[one[k]] + n[other[k]]), float(variance[k] / sampling[k]),
-    ), len(one)  # fmt: skip
+    alone = alone * (1.0 - share)
+    where = taken[:, :, None] & taken[:, None] & ~np.eye(taken.shape[1], dtype=np.bool_)[:, :, None]
+
+    def both(values: Floats) -> tuple[Floats, Floats]:
+        one, other = values[:, :, None], values[:, None]
+        return np.broadcast_to(one, where.shape)[where], np.broadcast_to(other, where.shape)[where]
+
+    # Beyond where a mean[one] - mean[other] > shift.
+    a, shift = (limit.limit, 0.0) if limit.ratio else (1.0, limit.limit)
+    (mean, mean_other), (n, n_other) = both(found.mean[:, :, measures]), both(found.n[:, :, measures])
+    error, error_other = both(found.error[:, :, measures])
+    freedom = np.minimum(*both(np.broadcast_to(own.freedom[:, measures], taken.shape)))
+    sampling = a * a * error + error_other
+    variance = sampling + np.square(sum(both(alone)))
+    tail = student((a * mean - mean_other - shift) / np.sqrt(np.maximum(variance, 1e-18)), freedom)
+    if RATES[measures].all():
+        near = tail < EXACT_UNDER
+        tail[near] = np.maximum(
+            tail[near],
+            of_two_counts(
+                (mean[near], n[near], (mean_other[near] + shift) / a),
+                (mean_other[near], n_other[near], a * mean[near] - shift),
+                np.ones(int(near.sum()), dtype=np.bool_),
+            ),
+        )
+    p, phi = np.full(where.shape, np.nan), np.full(where.shape, np.nan)
+    p[where], phi[where] = tail, variance / sampling
+    return p, phi
+
+
+def _values(limit: DisparityLimit, mean: Floats) -> Floats:
+    """(horizons,): the disparity, of several measures the worst."""
+    known = ~np.isnan(mean)
+    high = np.where(known, mean, -np.inf).max(axis=1)
+    low = np.where(known, mean, np.inf).min(axis=1)
+    if not limit.ratio:
+        return np.asarray((high - low).max(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(high > 0, low / high, np.inf).min(axis=1))

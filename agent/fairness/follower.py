@@ -40,7 +40,7 @@ class Fairness:
         self._about = about
         self._of = {name: self._of.get(name) or Attribute(name) for name in names}
         # What is not known for a while, at a start say, takes nothing back.
-        if meaning.measures and not same_meaning(self._meaning, meaning):
+        if not same_meaning(self._meaning, meaning) and (meaning.measures or not self._meaning.measures):
             for attribute in self._of.values():
                 attribute.restart()
             self._meaning = meaning

@@ -17,12 +17,12 @@ from agent.fairness.groups import MISSING
 from agent.fairness.intervals import Estimates, estimate
 from agent.fairness.level import Level
 from agent.fairness.outcomes import RATES, Measure
+from agent.fairness.tails import of_two_counts, student
 from agent.records import Bools, Floats
-from agent.statistics.array_tails import beta_share, t_as_beta
 
 REFERENCE_ROWS_MIN = 100.0  # of a group then, and of the others
 WINDOWS_MIN = 8  # fewer say too little of how a gap wanders
-EXACT_UNDER = 0.01  # a t's tail: above, nothing alarms anyhow
+EXACT_UNDER = 0.005  # a t's tail: above, nothing alarms (the ledger's largest alpha is 0.01)
 FLOOR = 0.05  # of a rate: a twentieth of a group's members fare otherwise. Below, people do not act
 ERROR_FLOOR = 0.1  # of the mean absolute error
 JUDGED = (
@@ -40,7 +40,7 @@ def judged(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
 class Gaps:
     """(horizons, groups, MEASURES) each, NaN where not tested. now, then: a group's distance from the others; p:
     two-sided, of one test; effect: how much further apart than then, in units of `Level.unit`. tests: (horizons,), of
-    two groups one, as each is as far from the other."""
+    two groups one, as each is as far from the other. rates: of the windows."""
 
     now: Floats
     then: Floats
@@ -48,6 +48,7 @@ class Gaps:
     effect: Floats
     phi: Floats
     tests: Floats
+    rates: Estimates
 
     @property
     def tested(self) -> Bools:
@@ -68,19 +69,13 @@ def compare(pooled: Floats, horizons: Floats, before: Level, measures: tuple[Mea
     variance = sampling + before.wander(horizons) + before.own_wander
     t = grown[taken] / np.sqrt(variance[taken])
     tail = np.full(taken.shape, np.nan)
-    tail[taken] = t_tail(t, np.broadcast_to(before.freedom, taken.shape)[taken])
-    near = np.nan_to_num(tail, nan=1.0) < EXACT_UNDER
+    tail[taken] = student(t, np.broadcast_to(before.freedom, taken.shape)[taken])
+    near = taken & RATES & (np.nan_to_num(tail, nan=1.0) < EXACT_UNDER)
     if near.any():
-        tail = np.where(near, np.maximum(tail, _exact(now, mix, near & RATES, taken, side, expected)), tail)
+        tail = np.where(near, np.maximum(tail, _exact(now, mix, near, taken, side, expected)), tail)
     p, tests = _of_all(tail, taken)
     phi = np.where(taken, variance / np.where(taken, sampling, 1.0), 1.0)
-    return Gaps(apart_now, apart_then, p, np.where(taken, grown / before.unit, np.nan), phi, tests)
-
-
-def t_tail(t: Floats, freedom: Floats) -> Floats:
-    """P(T ≥ t), Student's, of arrays."""
-    tail = beta_share(*t_as_beta(t, freedom)) / 2.0
-    return np.where(t > 0, tail, 1.0 - tail)
+    return Gaps(apart_now, apart_then, p, np.where(taken, grown / before.unit, np.nan), phi, tests, now)
 
 
 def floor() -> Floats:
@@ -119,20 +114,9 @@ def _exact(now: Estimates, mix: Floats, where: Bools, taken: Bools, side: Floats
     rest, rest_error = (part[where] for part in _rest(mean, error, mix))
     rest_n = np.maximum(rest * (1.0 - rest) / np.maximum(rest_error, 1e-300), 1.0)
     mean, sign, gap = mean[where], side[where], expected[where]
-    group = tail_of_count(mean, now.n[where], rest + sign * gap, sign > 0)
-    others = tail_of_count(rest, rest_n, mean - sign * gap, sign < 0)
     found = np.zeros(where.shape)
-    found[where] = np.maximum(group, others)
+    found[where] = of_two_counts((mean, now.n[where], rest + sign * gap), (rest, rest_n, mean - sign * gap), sign > 0)
     return found
-
-
-def tail_of_count(rate: Floats, n: Floats, expected: Floats, up: Bools) -> Floats:
-    """P(at least as far out) of n tries at `expected`: upward or downward."""
-    hits = np.where(up, rate, 1.0 - rate) * n
-    chance = np.clip(np.where(up, expected, 1.0 - expected), 1e-9, 1.0 - 1e-9)
-    some = hits > 1e-9
-    tail = beta_share(np.where(some, hits, 1.0), np.maximum(n - hits, 0.0) + 1.0, chance, 1.0 - chance)
-    return np.where(some, tail, 1.0)
 
 
 def _of_all(tail: Floats, taken: Bools) -> tuple[Floats, Floats]:

@@ -93,7 +93,7 @@ def ratio_limits(one: Floats, other: Floats) -> tuple[Floats, Floats]:
 
     >>> one, other = np.array((0.8, 0.6918, 0.877)), np.array((0.6, 0.4905, 0.7004))
     >>> [float(limit.round(3)) for limit in ratio_limits(one, other)]
-    [1.079, 1.663]
+    [1.078, 1.663]
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         product = one[0] * other[0]

@@ -18,7 +18,6 @@ from agent.fairness.intervals import estimate
 from agent.fairness.level import Level, level
 from agent.fairness.outcomes import RATES, Meaning, Measure
 from agent.fairness.past import stacked
-from agent.ledger import HORIZONS
 from agent.records import Finding, Floats, Source, Verdict
 
 GAP, LIMIT = "fairness", "fairness_limit"  # checks
@@ -44,13 +43,11 @@ def judge(attribute: Attribute, index: int, terms: Terms) -> list[Finding]:
     closed = attribute.end(index)
     if terms.meaning.silence:
         return [_silent(attribute.name, Verdict.NO_REFERENCE, terms.meaning.silence, index)]
-    pooled = attribute.pooled(index)
-    runs = [(h, p) for h, p in zip(HORIZONS, pooled, strict=True) if p is not None]
-    if not any(p.rows[FIRST:].any() for _, p in runs):
+    told, sums = attribute.pooled(index)
+    if not sums[:, FIRST:, :, 0].any():
         why = f"no prediction of the recent windows carries {attribute.name}"
         return [_silent(attribute.name, Verdict.NO_DATA, why, index)]
-    sums = np.array([p.sums for _, p in runs])
-    horizons = np.array([h for h, _ in runs], dtype=np.float64)
+    horizons = np.array(told, dtype=np.float64)
     found = [_gap(attribute, sums, horizons, terms, index)]
     if not found[0].alarms:
         for side in (0, 1):
@@ -103,9 +100,9 @@ def _gap(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, ind
         shortest = max(int(horizons[alarming.any(axis=(1, 2))].min()), USUAL_OVER_MIN)
         attribute.over = min(attribute.over or shortest, shortest)
     newest = _newest(look, alarming, at, horizons, attribute.over)
-    n = estimate(sums[h]).n[group, m]
+    n = gaps.rates.n[h, group, m]
     n_reference = attribute.past.level(sums.shape[1]).rates.n[group, m]
-    reason = _said(attribute, sums[h], at, gaps, int(horizons[h]), terms)
+    reason = _said(attribute, at, gaps, int(horizons[h]), terms)
     if verdict is Verdict.ALARM:
         reason += _largest(sums[h], Measure(m))
     if verdict is Verdict.BELOW_FLOOR:
@@ -144,18 +141,15 @@ def _newest(
     return min(told, key=lambda one: (one[1] < FLOOR, one[0]), default=(float("nan"), float("nan")))
 
 
-def _said(
-    attribute: Attribute, sums: Floats, at: tuple[int, int, int], gaps: Gaps, horizon: int, terms: Terms
-) -> str:
+def _said(attribute: Attribute, at: tuple[int, int, int], gaps: Gaps, horizon: int, terms: Terms) -> str:
     """A gap in a sentence; groups by number unless their names may be told."""
     measure, group = Measure(at[2]), at[1]
     now, then = float(gaps.now[at]), float(gaps.then[at])
-    mean = float(estimate(sums).mean[group, at[2]])
+    mean = float(gaps.rates.mean[at])
     past = attribute.past.said(0 if measure is Measure.SELECTION_RATE else 1)
-    windows = "1 window" if horizon == 1 else f"{horizon} windows"
     told = f"{measure.said} {_figure(mean, measure)} in group {attribute.groups.name(group, terms.exported)}, "
-    told += f"{_figure(mean - now, measure)} in the others: {_apart(now, then, measure)} ({past}), over {windows}"
-    return told
+    told += f"{_figure(mean - now, measure)} in the others: {_apart(now, then, measure)} ({past}), "
+    return f"{told}over {_windows(horizon)}"
 
 
 def _largest(sums: Floats, measure: Measure) -> str:
@@ -166,6 +160,10 @@ def _largest(sums: Floats, measure: Measure) -> str:
         if each.metric.measures == (measure,) and not each.metric.ratio:
             return f"; {each.metric.name.replace('_', ' ')} {each.value:.3g} (95 %: {each.low:.3g} to {each.high:.3g})"
     return ""
+
+
+def _windows(horizon: int) -> str:
+    return "1 window" if horizon == 1 else f"{horizon} windows"
 
 
 def _figure(value: float, measure: Measure) -> str:
@@ -213,7 +211,7 @@ def _limit(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, i
     word = "over" if worst.passed else "within"
     named = (attribute.groups.name(place, terms.exported) for place in (worst.over, worst.under))
     value = f"{worst.limit.metric.replace('_', ' ')} {worst.value:.3g}, {word} the limit of {worst.limit.limit:g}"
-    reason = f"{value}: {Measure(worst.measure).said} of groups {' and '.join(named)}, over {worst.horizon} windows"
+    reason = f"{value}: {Measure(worst.measure).said} of groups {' and '.join(named)}, over {_windows(worst.horizon)}"
     if worst.passed and verdict is not Verdict.ALARM:
         reason += "; by no more than chance may do"
     return Finding(
@@ -229,12 +227,14 @@ def _beyond(
     metric = METRIC_BY_NAME[limit.metric]
     if not set(metric.measures) <= set(terms.meaning.measures):
         return []
-    return beyond(limit, sums, horizons, _wandering(attribute, sums.shape[1]))
+    side = 0 if metric.measures[0] is Measure.SELECTION_RATE else 1
+    return beyond(limit, sums, horizons, _wandering(attribute, side, sums.shape[1]))
 
 
-def _wandering(attribute: Attribute, places: int) -> Level:
-    """How much windows wander: what was learned, or where that is less, the recent windows themselves."""
-    if min(len(side) for side in attribute.past.windows) >= len(attribute.recent):
+def _wandering(attribute: Attribute, side: int, places: int) -> Level:
+    """How much windows wander: what was learned when all was well. Until there is that, what the recent windows did,
+    which a gap that grew among them makes too large."""
+    if len(attribute.past.windows[side]) >= WINDOWS_MIN:
         return attribute.past.level(places)
     return level(stacked([outcomes.sums for _, outcomes in attribute.recent], places))
 

@@ -110,9 +110,6 @@ class Outcomes:
             self.bins = np.concatenate((self.bins, np.zeros((more, BINS, BIN_SUMS))))
             self.rows = np.concatenate((self.rows, np.zeros((more, 2))))
 
-    def copy(self) -> Outcomes:
-        return Outcomes(self.sums.copy(), self.bins.copy(), self.rows.copy())
-
     def add(self, other: Outcomes) -> None:
         """Adds what another one holds."""
         places = len(other.sums)

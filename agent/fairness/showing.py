@@ -14,7 +14,7 @@ from agent.fairness.attribute import Attribute
 from agent.fairness.disparity import LEVEL, Disparity, disparities
 from agent.fairness.groups import MISSING, OTHER, Groups
 from agent.fairness.intervals import Estimates, estimate, limits
-from agent.fairness.outcomes import Meaning, Measure
+from agent.fairness.outcomes import BIN_SUMS, BINS, Meaning, Measure
 from agent.ledger import HORIZONS
 from agent.records import Finding, Floats
 from agent.statistics.tails import normal_deviate
@@ -25,20 +25,21 @@ GROUP_HORIZONS = (HORIZONS[0], HORIZONS[-1])  # over which each group's own figu
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The newest windows together. bins: (groups, BINS, BIN_SUMS)."""
+    """The newest windows together."""
 
     horizon: int
     rates: Estimates
     told: tuple[Disparity, ...]
-    bins: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An attribute after a close. runs: a horizon each, also where fewer windows are known."""
+    """An attribute after a close. runs: a horizon each, also where fewer windows are known; bins: (groups, BINS,
+    BIN_SUMS) of all recent windows."""
 
     measures: tuple[Measure, ...]
     runs: tuple[Run, ...]
+    bins: Floats
 
 
 Shown = Mapping[str, Look]
@@ -47,17 +48,17 @@ Shown = Mapping[str, Look]
 def look(attribute: Attribute, meaning: Meaning) -> Look:
     """Of the windows known now."""
     newest = max((index for index, _ in attribute.recent), default=0)
-    known = [(h, p) for h, p in zip(HORIZONS, attribute.pooled(newest), strict=True) if p is not None]
-    if not known:
-        return Look(meaning.measures, ())
-    sums = np.array([pooled.sums for _, pooled in known])
+    horizons, sums = attribute.pooled(newest)
+    if not horizons:
+        return Look(meaning.measures, (), np.zeros((0, BINS, BIN_SUMS)))
     sums[:, MISSING] = 0.0
     rates = estimate(sums)
     told = disparities(rates, meaning.measures)
-    runs = {h: Run(h, rates.at(k), tuple(told[k]), p.bins) for k, (h, p) in enumerate(known)}
-    longest = runs[known[-1][0]]
+    runs = {h: Run(h, rates.at(k), tuple(told[k])) for k, h in enumerate(horizons)}
+    longest = runs[horizons[-1]]
     # Where fewer windows are known than a horizon has, it is of those.
-    return Look(meaning.measures, tuple(runs.get(h) or replace(longest, horizon=h) for h in HORIZONS))
+    whole = tuple(runs.get(h) or replace(longest, horizon=h) for h in HORIZONS)
+    return Look(meaning.measures, whole, attribute.bins())
 
 
 def row_points(attribute: Attribute, about: Mapping[str, Any], exported: bool) -> Iterator[Point]:
@@ -111,7 +112,7 @@ def page(attribute: Attribute, found: Look, findings: Sequence[Finding]) -> dict
         },
         "rates": {str(run.horizon): _rates(attribute.groups, run, found.measures)
                   for run in found.runs if run.horizon in GROUP_HORIZONS},
-        "calibration": _calibration(attribute.groups, found.runs[-1]) if found.runs else {},
+        "calibration": _calibration(attribute.groups, found.bins),
         "level": LEVEL,
         "findings": [{"check": f.check, "verdict": str(f.verdict), "reason": f.reason} for f in findings],
     }  # fmt: skip
@@ -135,11 +136,11 @@ def _rates(groups: Groups, run: Run, measures: Sequence[Measure]) -> dict[str, d
     return found
 
 
-def _calibration(groups: Groups, run: Run) -> dict[str, list[list[float | None]]]:
+def _calibration(groups: Groups, bins: Floats) -> dict[str, list[list[float | None]]]:
     """By group: mean score and share of positives of each bin of scores, and its weight; empty bins left out."""
     found = {}
-    for place in range(OTHER, min(groups.size, len(run.bins))):
-        held = run.bins[place][run.bins[place][:, 0] > 0]
+    for place in range(OTHER, min(groups.size, len(bins))):
+        held = bins[place][bins[place][:, 0] > 0]
         if len(held):
             found[groups.number(place)] = [
                 [_plain(score / weight), _plain(truth / weight), _plain(weight)]
