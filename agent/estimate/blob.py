@@ -1,0 +1,52 @@
+"""A few names and arrays to bytes and back: of the follower's state, and of the reference's sections."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import CorruptError
+
+LIMIT_BYTES = 64 << 20  # unpacked; more was not written by us
+TYPES = ("<f8", "<f4", "<i4")
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def pack(head: Mapping[str, Any], arrays: Arrays) -> bytes:
+    """head: plain JSON. float64, float32 and int32 arrays. The same in gives the same out."""
+    shapes = {name: [array.dtype.newbyteorder("<").str, *array.shape] for name, array in arrays.items()}
+    text = json.dumps({"head": head, "arrays": shapes}).encode()
+    body = b"".join(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
+    return zlib.compress(len(text).to_bytes(4, "little") + text + body, 6)
+
+
+def unpack(stored: bytes, what: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Raises CorruptError, naming `what`, for bytes that `pack` did not write."""
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(stored, LIMIT_BYTES)
+        if not unpacker.eof:
+            raise ValueError("cut short, or too long")
+        at = 4 + int.from_bytes(data[:4], "little")
+        said = json.loads(data[4:at])
+        found = {}
+        for name, (kind, *shape) in said["arrays"].items():
+            if kind not in TYPES or any(size < 0 for size in shape):
+                raise ValueError(f"{name}: no such array")
+            count = int(np.prod(shape, dtype=object)) if shape else 1
+            array = np.frombuffer(data, kind, count, at).reshape(shape)
+            found[name] = array.astype(array.dtype.newbyteorder("="))
+            at += array.nbytes
+        if at != len(data):
+            raise ValueError("arrays and bytes do not fit")
+        head = said["head"]
+        if not isinstance(head, dict):
+            raise ValueError("no head")
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error, RecursionError) as error:
+        raise CorruptError(f"{what}: {error}") from error
+    return head, found
