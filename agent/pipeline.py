@@ -167,6 +167,7 @@ class Pipeline:
         await self._drain()
         if self._behind is not None:
             await asyncio.wait({self._behind})
+        await self._settle(self.desks)
         await self.save()
 
     def _work_behind(self) -> None:
@@ -204,7 +205,7 @@ class Pipeline:
         if item.model is None:
             await self._tick(item)
             return
-        await self._settle(self.desks.due(item.arrived_ns), item)
+        await self._settle(self.desks.due(item.arrived_ns))
         watch = self._of(item) or await self.watches.begin(item.model, item.arrived_ns)
         if watch.retired:
             watch.retired = False
@@ -220,7 +221,7 @@ class Pipeline:
             await self.watches.prepare(watch)  # what is judged by labels takes its share of the dial
         self._report(watch.series, item)
         if item.labels is not None:
-            await self._labelled(self.desks.labelled(item.labels, watch.series.window_ns), item)
+            await self._labelled(self.desks.labelled(item.labels, watch.series.window_ns))
         content = item.content
         if content is not None and id(content) not in done:
             done.add(id(content))
@@ -234,7 +235,7 @@ class Pipeline:
             batch = content.batch() if isinstance(content, Gathering) else content
             for part in watch.series.parts(batch, self._event_time):
                 self._count(watch, part, item.offset)
-                await self._labelled(self._wait(watch, part), item)
+                await self._labelled(self._wait(watch, part))
                 if self._event_time:
                     late_ns = int(self._settings.lateness_seconds * 1e9)
                     await self._close_due(watch, watch.series.newest_ns - late_ns, item)
@@ -258,15 +259,15 @@ class Pipeline:
         self.busy_seconds["join"] += time.perf_counter() - began
         return pairs
 
-    async def _settle(self, desks: Sequence[Desk], item: Accepted) -> None:
+    async def _settle(self, desks: Iterable[Desk]) -> None:
         """Looks up the labels that wait, in a thread: it reads files. Nothing else is counted meanwhile."""
         for desk in desks:
             began = time.perf_counter()
             pairs = await asyncio.to_thread(desk.settle)
             self.busy_seconds["join"] += time.perf_counter() - began
-            await self._labelled(pairs, item)
+            await self._labelled(pairs)
 
-    async def _labelled(self, several: Sequence[Pairs], item: Accepted) -> None:
+    async def _labelled(self, several: Sequence[Pairs]) -> None:
         """Labels met their predictions: those that follow the versions are told."""
         for pairs in several:
             watch = self.watches.get(pairs.model)
@@ -281,7 +282,7 @@ class Pipeline:
 
     async def _tick(self, item: Accepted) -> None:
         """Time has passed, whether or not records came. By event time only the records themselves move windows."""
-        await self._settle(self.desks.due(item.arrived_ns), item)
+        await self._settle(self.desks.due(item.arrived_ns))
         self.desks.expire(item.arrived_ns)
         for watch in self.watches:
             if not self._event_time:
@@ -378,7 +379,7 @@ class Pipeline:
     async def _close_due(self, watch: Watch, upto_ns: int, item: Accepted) -> None:
         desk = self.desks.of(watch.key)
         if desk is not None and desk.waits() and any(i < upto_ns // watch.series.window_ns for i in watch.series.open):
-            await self._settle([desk], item)  # what came in a window is judged with it
+            await self._settle([desk])  # what came in a window is judged with it
         for index in list(watch.series.due(upto_ns)):
             await self._close(watch, index, item)
         for index in watch.followers.due(min(upto_ns // watch.series.window_ns, watch.series.closed_below)):
@@ -391,8 +392,8 @@ class Pipeline:
             return  # forgotten since: nobody asks how it was any more
         series = watch.series
         came_ns = int(pairs.label_ns.max(initial=0))
-        if self._event_time:  # their own time, as far as predictions have come
-            came_ns = min(came_ns, series.newest_ns)
+        if self._event_time:  # their own time, as far as predictions have come, and one window more
+            came_ns = min(came_ns, series.newest_ns + series.window_ns)
         index = came_ns // series.window_ns
         for followers in (watch.followers, watch.shared):
             followers.labelled(pairs, max(index, series.closed_below))

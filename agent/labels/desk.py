@@ -269,7 +269,7 @@ class Desk:
         self.kept.joined(found.rows["time"] // self.bounds.window_ns, seconds, weights)
         own = own.copy()
         own["weight"] *= weights
-        return pairs_of(found.rows, own, self.tables, 1.0)
+        return pairs_of(found.rows, own, self.tables, self.bounds.window_ns)
 
     def _keep_early(self, truths: Rows, kinds: Any) -> None:
         """Labels without a prediction wait for it; those by request in any case, for the other versions' answers."""
@@ -360,7 +360,7 @@ class Desk:
         self.kept.predicted(rows["time"] // self.bounds.window_ns)
         seconds = (truths["label_ns"] - rows["time"]) / 1e9
         self.kept.joined(rows["time"] // self.bounds.window_ns, seconds, np.ones(len(rows)))
-        return pairs_of(rows, truths, self.tables, 1.0) if len(rows) else []
+        return pairs_of(rows, truths, self.tables, self.bounds.window_ns) if len(rows) else []
 
     # ── time and space ──
 

@@ -276,16 +276,19 @@ def widened(rows: Rows, layout: Layout) -> Rows:
     return found
 
 
-def pairs_of(rows: Rows, truths: Rows, tables: Tables, weight: float) -> list[Pairs]:
-    """Rows and their truths, side by side, in the order of arrival: one Pairs a version. weight: of the sample."""
+def pairs_of(rows: Rows, truths: Rows, tables: Tables, window_ns: int) -> list[Pairs]:
+    """Rows and their truths, side by side, in the order of arrival: one Pairs for each window of the truths and each
+    version."""
+    windows = truths["label_ns"] // window_ns
     return [
-        _pairs(rows[own], truths[own], tables, tables.versions[version], weight)
-        for version in np.unique(rows["version"]).tolist()
-        for own in [np.flatnonzero(rows["version"] == version)]
+        _pairs(rows[own], truths[own], tables, tables.versions[version])
+        for window in np.unique(windows).tolist()
+        for version in np.unique(rows["version"][windows == window]).tolist()
+        for own in [np.flatnonzero((rows["version"] == version) & (windows == window))]
     ]
 
 
-def _pairs(rows: Rows, truths: Rows, tables: Tables, model: ModelKey, weight: float) -> Pairs:
+def _pairs(rows: Rows, truths: Rows, tables: Tables, model: ModelKey) -> Pairs:
     names = rows.dtype.names or ()
     none = np.full(len(rows), -1, np.int32)
     scores = [name for name in names if name.startswith("score:")]
@@ -312,7 +315,7 @@ def _pairs(rows: Rows, truths: Rows, tables: Tables, model: ModelKey, weight: fl
         classes=tables.classes.texts,
         scores=np.column_stack(columns) if columns else np.zeros((len(rows), 0)),
         score_names=tuple(name[len("score:") :] for name in scores),
-        weights=own * truths["weight"].astype(np.float64) * weight,
+        weights=own * truths["weight"].astype(np.float64),
         segments=keyed("segment:"),
         groups=keyed("group:"),
         names=tables.names.texts,

@@ -61,7 +61,7 @@ def reference(path: Path, blocks: int = 120) -> Reference:
 
 
 def message(number: int, client: str = "sender", traced: bool = False) -> wire.RecordRequest:
-    """Message `number` (from 0), stamped. Every fifth comes as rows, every seventh is a label instead.
+    """Message `number` (from 0), stamped. Every fifth comes as rows, every seventh is labels instead.
 
     traced: each record in a trace of its own, of each message the first one sampled.
 
@@ -73,7 +73,7 @@ def message(number: int, client: str = "sender", traced: bool = False) -> wire.R
     request.model.name, request.model.version = MODEL.name, MODEL.version
     start = START_NS + number * WINDOW_SECONDS * 10**9 // MESSAGES
     if number % 7 == 6:
-        request.labels.labels.add(prediction_id=f"{number - 1}-0", label="yes", time_unix_nano=start)
+        _labels(request, start, number)
         return request
     numbers, cities, labels, scores = _values(rng, ROWS)
     if 20 <= window % 40 < 25:
@@ -86,6 +86,18 @@ def message(number: int, client: str = "sender", traced: bool = False) -> wire.R
     if traced:
         _trace(request, number)
     return request
+
+
+def _labels(request: wire.RecordRequest, start: int, number: int) -> None:
+    """Of the message before, of long before, of the next one, by request, the same again, another one, of nobody."""
+    add = request.labels.labels.add
+    add(prediction_id=f"{number - 1}-0", label="yes", time_unix_nano=start)
+    add(prediction_id=f"{number - 50}-2", label="no", time_unix_nano=start)
+    add(prediction_id=f"{number + 1}-1", label="yes", time_unix_nano=start)
+    add(request_id=f"r{number - 2}-3", label="no", time_unix_nano=start)
+    add(prediction_id=f"{number - 8}-0", label="yes", time_unix_nano=start)
+    add(prediction_id=f"{number - 15}-0", label="no", time_unix_nano=start)
+    add(prediction_id=f"nobody-{number}", label="no", time_unix_nano=start)
 
 
 def _trace(request: wire.RecordRequest, number: int) -> None:
@@ -119,6 +131,8 @@ def _columns(
     columns.rows = ROWS
     columns.id_prefix = f"{number}-"
     columns.id_numbers.extend(range(ROWS))
+    columns.request_id_prefix = f"r{number}-"
+    columns.request_id_numbers.extend(range(ROWS))
     columns.time_unix_nano.extend([start + i for i in range(ROWS)])
     for i, values in enumerate(numbers):
         columns.numbers.add(name=f"x{i}", values=values.tolist())
@@ -145,7 +159,10 @@ def _rows(
 ) -> None:
     for i in range(ROWS):
         row = request.rows.rows.add(
-            prediction_id=f"{number}-{i}", time_unix_nano=start + i, latency_seconds=0.01 + 0.001 * float(scores[i])
+            prediction_id=f"{number}-{i}",
+            request_id=f"r{number}-{i}",
+            time_unix_nano=start + i,
+            latency_seconds=0.01 + 0.001 * float(scores[i]),
         )
         for k in range(3):
             row.numbers[f"x{k}"] = float(numbers[k, i])

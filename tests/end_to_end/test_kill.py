@@ -4,6 +4,7 @@ that was never killed."""
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import threading
@@ -23,7 +24,7 @@ from agent.wire import state_pb2 as state
 from tests.end_to_end import stream
 from tests.end_to_end.harness import AgentProcess, free_port
 
-SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "errors")
+SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "errors", "joined")
 FAULTS_SAID = 30 * stream.MESSAGES  # the first of the stream's faults lasts from window 20 to 24
 
 
@@ -107,6 +108,7 @@ def knows(folder: Path) -> dict[str, Any]:
         said[(record.event_name, record.body.string_value, repr(sorted(attributes.items())))] += 1
     return {
         "counters": {name: int(series.counters.values.get(name, 0)) for name in SENDER_COUNTERS},
+        "joins": next((_joins(body) for key, body in blobs.items() if key.startswith("labels/")), {}),
         "total": bytes(series.total),
         "latency": bytes(series.latency),
         "closed": {key: body for key, body in blobs.items() if key.startswith("closed/")},
@@ -115,6 +117,14 @@ def knows(folder: Path) -> dict[str, Any]:
         "spans": spans,
         "linked": linked,
     }
+
+
+def _joins(blob: bytes) -> dict[str, Any]:
+    """What a desk counted. Whether a label was looked up before its prediction came depends on the moment."""
+    kept = json.loads(blob[4 : 4 + int.from_bytes(blob[:4], "little")])["kept"]
+    kinds = kept["kinds"]
+    kinds["joined"] += kinds.pop("early", 0)
+    return dict(kept)
 
 
 def killed(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], int]:
@@ -172,4 +182,6 @@ def test_a_killed_agent_knows_what_one_that_was_never_killed_knows(tmp_path: Pat
     assert expected["linked"], "alerts must point at examples, or they are not compared"
     assert expected["linked"] <= set(expected["spans"]), "an example that is no span leads nowhere"
     assert set(expected["spans"].values()) == {1}
+    kinds = expected["joins"]["kinds"]
+    assert min(kinds[kind] for kind in ("joined", "repeated", "changed")) > 0, "labels of each kind must be compared"
     assert expected["said"], "the stream's faults must have been said, or the comparison compares nothing"
