@@ -12,20 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from agent.counting.fingerprints import Hashes
 from agent.following import About
 from agent.records import Batch, Closed, Event, Finding, ModelKey, Pairs, Role
 from agent.shadow import showing, stored
-from agent.shadow.answers import Labels, answers
+from agent.shadow.answers import Labels, Rows, answers
 from agent.shadow.comparing import LOSS, Comparison, State, Version
 from agent.shadow.deciding import Decision, Opinion, on_others, on_the_same, words
 from agent.shadow.losses import Known, loss_of, losses
 from agent.shadow.sequence import LABELS_MIN
+from agent.shadow.waiting import distinct
 from agent.telemetry import Point
 
 VERSIONS_MAX = 4
 TRAFFIC_KEPT = 0.9  # of a window's traffic in the next: who is champion is a matter of about ten windows
 TRAFFIC_AHEAD = 1.2  # times the champion's: even halves change no champion
-SAMPLED_MAX = 50_000  # requests of one window whose answers are compared: enough for any mean
+GATHERED_MAX = 1_024  # answers that are compared at once: far fewer than the table has places
+SAMPLED_MAX = 20_000  # requests of one window whose answers are compared: enough for any mean
 STANDS = "decided before, and nothing speaks against it"  # a look that once decided is as right as the first
 FIRST = 6.0 / math.pi**2  # of the error goes to the first decision, of the k-th 1/k² of that: all together make it up
 PAIRED_SHARE = 0.1  # of the labels on requests that both answered: with fewer, these are retries and the like
@@ -42,6 +45,8 @@ class Shadow:
         self._about: About | None = None
         self._labels = Labels()
         self._events: list[Event] = []
+        self._gathered: list[tuple[Version, Hashes, Rows, int]] = []  # answers that are not compared yet
+        self._rows = 0  # of them
 
     def prepare(self, about: About) -> None:
         """Of any of the versions, at the start and whenever something of it changed."""
@@ -53,27 +58,42 @@ class Shadow:
             self._version(key)
 
     def predicted(self, batch: Batch, index: int) -> None:
-        """About 0.1 µs a record where two versions answer; nothing is held where there is one."""
+        """Nothing is held where one version answers; of many requests a sample, where more would tell no more."""
         state, version = self.state, self._version(batch.model)
         version.rows += batch.rows
         version.seen = max(version.seen, index)
         keys = batch.request_ids
         if keys is None or len(state.versions) < 2 or not batch.rows:
             return
-        waiting = state.answers
-        at = waiting.choose(keys)
+        at = state.answers.sampling.choose(keys)
         if not len(at):
             return
-        positive = self._known.get(batch.model, Known()).positive
-        chosen, second = keys[at], batch.arrived_ns // 1_000_000_000
-        own = answers(batch, at, self._labels, positive)
-        for other in state.versions:
-            if other is not version:
-                hits, theirs = waiting.find(other.place, chosen, second)
-                if len(hits):
-                    state.between(other, version).answered(theirs, own[hits], other.place < version.place)
-                    self._met(waiting, other, chosen[hits])
-        waiting.put(version.place, own, chosen, second)
+        own = answers(batch, at, self._labels, self._known.get(batch.model, Known()).positive)
+        self._gathered.append((version, keys[at], own, batch.arrived_ns // 1_000_000_000))
+        self._rows += len(at)
+        if self._rows >= GATHERED_MAX:
+            self._compare()
+
+    def _compare(self) -> None:
+        """Compares what was gathered: numpy costs more per call than per row."""
+        state, waiting, gathered = self.state, self.state.answers, self._gathered
+        self._gathered, self._rows = [], 0
+        for version in state.versions:
+            parts = [part for part in gathered if part[0] is version]
+            if not parts:
+                continue
+            keys, own = np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+            alone = distinct(keys)
+            keys, own, second = keys[alone], own[alone], parts[-1][3]
+            for other in state.versions:
+                if other is not version:
+                    hits, theirs = waiting.find(other.place, keys, second)
+                    if len(hits):
+                        state.between(other, version).answered(theirs, own[hits], other.place < version.place)
+                        self._met(waiting, other, keys[hits])
+            waiting.put(version.place, own, keys, second)
+        if waiting.sampling.written > SAMPLED_MAX:
+            waiting.sampling.fewer()
 
     def labelled(self, pairs: Pairs, index: int) -> None:
         """The loss of each, alone and beside the other versions' on the same request."""
@@ -90,7 +110,8 @@ class Shadow:
             return
         waiting = state.losses
         version.offered += waiting.sampling.part(pairs.request_ids[good])
-        at = waiting.choose(np.where(good, pairs.request_ids, np.uint64(0)))
+        at = waiting.sampling.choose(np.where(good, pairs.request_ids, np.uint64(0)))
+        at = at[distinct(pairs.request_ids[at])]
         if len(at):
             self._beside(pairs, at, found[at], version, index)
 
@@ -120,6 +141,7 @@ class Shadow:
         if index <= state.closed:
             return []
         state.closed = index
+        self._compare()
         self._settle()
         challenges = list(state.challenges())
         for champion, challenger, held, _ in challenges:
@@ -183,10 +205,11 @@ class Shadow:
         return showing.show(self.state)
 
     def dump(self) -> bytes:
+        self._compare()
         return stored.dump(self.state)
 
     def load(self, blob: bytes) -> None:
-        self.state = State()
+        self.state, self._gathered, self._rows = State(), [], 0
         self.state = stored.load(blob)
 
     def _version(self, key: ModelKey) -> Version:

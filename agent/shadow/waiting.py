@@ -52,6 +52,12 @@ class Sampling:
     late: int = 0
     written: int = 0
 
+    def choose(self, keys: Hashes) -> Ints:
+        """Which of these are of the sample; 0 is no request."""
+        if self.limit >= WHOLE:
+            return np.flatnonzero(keys)
+        return np.flatnonzero((keys < np.uint64(self.limit)) & (keys != 0))
+
     def met(self, ages: Ints, slots: int) -> None:
         """Answers that found their request, so many requests after it."""
         early = int((ages < slots // EARLY_PART).sum())
@@ -80,24 +86,6 @@ class Waiting:
     seconds: int
     sampling: Sampling = field(default_factory=Sampling)
     held: dict[int, Held] = field(default_factory=dict)
-
-    def choose(self, keys: Hashes) -> Ints:
-        """Rows that can be compared: with an id of their own in this batch, and of the sample."""
-        if self.sampling.limit < WHOLE:
-            at = np.flatnonzero((keys < np.uint64(self.sampling.limit)) & (keys != 0))
-        else:
-            at = np.flatnonzero(keys)
-        if len(at) < 2:
-            return at
-        order = np.argsort(keys[at])
-        some = keys[at[order]]
-        same = some[1:] == some[:-1]
-        if not same.any():
-            return at
-        alone = np.ones(len(some), dtype=bool)
-        alone[1:] &= ~same
-        alone[:-1] &= ~same
-        return np.sort(at[order[alone]])
 
     def find(self, version: int, keys: Hashes, second: int) -> Found:
         """(rows of `keys` that `version` answered too, what was kept of them). They are taken out where they are
@@ -155,3 +143,16 @@ class Waiting:
 
     def forget(self, version: int) -> None:
         self.held.pop(version, None)
+
+
+def distinct(keys: Hashes) -> Ints:
+    """The rows whose key no other row has: where one stands twice, nobody can say which answer belongs to which."""
+    order = np.argsort(keys)
+    some = keys[order]
+    same = some[1:] == some[:-1]
+    if not same.any():
+        return np.arange(len(keys))
+    alone = np.ones(len(some), dtype=bool)
+    alone[1:] &= ~same
+    alone[:-1] &= ~same
+    return np.sort(order[alone])

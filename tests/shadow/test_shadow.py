@@ -50,7 +50,8 @@ def test_classes_agree_by_their_text() -> None:
     made, ids = shadow(task=Task.BINARY), requests(0, 6)
     made.predicted(batch(CHAMPION, ids[:5], ["a", "b", "c", "a", "b"]), START)
     made.predicted(batch(CHALLENGER, ids[1:], ["b", "c", "c", "b", "d"]), START)
-    held = made.state.compared[0, 1].now
+    close(made, START)
+    held = made.state.compared[0, 1].newest
     assert (held.pairs, held.same) == (4, 3)
 
 
@@ -85,7 +86,8 @@ def test_ids_that_stand_twice_in_a_batch_are_left_out() -> None:
     twice = np.concatenate((ids, ids[:1]))
     made.predicted(batch(CHAMPION, twice, np.zeros(5)), START)
     made.predicted(batch(CHALLENGER, ids, np.zeros(4)), START)
-    assert made.state.compared[0, 1].now.pairs == 3
+    close(made, START)
+    assert made.state.compared[0, 1].newest.pairs == 3
 
 
 def test_one_version_alone_holds_nothing() -> None:

@@ -12,14 +12,14 @@ KEPT = np.dtype([("at", "<i8")])
 
 
 def put(waiting: Waiting, version: int, keys: np.ndarray, second: int = 0) -> None:
-    keys = keys[waiting.choose(keys)]
+    keys = keys[waiting.sampling.choose(keys)]
     rows = np.zeros(len(keys), KEPT)
     rows["at"] = np.arange(len(keys))
     waiting.put(version, rows, keys, second)
 
 
 def met(waiting: Waiting, version: int, keys: np.ndarray, second: int = 0) -> int:
-    return len(waiting.find(version, keys[waiting.choose(keys)], second)[0])
+    return len(waiting.find(version, keys[waiting.sampling.choose(keys)], second)[0])
 
 
 def test_what_was_put_is_found_with_what_was_kept() -> None:
@@ -58,7 +58,7 @@ def test_answers_that_come_late_are_met_by_holding_fewer_requests(delay: int) ->
         put(waiting, 0, requests(window * 1_000, 1_000), window)
         if window >= delay:
             late = requests((window - delay) * 1_000, 1_000)
-            counts.append((len(waiting.choose(late)), met(waiting, 0, late, window)))
+            counts.append((len(waiting.sampling.choose(late)), met(waiting, 0, late, window)))
         waiting.settle()
     offered, found = np.sum(counts[-100:], axis=0)
     assert found > 0.7 * offered
