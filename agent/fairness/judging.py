@@ -104,7 +104,7 @@ def _gap(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, ind
     n_reference = attribute.past.level(sums.shape[1]).rates.n[group, m]
     reason = _said(attribute, at, gaps, int(horizons[h]), terms)
     if verdict is Verdict.ALARM:
-        reason += _largest(sums[h], Measure(m))
+        reason += _criteria(sums[h], terms)
     if verdict is Verdict.BELOW_FLOOR:
         reason += f"; a gap grown by less than {float(floor()[m]):g} is not worth an alarm"
     return Finding(
@@ -152,14 +152,15 @@ def _said(attribute: Attribute, at: tuple[int, int, int], gaps: Gaps, horizon: i
     return f"{told}over {_windows(horizon)}"
 
 
-def _largest(sums: Floats, measure: Measure) -> str:
-    """The disparity between any two groups, with its interval."""
+def _criteria(sums: Floats, terms: Terms) -> str:
+    """The known criteria over the same windows, with their intervals."""
     named = sums[None].copy()
     named[:, MISSING] = 0.0
-    for each in disparities(estimate(named), tuple(Measure))[0]:
-        if each.metric.measures == (measure,) and not each.metric.ratio:
-            return f"; {each.metric.name.replace('_', ' ')} {each.value:.3g} (95 %: {each.low:.3g} to {each.high:.3g})"
-    return ""
+    told = [
+        f"{each.metric.name.replace('_', ' ')} {each.value:.3g} ({each.low:.3g} to {each.high:.3g})"
+        for each in disparities(estimate(named), judged(terms.meaning.measures))[0] if not each.metric.ratio
+    ]  # fmt: skip
+    return f"; with 95 % limits: {', '.join(told)}" if told else ""
 
 
 def _windows(horizon: int) -> str:

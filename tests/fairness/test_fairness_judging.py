@@ -30,7 +30,8 @@ def test_approvals_drift_apart_while_the_average_holds() -> None:
     assert abs(told.current) > 0.1 > abs(told.expected)
     assert "rate" in told.reason
     assert "in group 1" in told.reason or "in group 2" in told.reason
-    assert "(95 %: " in told.reason
+    assert "with 95 % limits: demographic parity difference 0." in told.reason
+    assert "equal opportunity difference 0." in told.reason
     assert "first 48 windows" in told.reason
     rows = [world.window({0: -0.1, 1: 0.1})[0].outputs.texts["prediction"].codes.mean() for _ in range(10)]
     assert np.mean(rows) == pytest.approx(0.5, abs=0.02)
