@@ -9,7 +9,7 @@ times and value are three fixed-width fields: about 4 µs a point, all included.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import xxhash
@@ -51,6 +51,9 @@ class Requests:
         self._resource = _field(otlp.ResourceMetrics.RESOURCE_FIELD_NUMBER, resource.SerializeToString())
         self._scope = _field(otlp.ScopeMetrics.SCOPE_FIELD_NUMBER, InstrumentationScope(name=SCOPE).SerializeToString())
         self._pairs: dict[tuple[str, object, type], tuple[bytes, int]] = {}
+        self._names: dict[str, int] = {}
+        self._attributes: Mapping[str, object] | None = None  # the newest point's, as they were encoded
+        self._encoded, self._digest = b"", 0
         streams.begin(now_ns)
         self._begin()
 
@@ -84,10 +87,11 @@ class Requests:
                 frame = _field(1, _histogram(point, one, value))
             else:
                 frame = _field(1, attributes + _number(one, value))
-            size = len(frame) + (0 if point.metric.name in self._frames else _header_bytes(point.metric))
+            frames = self._frames.get(point.metric.name)
+            size = len(frame) if frames is not None else len(frame) + _header_bytes(point.metric)
             if self._points and self._size + size > self._max_bytes and (finished := self.finish()) is not None:
                 full.append(finished)
-            frames = self._frames.get(point.metric.name)
+                frames = None
             if frames is None:
                 self._frames[point.metric.name] = frames = point.metric, self._streams.temporality(point), []
                 self._size += _header_bytes(point.metric)
@@ -115,13 +119,20 @@ class Requests:
 
     def _series(self, point: Point) -> tuple[bytes, int]:
         """The attributes' bytes in a NumberDataPoint, and the series' key: the same over restarts, in any order."""
-        pairs, parts, key = self._pairs, [], xxhash.xxh3_64_intdigest(point.metric.name.encode())
-        for name, given in point.attributes.items():
-            # The type is in the key because 1, 1.0 and True are equal.
-            pair, digest = pairs.get((name, given, given.__class__)) or self._pair(name, given)
-            parts.append(pair)
-            key += digest
-        return b"".join(parts), key & KEY_MAX
+        name = point.metric.name
+        of_name = self._names.get(name)
+        if of_name is None:
+            of_name = self._names[name] = xxhash.xxh3_64_intdigest(name.encode())
+        attributes = point.attributes
+        if attributes is not self._attributes:  # a bin's count and its reference carry the very same
+            pairs, parts, key = self._pairs, [], 0
+            for name, given in attributes.items():
+                # The type is in the key because 1, 1.0 and True are equal.
+                pair, digest = pairs.get((name, given, given.__class__)) or self._pair(name, given)
+                parts.append(pair)
+                key += digest
+            self._attributes, self._encoded, self._digest = attributes, b"".join(parts), key
+        return self._encoded, of_name + self._digest & KEY_MAX
 
     def _pair(self, name: str, value: str | int | float | bool) -> tuple[bytes, int]:
         """One attribute, as the bytes of a NumberDataPoint that has nothing else, and their hash."""
@@ -178,6 +189,8 @@ def _field(number: int, body: bytes) -> bytes:
     size = len(body)
     if size < 0x80:
         return bytes((number << 3 | 2, size)) + body
+    if size < 0x4000:
+        return bytes((number << 3 | 2, size & 0x7F | 0x80, size >> 7)) + body
     head = bytearray((number << 3 | 2,))
     while size > 0x7F:
         head.append(size & 0x7F | 0x80)

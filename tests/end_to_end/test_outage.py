@@ -36,7 +36,7 @@ def _live(agent: AgentProcess, windows: range, traces: range) -> None:
 
     def spooled(status: dict[str, Any]) -> bool:
         waits = {signal: book["queued"] for signal, book in status["export"]["signals"].items()}
-        return waits["traces"] == SPANS * traces.stop and waits["logs"] >= windows[-1] and waits["metrics"] > 0
+        return bool(waits["traces"] == SPANS * traces.stop and waits["logs"] >= windows[-1] and waits["metrics"])
 
     agent.wait_for(spooled)
 
