@@ -1,4 +1,4 @@
-"""The command: run, status, ledger, config, reference."""
+"""The command: run, status, ledger, config, reference, feedback."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     options = commands.add_parser("config", help="every option with value, default, unit and origin")
     options.add_argument("--markdown", action="store_true", help="as docs/configuration.md")
     options.set_defaults(run=_config)
+    written = commands.add_parser("feedback", help="predictions that were captured, each with its truth, as one file")
+    written.add_argument("location", help="the folder or URL of SIDELIGHT_CAPTURE")
+    written.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="Parquet")
+    written.set_defaults(run=_feedback)
     export = command.add_arguments(commands, _makers).add_parser(
         "export", help="write a learned reference to a file, so that pods don't relearn"
     )
@@ -83,6 +87,14 @@ def _makers() -> SectionMakers:
     from agent.sections import SECTIONS
 
     return SECTIONS
+
+
+def _feedback(chosen: argparse.Namespace) -> int:
+    from agent.capture.reading import write
+
+    rows, reasons = write(chosen.location, chosen.output)
+    print(f"{chosen.output}: {rows} rows ({', '.join(f'{count} {why}' for why, count in sorted(reasons.items()))})")
+    return 0
 
 
 def _run(_: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,11 +16,11 @@ import pytest
 
 from agent.capture.capture import Capture
 from agent.capture.reading import feedback
-from agent.capture.reading import write as write_feedback
 from agent.capture.writing import Place, Writer
+from agent.cli import WRONG_CONFIGURATION, main
 from agent.config import Settings
 from agent.errors import ConfigurationError, UnusableReferenceError
-from tests.capture.stream import START, batch, capture, close, ids, pairs
+from tests.capture.stream import START, batch, capture, close, ids, pairs, write
 
 
 def ready(place: Path | str) -> Capture:
@@ -113,14 +114,12 @@ def test_a_place_that_cannot_be_is_a_wrong_configuration(place: str) -> None:
         Place.of(Settings(capture=place))
 
 
-def test_the_set_is_written_as_one_file(tmp_path: Path) -> None:
+def test_the_set_is_written_as_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What training reads: each record with its truth."""
     made = ready(tmp_path / "set")
-    from tests.capture.stream import write
-
     write(made, tmp_path / "set")
-    rows, reasons = write_feedback(str(tmp_path / "set"), tmp_path / "train.parquet")
-    assert (rows, reasons) == (20, {"uniform": 20})
+    assert main(["feedback", str(tmp_path / "set"), "-o", str(tmp_path / "train.parquet")]) == 0
+    assert "20 rows (20 uniform)" in capsys.readouterr().out
     table = pyarrow.parquet.read_table(tmp_path / "train.parquet")
     assert {"feature.age", "feature.city", "output.score", "segment.region", "actual", "weight"} <= set(
         table.schema.names
@@ -131,3 +130,15 @@ def test_an_empty_place_says_so(tmp_path: Path) -> None:
     """Rather than an empty file."""
     with pytest.raises(UnusableReferenceError, match="no files"):
         feedback(str(tmp_path))
+    assert main(["feedback", str(tmp_path), "-o", str(tmp_path / "x.parquet")]) == WRONG_CONFIGURATION
+
+
+def test_the_agent_does_not_start_without_the_extra(tmp_path: Path) -> None:
+    """Exit code 2, and what to install."""
+    script = "import sys; sys.modules['pyarrow'] = None; from agent.cli import main; sys.exit(main(['run']))"
+    environment = {"PATH": os.environ["PATH"], "SIDELIGHT_CAPTURE": str(tmp_path / "set"), "SIDELIGHT_HTTP": "none"}
+    environment |= {"SIDELIGHT_ENDPOINT": f"unix:{tmp_path}/s", "SIDELIGHT_STATE_DIR": str(tmp_path / "state")}
+    environment |= {"SIDELIGHT_COLLECTORS": "none", "PYTHONPATH": os.getcwd()}
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == WRONG_CONFIGURATION, ended.stderr
+    assert "sidelight-agent[capture]" in ended.stderr
