@@ -62,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setting = _setting(chosen, [task for part in tasks for task in part])
     of_errors = ""
     if whole or (chosen.only and re.search(chosen.only, CONCEPT)):
-        figures = concept.run(Results(folder(), concept.code()), say, with_river=not chosen.no_peers)
-        of_errors = concept_report.text(figures)
+        of_errors = concept_report.text(concept.run(say, with_river=not chosen.no_peers))
     page = report.render(setting, simulated, met, cost() if whole else None, of_errors)
     _write(page, picture.draw(quiet, met), chosen.out or (ROOT / "docs" / "calibration.md" if whole else None))
     say(report.verdict(simulated))

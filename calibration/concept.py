@@ -33,7 +33,6 @@ NULL_LABELS, NULL_STREAMS = 100_000, 5
 QUIET, AFTER, TRIALS = 5_000, 20_000, 10
 SHARE = next(check.share for check in CHECKS if check.name == "concept_drift")
 WINDOWS_TO_FALSE = DAY / (SHARE * Dial().false_alarms_per_day)  # A, at the default dial
-STATED = "hours of 200 labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,51 +72,73 @@ GENERATED = {"sea": "SEA: the threshold of 8 becomes 9.5", "hyperplane": "a hype
 USED = tuple(
     Errors(f"{rate:.0%} wrong".replace("%", " %"), rate, effect, 0.0, labels, blocks)
     for rate, effect, labels, blocks in (
-        (0.1, 0.0, 1_000, 12), (0.1, 0.0, 1_000, 30), (0.1, 0.0, 100, 100), (0.02, 0.0, 50, 30), (0.01, 0.0, 1_000, 30),
-        (0.1, 0.01, 1_000, 12), (0.1, 0.01, 1_000, 30), (0.1, 0.03, 1_000, 12), (0.1, 0.03, 1_000, 30),
+        (0.1, 0.0, 1_000, 16), (0.1, 0.0, 1_000, 30), (0.1, 0.0, 100, 100), (0.02, 0.0, 50, 30), (0.01, 0.0, 1_000, 30),
+        (0.1, 0.01, 1_000, 16), (0.1, 0.01, 1_000, 30), (0.1, 0.03, 1_000, 16), (0.1, 0.03, 1_000, 30),
         (0.1, 0.03, 1_000, 100), (0.02, 0.005, 10_000, 30),
     )
 )  # fmt: skip
-USED_THRESHOLD, USED_REFERENCES, USED_HOURS = 200.0, 500, 1_000
+USED_REFERENCES, USED_HOURS = 2_000, 250
 
 
-def code() -> str:
-    """Of all that decides these figures."""
-    digest = hashlib.sha256()
-    for path in (*sorted(ROOT.glob("agent/concept/*.py")), HERE / "concept.py", HERE / "river_child.py", REQUIREMENTS):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def run(results: Results, say: Callable[[str], None], with_river: bool = True) -> dict[str, Any]:
-    """All figures; kept, and free the second time."""
-    key = f"concept-{code()}-{'with' if with_river else 'without'}"
-    known = results.figures(key)
-    if known is not None:
-        return known
-    say("concept drift: what is used of the threshold")
-    found: dict[str, Any] = {"used": [{**asdict(world), **used(world)} for world in USED]}
+def run(say: Callable[[str], None], with_river: bool = True) -> dict[str, Any]:
+    """All figures; what is known of the same code and streams is kept."""
+    results = Results(folder(), "concept")
     python = installed(folder() / "river", REQUIREMENTS) if with_river else None
-    with tempfile.TemporaryDirectory() as place:
-        made = Path(place) / "made.npz"
-        river = Foreign(python, HERE / "river_child.py", folder()) if python else None
-        if river:
-            found["version"] = river.answer()["river"]
-            river.ask(json.dumps({"make": str(made), "seeds": TRIALS, "labels": REFERENCE + QUIET + AFTER,
-                                  "at": REFERENCE + QUIET}))  # fmt: skip
-        streams = _streams(made if river else None)
-        say("concept drift: ours on the streams")
-        found["ours"] = _ours(streams)
-        if river:
-            say("concept drift: river on the streams")
-            path = Path(place) / "streams.npz"
-            arrays: dict[str, Any] = dict(streams)
-            np.savez(path, **arrays)
-            with river:
-                asked = {"judge": str(path), "start": REFERENCE, "tuned_on": NULLS[0].name}
-                found["river"] = river.ask(json.dumps(asked))
-    results.keep(key, found)
+    river = None
+    if python is not None:
+        with Foreign(python, HERE / "river_child.py", folder()) as child:
+            version = str(child.answer()["river"])
+            streams = _streams(_made(child))
+            key = f"river-{_digest(HERE / 'river_child.py', REQUIREMENTS)}-{_hash(streams)}"
+            river = _kept(results, key, lambda: _river(child, streams, say))
+            river["version"] = version
+    else:
+        streams = _streams(None)
+    own = _digest(*sorted(ROOT.glob("agent/concept/*.py")), HERE / "concept.py")
+    say("concept drift: ours")
+    worlds = _kept(results, f"used-{own}", lambda: {"used": [{**asdict(world), **used(world)} for world in USED]})
+    ours = _kept(results, f"ours-{own}-{_hash(streams)}", lambda: _ours(streams))
+    return {"used": worlds["used"], "ours": ours, "river": river}
+
+
+def _kept(results: Results, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    found = results.figures(key)
+    if found is None:
+        found = make()
+        results.keep(key, found)
     return found
+
+
+def _made(child: Foreign) -> Path:
+    """Streams of river's own generators, made once."""
+    path = folder() / f"river-{_digest(HERE / 'river_child.py')}.npz"
+    if not path.exists():
+        half = path.with_suffix(".half.npz")
+        labels, at = REFERENCE + QUIET + AFTER, REFERENCE + QUIET
+        child.ask(json.dumps({"make": str(half), "seeds": TRIALS, "labels": labels, "at": at}))
+        half.rename(path)
+    return path
+
+
+def _river(child: Foreign, streams: Mapping[str, np.ndarray], say: Callable[[str], None]) -> dict[str, Any]:
+    say("concept drift: river on the streams, some minutes")
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "streams.npz"
+        arrays: dict[str, Any] = dict(streams)
+        np.savez(path, **arrays)
+        asked = {"judge": str(path), "start": REFERENCE, "tuned_on": NULLS[0].name}
+        return {"rules": child.ask(json.dumps(asked))}
+
+
+def _digest(*paths: Path) -> str:
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def _hash(streams: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(streams):
+        digest.update(name.encode() + b"\0" + np.ascontiguousarray(streams[name]).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def used(world: Errors) -> dict[str, float]:
@@ -127,7 +148,7 @@ def used(world: Errors) -> dict[str, float]:
     rates = world.rates(rng, (USED_REFERENCES, world.blocks))
     known = Baseline(
         scale, block_of(_counts(rng.binomial(world.labels, rates), world.labels), scale),
-        np.full(USED_REFERENCES, math.log(USED_THRESHOLD)),
+        np.full(USED_REFERENCES, math.log(WINDOWS_TO_FALSE)),
     )  # fmt: skip
     live = world.rates(rng, (USED_REFERENCES, USED_HOURS))
     detector, alarms = Detector(USED_REFERENCES, 1), np.zeros(USED_REFERENCES)
@@ -137,7 +158,7 @@ def used(world: Errors) -> dict[str, float]:
         alarms += over
         for one in np.flatnonzero(over).tolist():
             detector.clear(one)
-    allowed = USED_HOURS / USED_THRESHOLD
+    allowed = USED_HOURS / WINDOWS_TO_FALSE
     return {"used": float(alarms.mean() / allowed), "error": float(alarms.std() / math.sqrt(len(at)) / allowed)}
 
 

@@ -14,7 +14,6 @@ from calibration.concept import (
     TRIALS,
     USED_HOURS,
     USED_REFERENCES,
-    USED_THRESHOLD,
     WINDOW,
     WINDOWS_TO_FALSE,
 )
@@ -22,9 +21,8 @@ from calibration.concept import (
 HEAD = """## Concept drift
 
 The detector of errors (`agent/concept`, docs/decisions/0128) looks once a window. At the default dial and windows of an
-hour its threshold is A = {asked:,.0f}: at most one false alarm in as many hours. How much of that is used, with
-A = {low:g}, so that there is something to count, on {references} references drawn anew, {hours:,} hours each; 1 is all
-that is allowed:
+hour its threshold is A = {asked:,.0f}: at most one false alarm in as many hours. How much of that is used, on
+{references:,} references drawn anew, {hours:,} hours each; 1 is all that is allowed:
 """
 RIVER = """### Beside river, on the same streams
 
@@ -47,7 +45,7 @@ streams of each change. CPU a label: {costs}.
 def text(figures: Mapping[str, Any]) -> str:
     """The section."""
     parts = [
-        HEAD.format(asked=WINDOWS_TO_FALSE, low=USED_THRESHOLD, references=USED_REFERENCES, hours=USED_HOURS),
+        HEAD.format(asked=WINDOWS_TO_FALSE, references=USED_REFERENCES, hours=USED_HOURS),
         _table(
             ("errors", "labels an hour", "hours of the reference", "hours differ by", "used of what is allowed"),
             [(row["name"], f"{row['labels']:,}", str(row["blocks"]),
@@ -55,13 +53,13 @@ def text(figures: Mapping[str, Any]) -> str:
               f"{row['used']:.2g} ± {row['error']:.1g}") for row in figures["used"]],
         ),
     ]  # fmt: skip
-    river = figures.get("river")
-    if not river:
+    if not figures["river"]:
         return "\n".join([*parts, "river could not be installed where this ran.\n"])
-    ours, first = figures["ours"], NULLS[0].name
+    ours, first, river = figures["ours"], NULLS[0].name, figures["river"]["rules"]
     labels = ours["nulls"][first][1]
     parts.append(RIVER.format(
-        reference=REFERENCE, window=WINDOW, version=figures["version"], null=labels, own=WINDOWS_TO_FALSE * WINDOW
+        reference=REFERENCE, window=WINDOW, version=figures["river"]["version"], null=labels,
+        own=WINDOWS_TO_FALSE * WINDOW,
     ))  # fmt: skip
     head = ("nothing changes", "ours", *(_named(rule, each) for rule, each in river.items()))
     parts.append(_table(head, [

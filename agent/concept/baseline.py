@@ -17,8 +17,8 @@ from agent.concept.losses import Scale
 from agent.records import Bools, Floats
 
 RISES = np.array([1.1, 1.25, 1.5, 2.0, 3.0])  # the mixture: how many times the usual loss
-BLOCKS_MIN, LABELS_MIN = 12, 200  # with eight blocks of very uneven windows φ is too often far too small
-PRIOR_BLOCKS = 4.0  # blocks that the belief in independent errors is worth (moderation: Smyth 2004)
+BLOCKS_MIN, LABELS_MIN = 16, 200  # from twelve blocks of uneven windows φ is too often far too small
+PRIOR_BLOCKS = 2.0  # blocks that the belief in independent errors is worth (moderation: Smyth 2004)
 SURE_MIN, SURE_MAX = 1.645, 4.0  # standard errors the bound lies above the estimate: at least one-sided 95 %
 LOST_MAX = 0.9  # of the stake, in one bet: a capital of nothing never comes back
 

@@ -72,7 +72,7 @@ def test_numbers_keep_the_scale_they_had_in_the_reference(tmp_path: Path) -> Non
 def test_a_short_reference_leaves_it_to_the_service(tmp_path: Path) -> None:
     """Five windows do not say how windows differ: the person who builds is told, and the agent learns by itself."""
     made = built(tmp_path, at=START + np.arange(ROWS) * 3)
-    assert any("12 windows and 200 labels are needed" in note for note in made.notes)
+    assert any("16 windows and 200 labels are needed" in note for note in made.notes)
     concept, world = watching(about(reference=made.reference)), World(3)
     assert closed(concept, world.classified(0, 0.1, 0.1), 0)[0].verdict is Verdict.LEARNING
 

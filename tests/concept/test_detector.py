@@ -56,16 +56,25 @@ def test_every_factor_is_one_on_average_at_the_bound() -> None:
 
 @pytest.mark.parametrize(
     ("n", "rate", "effect", "blocks"),
-    [(1000, 0.1, 0.0, 12), (100, 0.1, 0.0, 30), (50, 0.02, 0.0, 30), (1000, 0.1, 0.01, 12), (1000, 0.1, 0.03, 30)],
+    [(1000, 0.1, 0.0, 16), (100, 0.1, 0.0, 30), (50, 0.02, 0.0, 30), (1000, 0.1, 0.01, 16), (1000, 0.1, 0.03, 30)],
 )
 def test_nothing_changed_and_the_threshold_is_kept(n: int, rate: float, effect: float, blocks: int) -> None:
     """Mean over 300 references drawn anew: at most one false alarm in A windows, also where windows differ by a tenth
-    or by a third of the rate (φ of 2 and 11), with a reference of no more than 12 of them."""
+    or by a third of the rate (φ of 2 and 11), with a reference of no more than 16 of them."""
     rng, threshold = np.random.default_rng(n + blocks), 200.0
     known = baseline(rng, 300, blocks, n, math.log(threshold), rate=rate, effect=effect)
     found = passed(known, rng, 300, n, rate=rate, effect=effect)
     error = found.std() / math.sqrt(300)
     assert found.mean() - 2.0 * error <= 300 / threshold
+
+
+def test_the_default_dial_is_kept_where_it_matters() -> None:
+    """A = 9,600, hours: no looser than at a low threshold, though evidence so large comes from references that are too
+    smooth by chance. 16 windows that differ by a fifth of the rate, 1,500 references."""
+    rng, threshold = np.random.default_rng(6), 9600.0
+    known = baseline(rng, 1500, 16, 1000, math.log(threshold), rate=0.1, effect=0.02)
+    found = passed(known, rng, 200, 1000, rate=0.1, effect=0.02)
+    assert found.mean() - 2.0 * found.std() / math.sqrt(1500) <= 200 / threshold
 
 
 def test_independent_errors_alone_would_cry_wolf() -> None:
@@ -114,7 +123,7 @@ def test_a_window_of_a_million_labels_overflows_nothing() -> None:
 
 def test_no_error_in_the_reference_is_no_certainty() -> None:
     """A first error after a faultless reference is no alarm; an eighth of the labels wrong is."""
-    blocks = block_of(np.tile([100.0, 0.0, 0.0, 0.0], (1, 12, 1)), WRONG)
+    blocks = block_of(np.tile([100.0, 0.0, 0.0, 0.0], (1, 16, 1)), WRONG)
     known = Baseline(WRONG, blocks, np.array([9.0]))
     one, many = np.array([[99.0, 0.0, 0.0, 1.0]]), np.array([[88.0, 0.0, 0.0, 12.0]])
     assert Detector(1, 1).step(np.array([0]), known, one, Moment(0, 0, 0))[0] < 9.0
