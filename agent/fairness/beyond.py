@@ -86,6 +86,8 @@ def _tails(
     error, error_other = both(found.error[:, :, measures])
     freedom = np.minimum(*both(np.broadcast_to(own.freedom[:, measures], taken.shape)))
     sampling = a * a * error + error_other
+    if RATES[measures].all():
+        sampling = np.maximum(sampling, _restricted((mean, n), (mean_other, n_other), a, shift))
     variance = sampling + np.square(sum(both(alone)))
     tail = student((a * mean - mean_other - shift) / np.sqrt(np.maximum(variance, 1e-18)), freedom)
     if RATES[measures].all():
@@ -101,6 +103,15 @@ def _tails(
     p, phi = np.full(where.shape, np.nan), np.full(where.shape, np.nan)
     p[where], phi[where] = tail, variance / sampling
     return p, phi
+
+
+def _restricted(one: tuple[Floats, Floats], other: tuple[Floats, Floats], a: float, shift: float) -> Floats:
+    """Variance of a mean[one] - mean[other] if that truly is `shift` (as gaps.restricted_variance)."""
+    (mean, n), (mean_other, n_other) = one, other
+    edge = 0.5 / (n + n_other)
+    under = np.clip((n * (a * mean - shift) + n_other * mean_other) * 2.0 * edge, edge, 1.0 - edge)
+    over = np.clip((under + shift) / a, edge, 1.0 - edge)
+    return np.asarray(a * a * over * (1.0 - over) / n + under * (1.0 - under) / n_other)
 
 
 def _values(limit: DisparityLimit, mean: Floats) -> Floats:

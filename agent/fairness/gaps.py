@@ -55,27 +55,58 @@ class Gaps:
         return ~np.isnan(self.p)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A group and all others. n, rest_n: rows; error: variance of the distance."""
+
+    mean: Floats
+    rest: Floats
+    n: Floats
+    rest_n: Floats
+    error: Floats
+
+    @property
+    def apart(self) -> Floats:
+        return self.mean - self.rest
+
+
 def compare(pooled: Floats, horizons: Floats, before: Level, measures: tuple[Measure, ...]) -> Gaps:
     """pooled: (horizons, groups, MEASURES, SUMS) of the newest windows; measures: those to test."""
     now, then = estimate(pooled), before.rates
     taken = _taken(now, then, before, measures)
     mix = np.where(taken, then.weight, 0.0)
-    apart_now, error_now = _apart(now, mix, taken)
-    apart_then, error_then = _apart(then, mix, taken)
-    side = np.where(apart_now >= 0.0, 1.0, -1.0)
-    expected = np.maximum(side * apart_then, 0.0)
-    grown = side * apart_now - expected
-    sampling = error_now + error_then
+    ours, theirs = _beside(now, mix, taken), _beside(then, mix, taken)
+    side = np.where(ours.apart >= 0.0, 1.0, -1.0)
+    expected = np.maximum(side * theirs.apart, 0.0)
+    grown = side * ours.apart - expected
+    sampling = theirs.error + np.where(
+        RATES, np.maximum(ours.error, restricted_variance(ours, side * expected)), ours.error
+    )
     variance = sampling + before.wander(horizons) + before.own_wander
     t = grown[taken] / np.sqrt(variance[taken])
     tail = np.full(taken.shape, np.nan)
     tail[taken] = student(t, np.broadcast_to(before.freedom, taken.shape)[taken])
     near = taken & RATES & (np.nan_to_num(tail, nan=1.0) < EXACT_UNDER)
     if near.any():
-        tail = np.where(near, np.maximum(tail, _exact(now, mix, near, taken, side, expected)), tail)
+        tail[near] = np.maximum(tail[near], _exact(ours, near, side, expected))
     p, tests = _of_all(tail, taken)
     phi = np.where(taken, variance / np.where(taken, sampling, 1.0), 1.0)
-    return Gaps(apart_now, apart_then, p, np.where(taken, grown / before.unit, np.nan), phi, tests, now)
+
+    def told(values: Floats) -> Floats:
+        return np.where(taken, values, np.nan)
+
+    return Gaps(told(ours.apart), told(theirs.apart), p, told(grown / before.unit), phi, tests, now)
+
+
+def restricted_variance(ours: Beside, gap: Floats) -> Floats:
+    """Variance of the distance of two rates if it truly is `gap`: what a rate of 0 or 1 seen by chance hides. As in
+    Farrington and Manning (1990), with the rates pooled by rows in place of their maximum likelihood."""
+    rows = ours.n + ours.rest_n
+    rest = (ours.n * (ours.mean - gap) + ours.rest_n * ours.rest) / rows
+    edge = 0.5 / rows
+    rest = np.clip(rest, edge, 1.0 - edge)
+    rate = np.clip(rest + gap, edge, 1.0 - edge)
+    return rate * (1.0 - rate) / ours.n + rest * (1.0 - rest) / ours.rest_n
 
 
 def floor() -> Floats:
@@ -92,11 +123,13 @@ def _taken(now: Estimates, then: Estimates, before: Level, measures: tuple[Measu
     return np.asarray(taken & (taken.sum(axis=1, keepdims=True) >= 2))
 
 
-def _apart(found: Estimates, mix: Floats, taken: Bools) -> tuple[Floats, Floats]:
-    """Distance of each group from the others, weighed by `mix`, and its sampling variance; NaN where not taken."""
-    mean, error = np.where(taken, found.mean, 0.0), np.where(taken, found.error, 0.0)
-    rest, rest_error = _rest(mean, error, mix)
-    return np.where(taken, mean - rest, np.nan), np.where(taken, error + rest_error, np.nan)
+def _beside(found: Estimates, mix: Floats, taken: Bools) -> Beside:
+    """Each group beside the others, weighed by `mix`."""
+    mean, n = np.where(taken, found.mean, 0.0), np.where(taken, found.n, 1.0)
+    rest, rest_error = _rest(mean, np.where(taken, found.error, 0.0), mix)
+    _, one_over_n = _rest(mean, np.where(taken, 1.0 / n, 0.0), mix)
+    rest_n = 1.0 / np.where(one_over_n > 0, one_over_n, 1.0)
+    return Beside(mean, rest, n, rest_n, np.where(taken, found.error, 1.0) + rest_error)
 
 
 def _rest(mean: Floats, error: Floats, mix: Floats) -> tuple[Floats, Floats]:
@@ -107,16 +140,12 @@ def _rest(mean: Floats, error: Floats, mix: Floats) -> tuple[Floats, Floats]:
     return rest, (of_errors.sum(axis=-2, keepdims=True) - of_errors) / np.square(safe)
 
 
-def _exact(now: Estimates, mix: Floats, where: Bools, taken: Bools, side: Floats, expected: Floats) -> Floats:
+def _exact(ours: Beside, where: Bools, side: Floats, expected: Floats) -> Floats:
     """The larger of two exact binomial tails: the group's count at the others' rate and the gap then, and the others'
-    count at the group's rate. 0 elsewhere than `where`. Counts are those that the rows are worth without weights."""
-    mean, error = np.where(taken, now.mean, 0.0), np.where(taken, now.error, 0.0)
-    rest, rest_error = (part[where] for part in _rest(mean, error, mix))
-    rest_n = np.maximum(rest * (1.0 - rest) / np.maximum(rest_error, 1e-300), 1.0)
-    mean, sign, gap = mean[where], side[where], expected[where]
-    found = np.zeros(where.shape)
-    found[where] = of_two_counts((mean, now.n[where], rest + sign * gap), (rest, rest_n, mean - sign * gap), sign > 0)
-    return found
+    count at the group's rate. Counts are those that the rows are worth without weights."""
+    mean, rest, n, rest_n = (part[where] for part in (ours.mean, ours.rest, ours.n, ours.rest_n))
+    gap = (side * expected)[where]
+    return of_two_counts((mean, n, rest + gap), (rest, rest_n, mean - gap), side[where] > 0)
 
 
 def _of_all(tail: Floats, taken: Bools) -> tuple[Floats, Floats]:
