@@ -15,6 +15,7 @@ import numpy as np
 from agent.performance.form import ROWS, W2, W2X, W2XX, WX, W
 from agent.records import Bools, Floats, Ints
 from agent.statistics.array_tails import beta_share, t_as_beta
+from agent.statistics.autocorrelation import correlation, growth, hidden, independent_groups
 from agent.statistics.tails import hypergeometric_tail
 
 BLOCKS_MIN = 8
@@ -50,11 +51,13 @@ class Baseline:
     @classmethod
     def of(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Baseline:
         """blocks: (slices, blocks, losses, 6) moments, oldest first. Some milliseconds for 100 slices of 200 blocks."""
+        if not blocks.shape[1]:  # as good as one in which nothing came
+            blocks = np.zeros((len(blocks), 1, *blocks.shape[2:]))
         pooled = blocks.sum(axis=1)
         n, mean, variance = _known(pooled)
         there = _effective(blocks) >= BLOCK_ROWS_MIN
         kept = np.where(there[..., None], blocks, 0.0)
-        found = [_dispersion(kept, size, pooled, variance) for size in horizons]
+        found = [_Groups.of(kept, size, pooled, variance) for size in horizons]
         phi, df, rows = _moderated(found, mean, variance)
         return cls(tuple(horizons), rate, n, mean, variance, there.sum(axis=1), phi, df, rows)
 
@@ -138,40 +141,57 @@ def _known(moments: Floats) -> tuple[Floats, Floats, Floats]:
     return _effective(moments), mean, np.maximum(squares, 0.0) / np.maximum(moments[..., W2], 1e-300)
 
 
-def _dispersion(blocks: Floats, size: int, pooled: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
-    """(slices, losses): mean z² of groups of `size` blocks against all others, how many, and their mean rows."""
-    count = blocks.shape[1] // size
-    if count < GROUPS_MIN:
-        zero = np.zeros_like(variance)
-        return zero, zero, zero
-    kept = blocks[:, blocks.shape[1] - count * size :]
-    groups = kept.reshape(kept.shape[0], count, size, *kept.shape[2:]).sum(axis=2)
-    rest = pooled[:, None] - groups
-    n, mean, _ = _known(groups)
-    other, usual, _ = _known(rest)
-    there = (n >= BLOCK_ROWS_MIN) & (other > 0) & (variance[:, None] > 0)
-    chance = variance[:, None] * (1.0 / np.maximum(n, 1e-9) + 1.0 / np.maximum(other, 1e-9))
-    squared = np.where(there, np.square(mean - usual) / np.where(there, chance, 1.0), 0.0)
-    groups_there = there.sum(axis=1).astype(np.float64)
-    full = np.maximum(groups_there, 1.0)
-    return squared.sum(axis=1) / full, groups_there, np.where(there, n, 0.0).sum(axis=1) / full
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Groups of `size` blocks against all others, each (slices, losses): phi: mean z²; count: groups; rows: mean of
+    theirs. z: (groups, slices, losses)."""
+
+    size: int
+    phi: Floats
+    count: Floats
+    rows: Floats
+    z: Floats
+
+    @classmethod
+    def of(cls, blocks: Floats, size: int, pooled: Floats, variance: Floats) -> _Groups:
+        count = blocks.shape[1] // size
+        kept = blocks[:, blocks.shape[1] - count * size :]
+        groups = kept.reshape(kept.shape[0], count, size, *kept.shape[2:]).sum(axis=2)
+        n, mean, _ = _known(groups)
+        other, usual, _ = _known(pooled[:, None] - groups)
+        there = (n >= BLOCK_ROWS_MIN) & (other > 0)
+        chance = variance[:, None] * (1.0 / np.maximum(n, 1e-9) + 1.0 / np.maximum(other, 1e-9))
+        varies = there & (chance > 0)  # where no row was ever wrong, nothing does
+        z = np.where(varies, (mean - usual) / np.sqrt(np.where(varies, chance, 1.0)), 0.0)
+        known = there.sum(axis=1).astype(np.float64)
+        full = np.maximum(known, 1.0)
+        rows = np.where(there, n, 0.0).sum(axis=1) / full
+        return cls(size, np.square(z).sum(axis=1) / full, known, rows, np.moveaxis(z, 1, 0))
 
 
-def _moderated(
-    found: Sequence[tuple[Floats, Floats, Floats]], mean: Floats, variance: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """φ at least 1, its degrees of freedom, and rows, each (sizes, slices, losses)."""
-    first_rows = found[0][2]
+def _moderated(found: Sequence[_Groups], mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
+    """φ at least 1, its degrees of freedom, and rows, each (sizes, slices, losses).
+
+    Neighbouring windows resemble each other; what groups hide by that is put back (docs/decisions/0012).
+    """
+    first, blocks = found[0], len(found[0].z)
+    rho = correlation(first.z.reshape(blocks, 1, -1), first.count.ravel()).reshape(mean.shape)
     effect = np.square(PRIOR_SPREAD * mean) / np.maximum(variance, 1e-300)
-    prior, worth = 1.0 + np.where(variance > 0, first_rows * effect, 0.0), np.full_like(mean, PRIOR_BLOCKS)
-    phi, df, sizes = [], [], []
-    for raw, groups, rows in found:
-        known = groups >= GROUPS_MIN
-        own = np.maximum(groups - 1.0, 0.0)
+    prior, worth = 1.0 + np.where(variance > 0, first.rows * effect, 0.0), np.full_like(mean, PRIOR_BLOCKS)
+    before = growth(rho, 1, blocks)
+    phi, df, rows = [], [], []
+    for groups in found:
+        expected = growth(rho, groups.size, blocks)
+        prior = 1.0 + (prior - 1.0) * expected / before
+        known, before = groups.count >= GROUPS_MIN, expected
+        excess = np.maximum(groups.phi - 1.0, 0.0)
+        raw = np.minimum(groups.phi, 1.0) + excess * hidden(rho, groups.size, blocks)
+        worthy = independent_groups(rho, groups.size, np.clip(excess / np.maximum(groups.phi, 1.0), 0.0, 1.0))
+        own = np.where(known, np.maximum(groups.count - 1.0, 0.0) * worthy, 0.0)
         drawn = np.maximum((worth * prior + own * raw) / (worth + own), 1.0)
-        phi.append(np.where(known, drawn, prior))
+        prior = np.where(known, drawn, prior)
+        phi.append(prior)
         df.append(np.where(known, worth + own, 0.0))
-        sizes.append(np.where(known, rows, 0.0))
-        prior = phi[-1]
-        worth = np.where(known, np.minimum(worth + own, 2.0 * PRIOR_BLOCKS), worth)
-    return np.array(phi), np.array(df), np.array(sizes)
+        rows.append(np.where(known, groups.rows, 0.0))
+        worth = np.minimum(worth + own, 2.0 * PRIOR_BLOCKS)
+    return np.array(phi), np.array(df), np.array(rows)

@@ -136,9 +136,7 @@ class Judging:
             live = max(int((self._parts.ready & (recent[:, 1:, :, ROWS].sum(axis=0) > 0)).sum()), 1)
             yield from self._of(ring, recent[:, 1:], self._parts, alpha * PARTS_SHARE / live, 1)
 
-    def _of(
-        self, ring: Sequence[Past], recent: Floats, baseline: Baseline, alpha: float, first: int
-    ) -> Iterator[Said]:
+    def _of(self, ring: Sequence[Past], recent: Floats, baseline: Baseline, alpha: float, first: int) -> Iterator[Said]:
         judged = judge(recent, baseline, SLICE_T_MIN if first else -math.inf)
         rises = judged.rise >= np.maximum(RISE_MIN * baseline.mean, np.where(baseline.rate, RATE_MIN, 0.0))
         # One that is worth an alarm, before one that is more certain of less.

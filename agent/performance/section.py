@@ -81,6 +81,8 @@ class Performing:
     _parts: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     _blocks: dict[int, Floats] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
+    _true: set[int] = field(default_factory=set)  # classes that were true, and that were said
+    _said: set[int] = field(default_factory=set)
     _highest_no: float = -math.inf
     _lowest_yes: float = math.inf
 
@@ -91,6 +93,8 @@ class Performing:
         assert self._whole is not None  # noqa: S101 - made with the form
         seen = see(form, pairs, self._places)
         self._whole.add(seen)
+        self._true |= set(np.unique(pairs.actual_class).tolist()) - {-1}
+        self._said |= set(np.unique(pairs.predicted_class).tolist()) - {-1}
         groups = self._slices.of(pairs)
         self._parts = _grown(self._parts, (len(self._slices.names), form.coarse.size))
         if groups:
@@ -105,6 +109,8 @@ class Performing:
         if self._form is None or self._whole is None or not self._whole.rows:
             self._notes.append(self._why_not())
             return b""
+        if self._said and self._true and not self._said & self._true:
+            self._notes.append("no prediction is any label's word: are they written alike?")
         self._notes += _doubts(self._whole)
         blocks = sorted(self._blocks)[-BLOCKS_MAX:]
         parts = blocks[-SEGMENT_BLOCKS_MAX:]
@@ -165,8 +171,6 @@ def _doubts(whole: Outcomes) -> list[str]:
     means = whole.form.part(whole.sums, "means")
     if whole.form.task in (Task.BINARY, Task.MULTICLASS) and means[0, 0] == 0 and undecided:
         return ["no predicted label: accuracy has no reference (--prediction)"]
-    if whole.form.task in (Task.BINARY, Task.MULTICLASS) and means[0, 1] > 0 and means[0, 3] == means[0, 1]:
-        return ["every prediction is wrong: are label and prediction written alike?"]
     return []
 
 
