@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.counting.fingerprints import Hashes
 from agent.labels import runs, stored
@@ -41,7 +42,7 @@ from agent.telemetry import (
 
 WHOLE = 1 << 64
 LIMIT_MIN = 1 << 40  # the sample is never smaller than one in 16 million
-SETTLE_ROWS = 131_072  # labels that are looked up at once, at most: 7 MB
+SETTLE_ROWS = 98_304  # labels that are looked up at once, at most: 5 MB
 SETTLE_NS = 2_000_000_000  # how long a label waits for others
 SPANS = 32  # files of rows that a label's time is cut into, at least
 MARKED_SHARE = 0.25  # of a file's rows that are labelled, from which it is worth writing it anew
@@ -61,16 +62,21 @@ class Bounds:
 
 @dataclass(slots=True)
 class _Found:
-    """Labels beside the rows they found. label: places among the labels; rows, wheres: what and where; shares: of the
-    sample, with which each row was kept."""
+    """Labels beside the rows they found. label, at: places among the labels and in the rows, of equal length; wheres,
+    shares: of each row, where it lies and the share of the sample it was kept with."""
 
     label: Ints
+    at: Ints
     rows: Rows
     wheres: Hashes
     shares: Floats
 
-    def pick(self, chosen: Any) -> _Found:
-        return _Found(self.label[chosen], self.rows[chosen], self.wheres[chosen], self.shares[chosen])
+    def pick(self, chosen: Ints | Bools) -> _Found:
+        return _Found(self.label[chosen], self.at[chosen], self.rows, self.wheres, self.shares)
+
+    def ids(self) -> Hashes:
+        found: Hashes = self.rows["id"][self.at]
+        return found
 
 
 class Desk:
@@ -139,7 +145,7 @@ class Desk:
 
     def waits(self) -> int:
         """Labels that are not settled."""
-        return sum(len(rows) for rows in self.waiting)
+        return sum(map(len, self.waiting))
 
     def due(self, now_ns: int) -> bool:
         """Whether to settle now: enough of them, or they waited long enough, or the window they came in is over."""
@@ -176,8 +182,7 @@ class Desk:
         self._again(truths, kinds, _spread(at[marks], runs.low_of(wheres[marks]), of_key))
         order = np.lexsort((at[~marks], wheres[~marks]))
         at, wheres = at[~marks][order], wheres[~marks][order]
-        once = np.ones(len(at), dtype=bool)
-        once[1:] = (at[1:] != at[:-1]) | (wheres[1:] != wheres[:-1])
+        once = _begins(at) | _begins(wheres)
         at, wheres = at[once], wheres[once]
         rows, sound = self.log.read(wheres, self.tables.layout)
         at, wheres = at[sound], wheres[sound]
@@ -185,7 +190,7 @@ class Desk:
         label, row = _joined_by(at, of_key)
         free = kinds[label] == 0
         label, row = label[free], row[free]
-        found = _Found(label, rows[row], wheres[row], self._shares(wheres)[row])
+        found = _Found(label, row, rows, wheres, self._shares(wheres))
         return self._unmarked(truths, kinds, found)
 
     def _own(self, rows: Rows, at: Ints, wheres: Hashes, keys: Hashes) -> tuple[Rows, Ints, Hashes]:
@@ -199,17 +204,15 @@ class Desk:
         """With which share of the sample each row was kept."""
         segments = runs.segments_of(wheres)
         held = self.log.segments
-        limits = {
-            number: min(self.limit, held[number].limit if number in held else WHOLE)
-            for number in np.unique(segments).tolist()
-        }
-        return np.array([limits[number] / WHOLE for number in segments.tolist()])
+        numbers, at = np.unique(segments, return_inverse=True)
+        limits = [min(self.limit, held[n].limit if n in held else WHOLE) / WHOLE for n in numbers.tolist()]
+        return np.array(limits, dtype=np.float64)[at]
 
     def _unmarked(self, truths: Rows, kinds: Any, found: _Found) -> _Found:
         """Found by the request's id a row may yet have been labelled by its own."""
         if not (truths["flags"][found.label] & BY_REQUEST).any():
             return found
-        ids, of_id = np.unique(found.rows["id"], return_inverse=True)
+        ids, of_id = np.unique(found.ids(), return_inverse=True)
         at, wheres = self.index.find(ids)
         marks = runs.is_mark(wheres)
         said = np.full(len(ids), -1, np.int64)
@@ -230,46 +233,43 @@ class Desk:
 
     def _joined(self, truths: Rows, found: _Found, kinds: Any, kind: int) -> list[Pairs]:
         """Joins each row with the first of its labels, each label with one row a version; the others come again."""
-        order = np.lexsort((found.label, found.wheres))
-        found = found.pick(order)
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = found.wheres[1:] != found.wheres[:-1]
-        group = np.cumsum(first) - 1
+        found = found.pick(np.lexsort((found.label, found.wheres[found.at])))
+        wheres = found.wheres[found.at]
+        first = _begins(wheres)
         heads = found.label[first]
+        group = np.cumsum(first) - 1
         for i in np.flatnonzero(~first):
             label, head = found.label[i], heads[group[i]]
             kinds[label] = _kind_again(int(truths["digest"][label]), int(truths["digest"][head]))
-        found = found.pick(first)
-        # A prediction that was sent twice under one id is one prediction: the first.
-        order = np.lexsort((found.wheres, found.rows["version"], found.rows["id"], found.label))
-        found = found.pick(order)
-        single = np.ones(len(order), dtype=bool)
-        single[1:] = (
-            (found.label[1:] != found.label[:-1])
-            | (found.rows["id"][1:] != found.rows["id"][:-1])
-            | (found.rows["version"][1:] != found.rows["version"][:-1])
-        )
-        self.log.labelled(runs.segments_of(found.wheres[~single]))  # nothing waits for these any more
-        found = found.pick(single)
-        inside = _sample_of(found.rows).astype(np.float64) < found.shares * WHOLE
+        found = self._single(found.pick(first))
+        inside = np.ones(len(found.at), dtype=bool)
+        if self.lowest < WHOLE:
+            inside = _sample_of(found.rows)[found.at].astype(np.float64) < found.shares[found.at] * WHOLE
         kinds[found.label[~inside]] = KINDS.index("unsampled") + 1
-        found = found.pick(np.flatnonzero(inside))
+        found = found.pick(inside)
         kinds[found.label] = kind
         return self._mark(truths, found.pick(np.argsort(found.label, kind="stable")))
+
+    def _single(self, found: _Found) -> _Found:
+        """A prediction that was sent twice under one id is one prediction: the first."""
+        ids, versions, wheres = found.ids(), found.rows["version"][found.at], found.wheres[found.at]
+        found = found.pick(order := np.lexsort((wheres, versions, ids, found.label)))
+        single = _begins(found.label) | _begins(ids[order]) | _begins(versions[order])
+        self.log.labelled(runs.segments_of(wheres[order][~single]))  # nothing waits for these any more
+        return found.pick(single)
 
     def _mark(self, truths: Rows, found: _Found) -> list[Pairs]:
         """Says of the rows that they are labelled, and makes pairs of them."""
         if not len(found.label):
             return []
-        own, segments = truths[found.label], runs.segments_of(found.wheres)
-        self.index.add(found.rows["id"].copy(), runs.where(runs.MARK, segments, own["digest"]))
+        own, rows = truths[found.label], found.rows[found.at]
+        segments, weights = runs.segments_of(found.wheres[found.at]), 1.0 / found.shares[found.at]
+        self.index.add(rows["id"].copy(), runs.where(runs.MARK, segments, own["digest"]))
         self.log.labelled(segments)
-        weights = 1.0 / found.shares
-        seconds = (own["label_ns"] - found.rows["time"]) / 1e9
-        self.kept.joined(found.rows["time"] // self.bounds.window_ns, seconds, weights)
-        own = own.copy()
+        seconds = (own["label_ns"] - rows["time"]) / 1e9
+        self.kept.joined(rows["time"] // self.bounds.window_ns, seconds, weights)
         own["weight"] *= weights
-        return pairs_of(found.rows, own, self.tables, self.bounds.window_ns)
+        return pairs_of(rows, own, self.tables, self.bounds.window_ns)
 
     def _keep_early(self, truths: Rows, kinds: Any) -> None:
         """Labels without a prediction wait for it; those by request in any case, for the other versions' answers."""
@@ -311,9 +311,8 @@ class Desk:
             return []
         self.log.flush()
         truths = self.early.rows[early]
-        shares = self._shares(wheres[at])
         kinds = np.zeros(len(truths), np.int8)
-        found = _Found(np.arange(len(at)), rows[at], wheres[at], shares)
+        found = _Found(np.arange(len(at)), at, rows, wheres, self._shares(wheres))
         found = self._unmarked(truths, kinds, found)
         kinds[:] = 0
         pairs = self._joined(truths, found, kinds, KINDS.index("early") + 1)
@@ -368,6 +367,7 @@ class Desk:
         """Forgets predictions and labels that waited long enough."""
         before = (self.kept.kinds["never"], self.kept.kinds["unknown"], len(self.log.segments))
         self.kept.kinds["never"] += self.log.expire(now_ns - self.bounds.label_ns)
+        self.index.idle &= before[2] == len(self.log.segments)
         self.kept.kinds["unknown"] += self.early.expire(now_ns - self.bounds.early_ns)
         self.revision += before != (self.kept.kinds["never"], self.kept.kinds["unknown"], len(self.log.segments))
         often = now_ns - self.raised_ns > self.bounds.label_ns // SPANS
@@ -504,6 +504,13 @@ def _sample_of(rows: Rows) -> Hashes:
     if "request" in names:
         listed = rows["position"] != 0 if "position" in names else np.zeros(len(rows), dtype=bool)
         found = np.where((rows["request"] != 0) & ~listed, rows["request"], found)
+    return found
+
+
+def _begins(values: npt.NDArray[Any]) -> Bools:
+    """Where another value begins."""
+    found = np.ones(len(values), dtype=bool)
+    found[1:] = values[1:] != values[:-1]
     return found
 
 

@@ -82,6 +82,7 @@ class Index:
         self.runs: list[Run] = []
         self.gone: list[Run | Path] = []  # files that the next checkpoint no longer names
         self.corrupt = 0
+        self.idle = False  # looked for work and found none, and nothing has changed since
         self.entries_merged = 0
 
     @property
@@ -93,6 +94,7 @@ class Index:
         if self.table.count >= MEMORY:
             self.table.whole()
             self.full.append(self.table)
+            self.idle = False
             self.table = Table(self._take())
 
     def held(self) -> tuple[tuple[Entries, ...], tuple[Run, ...]]:
@@ -123,6 +125,8 @@ class Index:
     def work(self, live: Ints, known: Ints) -> Callable[[], Install] | None:
         """The next piece of background work, if any: it may run in a thread, and gives what is to be done afterwards
         where entries are added."""
+        if self.idle:
+            return None
         if self.full:
             table, number = self.full[0], self._take()
             return lambda: self._write(number, _sorted(table, live, known), (), table)
@@ -134,6 +138,7 @@ class Index:
             if len(same) >= FANOUT:
                 number = self._take()
                 return lambda: self._write(number, self._counted(runs.merged(same, live, known)), same, None)
+        self.idle = True
         return None
 
     def _counted(self, parts: Iterator[Entries]) -> Iterator[Entries]:
@@ -154,6 +159,7 @@ class Index:
         return lambda: self._replace(list(old), made, table)
 
     def _replace(self, old: list[Run], made: Run | None, table: Table | None) -> None:
+        self.idle = False
         at = self.runs.index(old[0]) if old and old[0] in self.runs else len(self.runs)
         if made is not None:
             self.runs.insert(at, made)
@@ -224,7 +230,7 @@ def _level(entries: int) -> int:
 
 def _sorted(table: Table, live: Ints, known: Ints) -> Iterator[Entries]:
     keys, wheres = table.whole()
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     yield runs.kept(keys[order], wheres[order], live, known)
 
 

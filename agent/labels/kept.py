@@ -50,7 +50,10 @@ class Kept:
         self.delay_sum += float(later.sum())
 
     def _count(self, indices: Ints, weights: Floats, place: int) -> None:
-        numbers, at = np.unique(indices, return_inverse=True)
+        if len(indices) and indices.min() == indices.max():  # as nearly always
+            numbers, at = indices[:1], np.zeros(len(indices), np.int64)
+        else:
+            numbers, at = np.unique(indices, return_inverse=True)
         for number, weight in zip(numbers.tolist(), np.bincount(at, weights).tolist(), strict=True):
             if place == 0 or number in self.windows:
                 self.windows.setdefault(number, [0.0, 0.0])[place] += weight

@@ -120,16 +120,23 @@ class Run:
                 continue
             own = keys[low:high]
             if high - low <= FEW:
-                for at in range(high - low):
-                    some = self._single(number, own[at])
-                    places += [np.full(len(some), low + at)] * bool(len(some))
+                for i in range(high - low):
+                    some = self._single(number, own[i])
+                    places += [np.full(len(some), low + i)] * bool(len(some))
                     found += [some] * bool(len(some))
                 continue
             held, wheres = self.chunk(number, buffer)
-            left, right = np.searchsorted(held, own, "left"), np.searchsorted(held, own, "right")
-            hits, entry = spread(left, right)
-            places.append(hits + low)
-            found.append(wheres[entry])
+            at = np.searchsorted(held, own)
+            hits = np.arange(len(own))
+            while True:  # once more for each time that a key comes again
+                inside = at < len(held)
+                equal = held[at[inside]] == own[hits[inside]]
+                hits, at = hits[inside][equal], at[inside][equal]
+                if not len(hits):
+                    break
+                places.append(hits + low)
+                found.append(wheres[at])
+                at = at + 1
         if not places:
             return np.zeros(0, np.int64), np.zeros(0, np.uint64)
         return np.concatenate(places), np.concatenate(found)
