@@ -11,6 +11,7 @@ from typing import Any
 from agent.capture.capture import Capture
 from agent.concept.follower import Concept
 from agent.errors import CorruptError
+from agent.estimate.follower import Estimating
 from agent.fairness.follower import Fairness
 from agent.following import About, Follower
 from agent.performance.follower import Performance
@@ -19,7 +20,7 @@ from agent.shadow.shadow import Shadow
 from agent.staleness.follower import Staleness
 
 # Of each version; a later one is told what those before found.
-OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Fairness, Staleness, Capture)
+OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Estimating, Fairness, Staleness, Capture)
 SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"
 log = logging.getLogger("sidelight.followers")
