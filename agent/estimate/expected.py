@@ -8,7 +8,6 @@ for the AUC after DeLong et al. 1988, by its influence on each row).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,64 +38,74 @@ def estimates(calibration: Calibration, counts: Floats, squares: float) -> dict[
     if not rows > 0:
         return {}
     swell = squares / rows  # of the variance, by uneven weights
-    values = metrics(calibration, counts, calibration.rates)
+    groups = len(calibration.replicas)
+    values = metrics(calibration, counts, np.concatenate((calibration.rates[None], calibration.replicas)))
     noise = _label_noise(calibration, counts)
-    unsure = _map_variance(calibration, counts, values)
-    return {
-        name: Estimate(value, math.sqrt(swell * noise.get(name, NAN) + unsure.get(name, NAN)))
-        for name, value in values.items()
-    }
+    found = {}
+    for name, (value, *others) in values.items():
+        unsure = (groups - 1) / groups * float(np.square(np.array(others) - value).sum()) if groups > 1 else 0.0
+        found[name] = Estimate(float(value), math.sqrt(swell * noise[name] + unsure))
+    return found
 
 
-def metrics(calibration: Calibration, counts: Floats, rates: Floats) -> dict[str, float]:
-    """All metrics at these rates; NaN where one is not defined."""
-    found = of_confusion(confusion(counts.sum(axis=1), (counts * rates).sum(axis=1), calibration.errors),
-                         calibration.binary)  # fmt: skip
+def metrics(calibration: Calibration, counts: Floats, rates: Floats) -> dict[str, Floats]:
+    """(...) each, of counts and rates (..., classes, bins), one of which may be for all; NaN where not defined."""
+    matrix = confusion(counts.sum(axis=-1), (counts * rates).sum(axis=-1), calibration.errors)
+    found = of_confusion(matrix, calibration.binary)
     if calibration.binary:
         found[AUC] = roc_auc(*masses(counts, rates))
     return found
 
 
 def confusion(rows: Floats, right: Floats, errors: Floats) -> Floats:
-    """(classes, classes), [predicted, true]; rows, right: (classes,), of each predicted class."""
-    return np.asarray(np.diag(right) + (rows - right)[:, None] * errors, dtype=np.float64)
+    """(..., classes, classes), [predicted, true]; rows, right: (..., classes), of each predicted class."""
+    found = (rows - right)[..., None] * errors
+    own = np.arange(len(errors))
+    found[..., own, own] += right
+    return np.asarray(found, dtype=np.float64)
 
 
-def of_confusion(found: Floats, binary: bool) -> dict[str, float]:
-    """Metrics of a confusion matrix [predicted, true]; a binary one's second class is the positive one.
+def of_confusion(found: Floats, binary: bool) -> dict[str, Floats]:
+    """Metrics (...) of confusion matrices (..., predicted, true); a binary one's second class is the positive one.
 
     Multiclass: means over the classes that were predicted or true at all, as scikit-learn's macro averages. A class
     with nothing below the line counts as 0 there; of a binary task the metric is NaN then.
     """
-    right, predicted, true = np.diag(found), found.sum(axis=1), found.sum(axis=0)
-    accuracy = float(right.sum() / found.sum())
+    right = np.diagonal(found, axis1=-2, axis2=-1)
+    predicted, true = found.sum(axis=-1), found.sum(axis=-2)
+    accuracy = _share(right.sum(axis=-1), predicted.sum(axis=-1))
+    both = (predicted + true) / 2.0
     if binary:
-        precision, recall = _share(right[1], predicted[1]), _share(right[1], true[1])
-        f1 = _share(2.0 * right[1], predicted[1] + true[1])
-        return {ACCURACY: accuracy, "precision": precision, "recall": recall, "f1": f1,
-                "specificity": _share(right[0], true[0])}  # fmt: skip
-    there = predicted + true > 1e-12 * found.sum()
-    named = {"precision": predicted, "recall": true, "f1": (predicted + true) / 2.0}
-    mean = {name: float((right / np.maximum(below, 1e-300))[there].mean()) for name, below in named.items()}
-    return {ACCURACY: accuracy, **mean}
+        named = {"precision": predicted, "recall": true, "f1": both}
+        return {
+            ACCURACY: accuracy, **{name: _share(right[..., 1], below[..., 1]) for name, below in named.items()},
+            "specificity": _share(right[..., 0], true[..., 0]),
+        }  # fmt: skip
+    there = both > 1e-12 * predicted.sum(axis=-1, keepdims=True)
+    classes = there.sum(axis=-1)
+    found_of = {}
+    for name, below in {"precision": predicted, "recall": true, "f1": both}.items():
+        shares = np.where(there, right / np.maximum(below, 1e-300), 0.0)
+        found_of[name] = _share(shares.sum(axis=-1), classes)
+    return {ACCURACY: accuracy, **found_of}
 
 
 def masses(counts: Floats, rates: Floats) -> tuple[Floats, Floats]:
-    """(bins,): expected rows with the positive and the negative label, of a binary task."""
-    positive = counts[1] * rates[1] + counts[0] * (1.0 - rates[0])
-    return positive, counts.sum(axis=0) - positive
+    """(..., bins): expected rows with the positive and the negative label, of a binary task."""
+    positive = counts[..., 1, :] * rates[..., 1, :] + counts[..., 0, :] * (1.0 - rates[..., 0, :])
+    return positive, counts.sum(axis=-2) - positive
 
 
-def roc_auc(positive: Floats, negative: Floats) -> float:
-    """Chance that a positive row has the higher score, ties half; NaN where one of both is missing."""
-    below = np.cumsum(negative) - negative / 2.0
-    return _share(float(positive @ below), float(positive.sum() * negative.sum()))
+def roc_auc(positive: Floats, negative: Floats) -> Floats:
+    """(...): chance that a positive row has the higher score, ties half; NaN where one of both is missing."""
+    below = np.cumsum(negative, axis=-1) - negative / 2.0
+    return _share((positive * below).sum(axis=-1), positive.sum(axis=-1) * negative.sum(axis=-1))
 
 
 def auc_influence(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     """(bins,): how one positive, and one negative, row of a bin moves the AUC, times all rows; mean 0 over each."""
     p, n = float(positive.sum()), float(negative.sum())
-    auc = roc_auc(positive, negative)
+    auc = float(roc_auc(positive, negative))
     above = p - np.cumsum(positive) + positive / 2.0
     below = np.cumsum(negative) - negative / 2.0
     return (below / n - auc) * (p + n) / p, (above / p - auc) * (p + n) / n
@@ -113,7 +122,7 @@ def row_values(calibration: Calibration, counts: Floats) -> dict[str, Floats]:
         if positive.sum() > 0 and negative.sum() > 0:
             plus, minus = auc_influence(positive, negative)
             chance = calibration.rates[1]
-            found[AUC] = np.tile(roc_auc(positive, negative) + chance * plus + (1.0 - chance) * minus, (2, 1))
+            found[AUC] = np.tile(float(roc_auc(positive, negative)) + chance * plus + (1.0 - chance) * minus, (2, 1))
     return found
 
 
@@ -122,14 +131,11 @@ def _label_noise(calibration: Calibration, counts: Floats) -> dict[str, float]:
     rates, errors = calibration.rates, calibration.errors
     rows, right = counts.sum(axis=1), (counts * rates).sum(axis=1)
     spread = (counts * rates * (1.0 - rates)).sum(axis=1)
-    found = dict.fromkeys(of_confusion(confusion(rows, right, errors), calibration.binary), 0.0)
-    for c in np.flatnonzero(spread > 0):
-        step = np.zeros(len(rows))
-        step[c] = STEP * rows[c]
-        up = of_confusion(confusion(rows, right + step, errors), calibration.binary)
-        down = of_confusion(confusion(rows, right - step, errors), calibration.binary)
-        for name in found:
-            found[name] += float(((up[name] - down[name]) / (2.0 * step[c])) ** 2 * spread[c])
+    steps = np.diag(STEP * np.maximum(rows, 1.0))
+    up, down = (of_confusion(confusion(rows, right + step, errors), calibration.binary) for step in (steps, -steps))
+    found = {
+        name: float(np.square((up[name] - down[name]) / (2.0 * np.diagonal(steps))) @ spread) for name in up
+    }
     if calibration.binary:
         positive, negative = masses(counts, rates)
         found[AUC] = NAN
@@ -140,16 +146,6 @@ def _label_noise(calibration: Calibration, counts: Floats) -> dict[str, float]:
     return found
 
 
-def _map_variance(calibration: Calibration, counts: Floats, values: Mapping[str, float]) -> dict[str, float]:
-    groups = len(calibration.replicas)
-    if groups < 2:
-        return dict.fromkeys(values, 0.0)
-    others = [metrics(calibration, counts, replica.astype(np.float64)) for replica in calibration.replicas]
-    return {
-        name: (groups - 1) / groups * sum((other[name] - value) ** 2 for other in others)
-        for name, value in values.items()
-    }
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else NAN
+def _share(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole > 0, part / whole, NAN)

@@ -61,20 +61,23 @@ class Judge:
     def judge(self, windows: Sequence[Floats], alpha: float, index: int, validity: Validity) -> list[Finding]:
         """windows: sums of the newest ones, newest last. alpha: of the check, divided over its metrics."""
         share = alpha / max(len(self.usual), 1)
-        return [self._one(metric, windows, share, index, validity) for metric in self.usual]
+        pools = np.cumsum(np.array(windows)[::-1], axis=0)[[h - 1 for h in HORIZONS if h <= len(windows)]]
+        values = self._method.tested(pools)
+        return [self._one(metric, pools, values[metric], share, index, validity) for metric in self.usual]
 
     def _one(
-        self, metric: str, windows: Sequence[Floats], alpha: float, index: int, validity: Validity
+        self, metric: str, pools: Floats, values: Floats, alpha: float, index: int, validity: Validity
     ) -> Finding:
-        counted, _, _ = self._method.rows(windows[-1])
+        counted, _, _ = self._method.rows(pools[0])
         if counted < ROWS_MIN:
             verdict = Verdict.NOT_ENOUGH_ROWS if counted else Verdict.NO_DATA
             return self._finding(metric, verdict, alpha, index, f"{counted} rows, {ROWS_MIN} are needed", n=counted)
-        looks = [look for h in HORIZONS if h <= len(windows) and (look := self._look(metric, windows, h))]
+        told = zip(HORIZONS, pools, values.tolist(), strict=False)
+        looks = [look for horizon, sums, value in told if (look := self._look(metric, sums, value, horizon))]
         if not looks:
             blocks = self._spread[metric].blocks
             said = f"the reference has {blocks} windows with a score and a label, too few to know how windows differ"
-            if not math.isfinite(self._method.tested(windows[-1]).get(metric, math.nan)):
+            if not math.isfinite(values[0]):
                 said = "not defined of this window"
             return self._finding(metric, Verdict.REFERENCE_TOO_SHORT, alpha, index, said, n=counted)
         newest = looks[0]
@@ -84,15 +87,11 @@ class Judge:
                      "believed": validity.belief.figure}  # fmt: skip
         return self._finding(metric, verdict, alpha, index, said, best, distances)
 
-    def _look(self, metric: str, windows: Sequence[Floats], horizon: int) -> _Look | None:
+    def _look(self, metric: str, sums: Floats, value: float, horizon: int) -> _Look | None:
         spread = self._spread[metric]
-        if not spread.knows(horizon):
+        if not spread.knows(horizon) or not math.isfinite(value):
             return None
-        sums = windows[-1] if horizon == 1 else np.sum(windows[-horizon:], axis=0)
         counted, rows, _ = self._method.rows(sums)
-        value = self._method.tested(sums)[metric] if rows > 0 else math.nan
-        if not math.isfinite(value):
-            return None
         usual = self.usual[metric]
         worse = usual - value if metric in RATES else value - usual
         found = spread.judge(worse, rows, horizon, 0.0)

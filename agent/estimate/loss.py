@@ -221,6 +221,7 @@ def _check(found: LossModel) -> None:
         and found.noise.shape == found.between.shape == found.explained.shape == trees.start.shape == targets
         and trees.cells.shape == (number, depth)
         and number <= TREES_MAX
+        and 1 <= depth <= 8
         and trees.leaves.shape == (number, targets[0], 1 << depth)
         and found.past.metrics == found.metrics[:1]
         and found.past.values.shape == (len(found.past.rows), 1)

@@ -43,8 +43,8 @@ class Method(Protocol):
 
     def estimates(self, sums: Floats) -> dict[str, Estimate]: ...
 
-    def tested(self, sums: Floats) -> dict[str, float]:
-        """The metrics of `past`, each as there."""
+    def tested(self, sums: Floats) -> dict[str, Floats]:
+        """The metrics of `past`, each as there: (pools,) of sums (pools, size); NaN where not defined."""
         ...
 
     def unsure(self, sums: Floats, metric: str) -> float:
@@ -71,19 +71,19 @@ class ByScores:
         self._index = {name: i for i, name in enumerate(calibration.classes)}
         numbers = {value: i for name, i in self._index.items() if (value := _number(name)) == value}
         self._values = np.array(sorted(numbers), dtype=np.float64)
+        self._inner = self._values[1:]  # a number of this bin is its lower end or none
         self._places = np.array([numbers[value] for value in sorted(numbers)], dtype=np.int64)
         self._tables: tuple[Sequence[str], Ints] = ((), NONE)
-        self._usual = dict(zip(self.past.metrics, self.past.usual.tolist(), strict=True))
 
     def count(self, batch: Batch, sums: Floats, before: float) -> None:
         said = self._said(batch)
         score = self._score(batch, said)
         place = said * self.calibration.rates.shape[1] + self.calibration.bins_of(score)
-        good = (said >= 0) & np.isfinite(score)
+        weights = batch.weights
         sums[0] += batch.rows
-        if not good.all():
-            place = place[good]
-        weights = None if batch.weights is None else batch.weights[good]
+        if said.min(initial=0) < 0 or not math.isfinite(score.sum()):
+            good = (said >= 0) & np.isfinite(score)
+            place, weights = place[good], None if weights is None else weights[good]
         sums[1] += batch.rows - len(place)
         sums[2] += len(place) if weights is None else float(weights @ weights)
         sums[3:] += np.bincount(place, weights, minlength=self.size - 3)
@@ -95,20 +95,20 @@ class ByScores:
     def estimates(self, sums: Floats) -> dict[str, Estimate]:
         return estimates(self.calibration, self._counts(sums), float(sums[2]))
 
-    def tested(self, sums: Floats) -> dict[str, float]:
-        found = metrics(self.calibration, self._counts(sums), self.calibration.rates)
+    def tested(self, sums: Floats) -> dict[str, Floats]:
+        counts = sums[:, 3:].reshape(-1, *self.calibration.rates.shape)
+        found = metrics(self.calibration, counts, self.calibration.rates)
         return {name: found[name] for name in self.past.metrics}
 
     def unsure(self, sums: Floats, metric: str) -> float:
         """By the replicas: each judges the window and the reference alike, so that only what differs is in doubt."""
-        replicas = self.calibration.replicas
-        if len(replicas) < 2:
+        groups = len(self.calibration.replicas)
+        if groups < 2:
             return 0.0
-        samples, apart = (self._counts(sums), self.calibration.counts), []
-        for rates in (self.calibration.rates, *replicas.astype(np.float64)):
-            now, then = (metrics(self.calibration, counts, rates)[metric] for counts in samples)
-            apart.append(now - then)
-        return (len(replicas) - 1) / len(replicas) * float(np.square(np.array(apart[1:]) - apart[0]).sum())
+        rates: Floats = np.concatenate((self.calibration.rates[None], self.calibration.replicas.astype(np.float64)))
+        now, then = (metrics(self.calibration, c, rates)[metric] for c in (self._counts(sums), self.calibration.counts))
+        apart = now - then
+        return (groups - 1) / groups * float(np.square(apart[1:] - apart[0]).sum())
 
     def outside(self, sums: Floats) -> float:
         counts = self._counts(sums)
@@ -135,19 +135,24 @@ class ByScores:
         if not math.isnan(self.calibration.threshold):
             score = self._score(batch, NONE)
             return np.where(np.isfinite(score), score >= self.calibration.threshold, -1).astype(np.int64)
-        found = np.full(batch.rows, -1, dtype=np.int64)
         numbers, texts = batch.outputs.numbers.get("prediction"), batch.outputs.texts.get("prediction")
-        if numbers is not None and len(self._values):
-            at = np.minimum(np.searchsorted(self._values, numbers.values), len(self._values) - 1)
-            there = self._values[at] == numbers.values
-            if numbers.state is not None:
-                there = there & (numbers.state == PRESENT)
-            found = np.where(there, self._places[at], found)
+        found = np.full(batch.rows, -1, dtype=np.int64) if numbers is None else self._of_numbers(numbers)
         if texts is not None and len(texts.dictionary):
             own = self._table(texts.dictionary)[texts.codes]
             there = True if texts.state is None else texts.state == PRESENT
             found = np.where(there, own, found)
         return found
+
+    def _of_numbers(self, numbers: Numbers) -> Ints:
+        if not len(self._values):
+            return np.full(len(numbers.values), -1, dtype=np.int64)
+        at = self._inner.searchsorted(numbers.values, side="right")
+        there = self._values[at] == numbers.values
+        if numbers.state is not None:
+            there &= numbers.state == PRESENT
+        elif there.all():
+            return self._places[at]
+        return np.where(there, self._places[at], -1)
 
     def _table(self, dictionary: Sequence[str]) -> Ints:
         if self._tables[0] is not dictionary:
@@ -156,6 +161,9 @@ class ByScores:
 
     def _score(self, batch: Batch, said: Ints) -> Floats:
         numbers = batch.outputs.numbers
+        lone = numbers.get("score")
+        if lone is not None and lone.state is None and self.calibration.binary:
+            return lone.values
         names = ["", *(self.calibration.classes if not self.calibration.binary else (self.calibration.positive,))]
         found = {name: numbers[key] for name in names if (key := f"score:{name}" if name else "score") in numbers}
         return self._top([_values(column) for column in found.values()], tuple(found), said, batch.rows)
@@ -205,12 +213,14 @@ class ByLosses:
             return {}
         return self.model.estimates(sums[3:] / sums[1], float(max(sums[0], 1.0)))
 
-    def tested(self, sums: Floats) -> dict[str, float]:
-        mean = float(sums[3] / sums[1])
+    def tested(self, sums: Floats) -> dict[str, Floats]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = sums[:, 3] / sums[:, 1]
         return {self.past.metrics[0]: 1.0 - mean if self.past.metrics[0] == ACCURACY else mean}
 
     def unsure(self, sums: Floats, metric: str) -> float:
-        return float(self.model.between[0])
+        """What trees expect of other rows than the reference's is a matter of belief, not of chance."""
+        return 0.0
 
     def outside(self, sums: Floats) -> float:
         return 0.0

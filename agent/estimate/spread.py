@@ -62,9 +62,8 @@ class Spread:
         self._usual_rows = 1.0 / float(np.mean(1.0 / self._rows))
         chance = self._one / self._usual_rows
         self._freedom = PRIOR_BLOCKS + self.blocks - 1
-        squares = float(np.square(self._x).sum())
-        raw = (PRIOR_BLOCKS * (prior**2 + chance) + squares) / self._freedom
-        self._effect = max(raw - chance, prior**2 * PRIOR_BLOCKS / self._freedom)
+        raw = (PRIOR_BLOCKS * (prior**2 + chance) + float(np.square(self._x).sum())) / self._freedom
+        self._effect = _beyond(raw, chance, self._freedom)
         z = self._x / np.sqrt(np.maximum(self._one / self._rows, 1e-300))
         self._rho = correlation(z[:, None, None], np.array([float(self.blocks)]))[0]
 
@@ -76,22 +75,20 @@ class Spread:
         """worse: how much worse than usual the estimate of `rows` (effective) rows of `horizon` windows is; unsure:
         variance that the estimate has besides. Asks `knows` first."""
         steps = self._steps(horizon)
-        window, freedom = self._group(steps)
-        reference = self._effect * float(mean_variance(self._rho, float(self.blocks))[0])
+        effect, freedom = self._group(steps)
+        far = self._effect * float(mean_variance(self._rho, float(self.blocks))[0])  # of the reference's own mean
         independent = self._one * (1.0 / rows + 1.0 / float(self._rows.sum()))
-        variance = window + reference + self._one / float(self._rows.sum())
-        variance += self._one * max(1.0 / rows - 1.0 / (steps * self._usual_rows), 0.0) + unsure
+        variance = effect + far + independent + unsure
         if not variance > 0:
             return Judged(1.0, 1.0, freedom)
         return Judged(student_tail(worse / math.sqrt(variance), freedom), variance / max(independent, 1e-300), freedom)
 
     def _group(self, steps: int) -> tuple[float, float]:
-        """Variance of means of so many windows, of the reference's usual size, and its degrees of freedom.
+        """Variance of means of so many windows beside what chance in their rows gives, and its degrees of freedom.
 
         By the windows' own spread and how neighbours resemble each other, or by groups as long: the larger counts.
         """
-        grown = self._effect * float(mean_variance(self._rho, float(steps))[0])
-        by_one = grown + self._one / (steps * self._usual_rows)
+        by_one = self._effect * float(mean_variance(self._rho, float(steps))[0])
         groups = self.blocks // steps
         if steps == 1 or groups < GROUPS_MIN:
             return by_one, self._freedom
@@ -99,8 +96,15 @@ class Spread:
         rows = self._rows[newest].reshape(groups, steps)
         means = (self._x[newest].reshape(groups, steps) * rows).sum(axis=1) / rows.sum(axis=1)
         freedom = PRIOR_BLOCKS + groups - 1
-        own = (PRIOR_BLOCKS * by_one + float(np.square(means).sum())) / freedom
+        chance = self._one * float(np.mean(1.0 / rows.sum(axis=1)))
+        own = _beyond((PRIOR_BLOCKS * (by_one + chance) + float(np.square(means).sum())) / freedom, chance, freedom)
         return (own, freedom) if own > by_one else (by_one, self._freedom)
 
     def _steps(self, horizon: int) -> int:
         return max(math.ceil(horizon * self._scale - 1e-9), 1)
+
+
+def _beyond(raw: float, chance: float, freedom: float) -> float:
+    """The part of a mean square that chance in single rows does not explain, and one standard error of it more: where
+    live windows have more rows than the reference's, nothing else covers what is not known of that part."""
+    return max(raw - chance, 0.0) + raw * math.sqrt(2.0 / freedom)
