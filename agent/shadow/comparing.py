@@ -35,6 +35,7 @@ class Version:
     seen: int = -1
     offered: int = 0
     alone: Sums = field(default_factory=lambda: Sums(1))
+    in_use: bool = True  # not retired; told at every start
 
     @property
     def named(self) -> str:
@@ -123,16 +124,28 @@ class State:
         return found
 
     def challenges(self) -> Iterator[tuple[Version, Version, Comparison, bool]]:
-        """Champion, challenger, what is held of both, and whether the champion stands second in it. A version that was
-        in shadow before it was champion does not challenge itself; of one in two roles the newer one does."""
+        """Champion, each challenger in use, what is held of both, and whether the champion stands second in it.
+
+        A version that was in shadow before it was champion does not challenge itself; of one in two roles the newer one
+        does.
+        """
         if self.champion is None:
             return
         newest: dict[str, Version] = {}
-        for version in sorted(self.versions, key=lambda one: (one.seen, one.place)):
+        for version in sorted((one for one in self.versions if one.in_use), key=lambda one: (one.seen, one.place)):
             newest[version.key.version] = version
         newest.pop(self.champion.key.version, None)
         for version in sorted(newest.values(), key=lambda one: one.place):
             yield self.champion, version, self.between(self.champion, version), self.champion.place > version.place
+
+    def begin_anew(self) -> None:
+        """Another loss is asked for: what was summed of the one before says nothing."""
+        self.loss, self.losses = "", Waiting(LOSS, LOSS_SLOTS, LOSS_SECONDS)
+        for version in self.versions:
+            version.alone, version.offered = Sums(1), 0
+        for held in self.compared.values():
+            held.sums, held.since, held.segments = Sums(2), Sums(2), {}
+            held.said, held.opinion, held.decisions = None, NO_LABEL, 0
 
     def drop(self, version: Version) -> None:
         self.versions.remove(version)

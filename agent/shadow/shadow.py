@@ -56,6 +56,10 @@ class Shadow:
         self._known = {key: known for key, known in self._known.items() if key in in_use}
         for key in sorted(in_use):
             self._version(key)
+        for version in self.state.versions:
+            version.in_use = version.key in in_use
+        if self.state.loss and about.settings.shadow_loss not in ("auto", self.state.loss):
+            self.state.begin_anew()
 
     def predicted(self, batch: Batch, index: int) -> None:
         """Nothing is held where one version answers; of many requests a sample, where more would tell no more."""
@@ -100,10 +104,12 @@ class Shadow:
         state, version = self.state, self._version(pairs.model)
         known = self._known.get(pairs.model, Known())
         asked = self._about.settings.shadow_loss if self._about else "auto"
-        state.loss = state.loss or loss_of(asked, known.task, pairs)
-        if not state.loss or not pairs.rows:
+        loss = state.loss or loss_of(asked, known.task, pairs)
+        if not loss or not pairs.rows:
             return
-        found = losses(pairs, state.loss, known)
+        found = losses(pairs, loss, known)
+        if not state.loss and np.isfinite(found).any():
+            state.loss = loss
         good = np.isfinite(found) & np.isfinite(pairs.weights) & (pairs.weights > 0.0)
         version.alone.add(index, pairs.weights[good], found[good])
         if len(state.versions) < 2:

@@ -229,7 +229,7 @@ def test_a_fifth_version_takes_the_place_of_the_one_longest_silent() -> None:
     made = shadow()
     for number in range(2, 8):
         key = ModelKey("eta", str(number), Role.SHADOW)
-        prepare(made, key, Settings(), Task.REGRESSION)
+        prepare(made, key, Settings(), Task.REGRESSION, (CHAMPION,))
         window = START + number
         for who in (CHAMPION, key):
             made.predicted(batch(who, requests(number * 50, 50), np.zeros(50), window), window)
@@ -308,3 +308,37 @@ def test_an_end_of_the_same_window_is_told_once() -> None:
     close(made, made.state.closed)
     close(made, made.state.closed - 3)
     assert made.dump() == before
+
+
+def test_a_version_that_retired_is_no_longer_told_of() -> None:
+    """Its comparison is kept, should it come back."""
+    made = shadow()
+    truth(made, 5, 0.1)
+    assert made.show()["decisions"]
+    prepare(made, CHAMPION, Settings(), Task.REGRESSION)
+    assert not made.show()["decisions"]
+    prepare(made, CHAMPION, Settings(), Task.REGRESSION, (CHALLENGER,))
+    assert made.show()["decisions"]["2"]["labels"] > 190
+
+
+def test_another_loss_begins_anew() -> None:
+    """Sums of absolute errors say nothing of squared ones; without a change they go on."""
+    made = shadow()
+    truth(made, 5, 0.1)
+    again = shadow(Settings(shadow_loss="absolute"))
+    again.load(made.dump())
+    prepare(again, CHAMPION, Settings(shadow_loss="absolute"), Task.REGRESSION, (CHALLENGER,))
+    assert again.state.compared[0, 1].sums.labels > 190
+    prepare(again, CHAMPION, Settings(shadow_loss="squared"), Task.REGRESSION, (CHALLENGER,))
+    assert again.state.compared[0, 1].sums.labels == 0
+    truth(again, 8, 0.1)
+    assert again.state.loss == "squared"
+
+
+def test_pairs_without_a_loss_do_not_choose_one() -> None:
+    """The first labels have no prediction beside them; what comes later has."""
+    made, nothing = shadow(task=Task.UNKNOWN), np.full(3, np.nan)
+    made.labelled(pairs(CHAMPION, requests(0, 3), nothing, nothing), START)
+    assert made.state.loss == ""
+    made.labelled(pairs(CHAMPION, requests(3, 3), np.ones(3), np.zeros(3)), START)
+    assert made.state.loss == "absolute"
