@@ -25,6 +25,7 @@ from agent.performance.slices import Slices
 from agent.performance.stored import form_head, form_of, pack, unpack
 from agent.performance.window import Open, Past, opened_of, packed_of
 from agent.records import Batch, Closed, Event, Finding, Floats, Pairs, Task, Verdict
+from agent.reference.profile import Reference
 from agent.telemetry import Point
 
 RING = HORIZONS[-1]  # closed windows that are kept
@@ -41,7 +42,7 @@ class Performance:
     def __init__(self) -> None:
         self._about: About | None = None
         self._section: Section | None = None
-        self._section_of = 0  # the hash of the reference it was read from
+        self._read: Reference | None = None  # what it was read from
         self._why = "nothing is known of the model yet"
         self._uncounted = 0  # pairs that came while the task was not known
         self._start(None)
@@ -215,13 +216,11 @@ class Performance:
 
     def _read_section(self, about: About) -> None:
         """The reference's performance; one that cannot be read is as none, and the reference is shown as it is."""
-        reference = about.reference
-        of = 0 if reference is None else id(reference)
-        if of == self._section_of:
+        if about.reference is self._read:
             return
-        self._section_of = of
+        self._read = about.reference
         try:
-            self._section = Section.of(reference)
+            self._section = Section.of(about.reference)
         except CorruptError:
             self._section = None
 
@@ -324,13 +323,15 @@ class Performance:
 
 def _form(about: About, section: Section | None) -> tuple[Form | None, str]:
     """How to count, and what cannot be said, with the reason."""
-    task = about.task if about.task is not Task.UNKNOWN else section.form.task if section is not None else Task.UNKNOWN
+    reference = about.reference
+    of_reference = Task(reference.task) if reference is not None and reference.task in set(Task) else Task.UNKNOWN
+    task = about.task if about.task is not Task.UNKNOWN else of_reference
     if task not in MEANS:
         said = "not known" if task is Task.UNKNOWN else task.name.lower()
         how = "say it when the model is loaded, or build a reference with labels"
         return None, f"the task is {said}: no performance can be computed; {how}"
     of_section = section is not None and section.form.task is task
-    positive = about.positive or (section.form.positive if section is not None and of_section else "")
+    positive = about.positive or (reference.positive_label if reference is not None else "")
     threshold = about.threshold
     if math.isnan(threshold) and section is not None and of_section and section.form.positive == positive:
         threshold = section.form.threshold
