@@ -29,6 +29,7 @@ SECTIONS: dict[str, Section] = {
     "closing": closing.closing,
     "evaluating": closing.evaluating,
     "exporting": exporting.exporting,
+    "beside_exports": exporting.beside_ingest,
     "memory": resident.memory,
     "start": resident.start,
     "soak": resident.soak,

@@ -1,4 +1,5 @@
-"""A grpc.aio server that takes any bytes and does nothing: the floor under every Python server."""
+"""A grpc.aio server that takes any bytes and does nothing: the floor under every Python server, and a backend
+that takes all metrics (no bytes are OTLP's whole success)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+
+METRICS = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 
 
 async def _record(raw: bytes, context: Any) -> bytes:
@@ -26,7 +29,11 @@ async def serve(endpoint: str) -> None:
         "Record": grpc.unary_unary_rpc_method_handler(_record),
         "RecordStream": grpc.stream_stream_rpc_method_handler(_stream),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("sidelight.v1.Recorder", handlers),))
+    exports: dict[str, Any] = {"Export": grpc.unary_unary_rpc_method_handler(_record)}
+    server.add_generic_rpc_handlers((
+        grpc.method_handlers_generic_handler("sidelight.v1.Recorder", handlers),
+        grpc.method_handlers_generic_handler(METRICS, exports),
+    ))  # fmt: skip
     server.add_insecure_port(endpoint)
     await server.start()
     print(json.dumps({"ready": True}), flush=True)

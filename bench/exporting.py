@@ -4,23 +4,65 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from agent.app import App
 from agent.config import Otel, Settings
 from agent.export import spool
-from bench.line import Line, Samples
+from bench.line import Beside, Line, Samples, in_turns, quantile
+from bench.processes import Agent, Sender, empty_handler
 from bench.scale import Scale
 from bench.traffic import Traffic, messages, stamp, write_reference
 
 MODELS = 3
 INTERVAL_SECONDS = 15.0
 WINDOW_NS = 3_600 * 10**9
+CALL_ROWS, PAUSE_SECONDS = 100, 0.01
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing is delivered, everything is spooled
 VARIABLE = "exporter_otlp_metrics_temporality_preference"
 WHY = "each point is put together in Python; one that is new since the last export is encoded whole."
+P99_WHY = "an export gives the loop its turn every 2 ms: a call that comes meanwhile waits for as much."
+
+
+def beside_ingest(scale: Scale, folder: Path) -> Iterator[Line]:
+    """Latency of calls, one at a time, to an agent that exports three wide models and to one that exports nothing."""
+    wide = [dataclasses.replace(Traffic(rows=CALL_ROWS).wide(scale.wide), model=f"wide-{n}") for n in range(MODELS)]
+    with ExitStack() as stack:
+        backend, endpoint = empty_handler(folder / "backend")
+        stack.enter_context(backend)
+        ways = {
+            "on": {
+                "otel_exporter_otlp_metrics_endpoint": endpoint,
+                "otel_metric_export_interval": f"{scale.export_seconds * 1e3:.0f}",
+            },
+            "off": {},
+        }
+        found: dict[str, Callable[[], float]] = {}
+        for name, options in ways.items():
+            for each in wide:
+                references = write_reference(each, folder / name, WINDOW_NS / 1e9)
+            agent = stack.enter_context(Agent(folder / name, reference=str(references), collectors="none", **options))
+            agent.wait_ready()
+            senders = [stack.enter_context(Sender(agent.endpoint, each, folder / name)) for each in wide]
+            for sender in senders:
+                sender.send(5)
+            found[name] = functools.partial(_p99, senders[0], scale.export_seconds)
+        spent = in_turns(found, scale.repeats)
+    yield Line(
+        f"a call of {CALL_ROWS} records × {scale.wide} features, p99, while {MODELS} such models are exported",
+        "ms", spent["on"], 1.2, relative=True, beside=(Beside("nothing exported", spent["off"]),), why=P99_WHY,
+        note=f"one export every {scale.export_seconds:g} s, over gRPC; calls {PAUSE_SECONDS * 1e3:g} ms apart",
+    )  # fmt: skip
+
+
+def _p99(sender: Sender, seconds: float) -> float:
+    """Milliseconds; over a time that holds one export wherever it begins."""
+    found = sender.send(1, seconds=seconds, pause_seconds=PAUSE_SECONDS)
+    return quantile([latency for _, latency in found], 0.99) * 1e3
 
 
 def exporting(scale: Scale, folder: Path) -> Iterator[Line]:

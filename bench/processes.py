@@ -84,7 +84,7 @@ class Process:
 
 
 class Agent(Process):
-    """`sidelight run` on a socket of its own. Options as in `sidelight config`, without prefix, in small letters."""
+    """`sidelight run` on a socket of its own. Options as in `sidelight config`, small, without our prefix."""
 
     def __init__(self, folder: Path, **options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,8 @@ class Agent(Process):
             **options,
         }
         self.began = time.monotonic()
-        super().__init__("agent.cli", ["run"], folder, **{f"SIDELIGHT_{k.upper()}": v for k, v in variables.items()})
+        named = {k.upper() if k.startswith("otel_") else f"SIDELIGHT_{k.upper()}": v for k, v in variables.items()}
+        super().__init__("agent.cli", ["run"], folder, **named)
 
     def wait_ready(self) -> float:
         """Seconds of wall time from its start until it takes records."""

@@ -26,6 +26,7 @@ class Scale:
     starts: int = 5
     peer: bool = True
     soak_seconds: float = 0.0
+    export_seconds: float = 15.0  # between two exports, and what one repeat beside them lasts
 
 
 DEFAULT = Scale()
@@ -42,4 +43,5 @@ TINY = Scale(
     resident_seconds=0.5,
     starts=1,
     peer=False,
+    export_seconds=1.0,
 )
