@@ -107,7 +107,7 @@ def _over(rule: Rule, alert: Alert, why: str, context: WindowContext) -> str:
 def _body(rule: Rule, alert: Alert, joined: str) -> str:
     """joined: what is new in an alert that fired before."""
     worst = alert.subjects[:NAMED_MAX]
-    told = "; ".join(f"{_where(s)}: {s.said}" if s.name and s.name != rule.name else s.said for s in worst)
+    told = "; ".join(s.said if _says_where(rule, s) else f"{_where(s)}: {s.said}" for s in worst)
     more = len(alert.subjects) - len(worst)
     also = f"; and {more} more" if more else ""
     moved = "; predictions moved too" if any(s.source in OUTPUTS for s in alert.consequences) else ""
@@ -119,6 +119,12 @@ def _body(rule: Rule, alert: Alert, joined: str) -> str:
 def _whose(model: ModelKey) -> str:
     version = f" version {model.version}" if model.version else ""
     return f"{model.name}{version}{' (shadow)' if model.role is Role.SHADOW else ''}"
+
+
+def _says_where(rule: Rule, subject: Subject) -> bool:
+    """Whether its own words need no name before them."""
+    named = subject.said.startswith(f"{subject.name} ") and not subject.segment
+    return named or not subject.name or subject.name == rule.name
 
 
 def _where(subject: Subject) -> str:

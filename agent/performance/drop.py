@@ -26,6 +26,7 @@ DF_MIN = 6.0  # a t of fewer would need z > 15 at the ledger's levels: that is s
 # What is believed before blocks are known: a service's mean loss wanders by a twentieth of itself from window to
 # window, as sure as eight blocks would make it.
 PRIOR_SPREAD, PRIOR_BLOCKS = 0.05, 8.0
+ALIKE = 2.0  # times as many rows at most, where two windows are as good a sample as each other
 EXACT_MAX = 200.0  # expected errors; above it the t is as good
 
 
@@ -34,8 +35,8 @@ class Baseline:
     """What losses were, by slice (the whole, then segments) and loss: all (slices, losses) but for those by size.
 
     n: effective rows; mean, variance: of one row; blocks: that count. By size of group (sizes, slices, losses): phi,
-    df, rows: the mean effective rows of a group, 0 where that size is not known. rate: (losses,), whether a
-    row's loss is 0 or 1.
+    df, rows: the mean effective rows of a group, 0 where that size is not known; worst: the largest mean of a group;
+    count: of groups. rate: (losses,), whether a row's loss is 0 or 1.
     """
 
     sizes: tuple[int, ...]
@@ -47,6 +48,8 @@ class Baseline:
     phi: Floats
     df: Floats
     rows: Floats
+    worst: Floats
+    count: Floats
 
     @classmethod
     def of(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Baseline:
@@ -59,7 +62,8 @@ class Baseline:
         kept = np.where(there[..., None], blocks, 0.0)
         found = [_Groups.of(kept, size, pooled, variance) for size in horizons]
         phi, df, rows = _moderated(found, mean, variance)
-        return cls(tuple(horizons), rate, n, mean, variance, there.sum(axis=1), phi, df, rows)
+        worst, count = np.array([g.worst for g in found]), np.array([g.count for g in found])
+        return cls(tuple(horizons), rate, n, mean, variance, there.sum(axis=1), phi, df, rows, worst, count)
 
     @property
     def ready(self) -> Bools:
@@ -105,6 +109,9 @@ def judge(recent: Floats, baseline: Baseline, least: float = -np.inf) -> Judged:
     if asked.any():
         two_sided = beta_share(*t_as_beta(t[asked], df[asked]))
         p[asked] = np.where(t[asked] > 0, 0.5 * two_sided, 1.0 - 0.5 * two_sided)
+    # Bad days come in heavier tails than a t has: what the reference itself held once in so many windows is no rarer.
+    held = (mean <= baseline.worst) & (n <= ALIKE * baseline.rows)
+    p = np.where(held, np.maximum(p, 1.0 / np.maximum(baseline.count, 1.0)), p)
     return Judged(p, tested, mean, mean - baseline.mean, n, phi)
 
 
@@ -144,12 +151,14 @@ def _known(moments: Floats) -> tuple[Floats, Floats, Floats]:
 @dataclass(frozen=True, slots=True)
 class _Groups:
     """Groups of `size` blocks against all others, each (slices, losses): phi: mean z²; count: groups; rows: mean of
-    theirs. z: (groups, slices, losses)."""
+    theirs; worst: the largest mean of one with at least half of that, so that it is no small one's chance. z:
+    (groups, slices, losses)."""
 
     size: int
     phi: Floats
     count: Floats
     rows: Floats
+    worst: Floats
     z: Floats
 
     @classmethod
@@ -166,7 +175,9 @@ class _Groups:
         known = there.sum(axis=1).astype(np.float64)
         full = np.maximum(known, 1.0)
         rows = np.where(there, n, 0.0).sum(axis=1) / full
-        return cls(size, np.square(z).sum(axis=1) / full, known, rows, np.moveaxis(z, 1, 0))
+        large = there & (n * ALIKE >= rows[:, None])
+        worst = np.where(large, mean, -np.inf).max(axis=1, initial=-np.inf)
+        return cls(size, np.square(z).sum(axis=1) / full, known, rows, worst, np.moveaxis(z, 1, 0))
 
 
 def _moderated(found: Sequence[_Groups], mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:

@@ -104,7 +104,9 @@ class Performance:
         self._pooled, self._known, self._said = {}, {}, []
         if window.whole.rows:
             self._said = judging.close(self._labelled, len(self._slices.names), about.ledger.alpha(wording.CHECK, 0))
-        return [self._finding(said, index) for said in self._said]
+        alarms = [said for said in self._said if said.verdict is Verdict.ALARM]
+        first = {said.slice: said for said in reversed(alarms)}  # tells of each slice what there is beside
+        return [self._finding(said, said is first.get(said.slice)) for said in self._said]
 
     # ── what it says ──
 
@@ -294,14 +296,14 @@ class Performance:
         sums: Floats = window.parts[part - 1] if part <= len(window.parts) else empty.sums
         return figures(Outcomes(form, sums, empty.reach), self._places.names)
 
-    def _finding(self, said: Said, index: int) -> Finding:
+    def _finding(self, said: Said, tells: bool) -> Finding:
         form = self._form
         assert form is not None  # noqa: S101 - what is said is said of a form
         segment = self._slices.names[said.slice - 1] if said.slice else ""
         windows = self._labelled[: said.windows]
         told = [wording.moved(form, said, self.built), wording.predictions(
             min(past.first_ns for past in windows), max(past.last_ns for past in windows)), said.why]  # fmt: skip
-        if said.verdict is Verdict.ALARM:
+        if tells:
             told += self._more(said)
         reason = "; ".join(part for part in told if part)
         return wording.finding(form, said, segment, windows[-1].index, reason)

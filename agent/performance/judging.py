@@ -27,6 +27,7 @@ PARTS_SHARE = 0.5  # of alpha, for all slices together
 RISE_MIN, RATE_MIN = 0.05, 0.01
 GOOD_P, GOOD_WINDOWS = 0.01, 2  # the newest windows are well again, so many closes in a row: as alerts end
 SLICE_T_MIN = 2.0  # of slices a t of less is nothing to tell: p above 0.02
+WORSE = 1.25  # times the whole's rise, for a slice to be named with it
 WATCHED_MAX = 20  # slices of which something is said in one close
 
 
@@ -96,11 +97,14 @@ class Judging:
         return found
 
     def worst(self, ring: Sequence[Past], windows: int, loss: int) -> list[tuple[int, float, float]]:
-        """The slices whose loss rose most beyond doubt (p ≤ 0.01): (slice from 0, loss before, now), worst first."""
-        if self._parts is None:
+        """The slices whose loss rose beyond doubt (p ≤ 0.01) and clearly more than the whole's: (slice from 0, loss
+        before, now), worst first."""
+        if self._parts is None or self._whole is None:
             return []
-        judged, h = judge(stacked(self.form, ring, self._slices)[:, 1:], self._parts), HORIZONS.index(windows)
-        sure = np.flatnonzero(judged.tested[h, :, loss] & (judged.p[h, :, loss] <= GOOD_P))
+        recent, h = stacked(self.form, ring, self._slices), HORIZONS.index(windows)
+        judged, whole = judge(recent[:, 1:], self._parts), judge(recent[:, :1], self._whole)
+        more = judged.rise[h, :, loss] >= WORSE * whole.rise[h, 0, loss]
+        sure = np.flatnonzero(judged.tested[h, :, loss] & (judged.p[h, :, loss] <= GOOD_P) & more)
         order = sure[np.argsort(-judged.rise[h, sure, loss])].tolist()
         return [(s, float(self._parts.mean[s, loss]), float(judged.mean[h, s, loss])) for s in order]
 
