@@ -26,7 +26,7 @@ from agent.export.destination import Destination, Nowhere, resolve
 from agent.export.otlp_grpc import GrpcTransport
 from agent.export.otlp_http import HttpTransport
 from agent.export.policy import Transport
-from agent.export.receivers.alerts import Alerts, Way, way_shown
+from agent.export.receivers.alerts import Alerts, Way, is_alert, way_shown
 from agent.export.receivers.receiver import Receiver
 from agent.export.receivers.transport import ReceiverTransport
 from agent.export.spool import SpoolRow
@@ -92,7 +92,8 @@ class Exporter:
         for event in events:
             if self.wants(spool.LOGS):
                 payload, items = logs.encode([event], self._resource, now_ns, self._limits)
-                rows.append(SpoolRow(event.key, spool.LOGS, items, now_ns, payload))
+                key = f"{spool.ALERT_KEYS}{event.key}" if is_alert(event) else event.key
+                rows.append(SpoolRow(key, spool.LOGS, items, now_ns, payload))
             rows += self._alerts.rows(event, now_ns)
         return rows
 

@@ -22,6 +22,8 @@ lose one of two equal resources in a request. Not the receivers of alerts: they 
 MERGE_ROWS, MERGE_BYTES = 64, 1 << 20
 DELTA_KEYS = "delta/"
 """Begins the keys of metrics that say what came since the export before: without one of them, its counts are lost."""
+ALERT_KEYS = "alert/"
+"""Begins the keys of log records that are alerts."""
 SHRINK_TO = 0.9
 """A full spool is emptied to this share of its limit, so that it is not trimmed again for every row."""
 
@@ -170,8 +172,8 @@ def shrink(db: sqlite3.Connection, bytes_max: int) -> list[Dropped]:
     """Lets go until `SHRINK_TO` of `bytes_max` is left, if more than `bytes_max` is there.
 
     First metrics lose every second export, the older the more often: where counters are cumulative a gap costs only
-    resolution (deltas are not thinned). Then traces go, the rest of the metrics, events, and alerts for the webhook
-    last; each oldest first.
+    resolution (deltas are not thinned). Then traces go, the rest of the metrics, events, the alerts among them, and
+    alerts for receivers last; each oldest first.
     """
     total = sum(amount.size for amount in queued(db).values())
     if total <= bytes_max:
@@ -181,6 +183,9 @@ def shrink(db: sqlite3.Connection, bytes_max: int) -> list[Dropped]:
     excess -= _drop(db, METRICS, TOO_MUCH, _thinned(db, excess), dropped)
     for signal in (TRACES, METRICS, LOGS, *RECEIVERS):
         if excess > 0:
+            spared = ALERT_KEYS if signal == LOGS else ""
+            excess -= _drop(db, signal, TOO_MUCH, _first(db, signal, excess, spared), dropped)
+        if excess > 0 and signal == LOGS:
             excess -= _drop(db, signal, TOO_MUCH, _first(db, signal, excess), dropped)
     return dropped
 
@@ -219,11 +224,14 @@ def _thinned(db: sqlite3.Connection, excess: int) -> list[int]:
     return given_up
 
 
-def _first(db: sqlite3.Connection, signal: str, excess: int) -> list[int]:
+def _first(db: sqlite3.Connection, signal: str, excess: int, spared: str = "") -> list[int]:
+    """Ids of the oldest rows that hold so many bytes, but for those whose keys begin so."""
     found = []
-    for number, size in db.execute("SELECT id, size FROM spool WHERE signal = ? ORDER BY id", (signal,)):
+    for number, size, key in db.execute("SELECT id, size, key FROM spool WHERE signal = ? ORDER BY id", (signal,)):
         if excess <= 0:
             break
+        if spared and key.startswith(spared):
+            continue
         found.append(number)
         excess -= size
     return found

@@ -165,6 +165,23 @@ def test_alerts_are_the_last_to_go(db: sqlite3.Connection) -> None:
     assert keys == [f"webhook/{number}" for number in range(11 - len(keys), 11)]
 
 
+def test_of_events_alerts_are_the_last_to_go(db: sqlite3.Connection) -> None:
+    """An old alert outlives newer events of other kinds; it goes when nothing else of the signal is left."""
+    for number in range(1, 11):
+        row = _row("logs", number)
+        spool.add(db, [replace(row, key=f"{spool.ALERT_KEYS}{row.key}") if number <= 4 else row])
+    whole = spool.queued(db)["logs"].size
+    dropped = spool.shrink(db, whole - 1)
+    assert {d.signal for d in dropped} == {"logs"}
+    left = [row[0] for row in db.execute("SELECT key FROM spool ORDER BY id")]
+    assert left == [*(f"alert/logs/{n}" for n in range(1, 5)), *(f"logs/{n}" for n in range(15 - len(left), 11))]
+    assert len(left) < 10
+    spool.shrink(db, int(whole * 0.3))
+    left = [row[0] for row in db.execute("SELECT key FROM spool ORDER BY id")]
+    assert left == [f"alert/logs/{n}" for n in range(5 - len(left), 5)]
+    assert 0 < len(left) < 4
+
+
 def test_a_note_is_stored_with_its_row(db: sqlite3.Connection) -> None:
     """Both or neither: what is true once the row is stored lies beside it, in the caller's transaction."""
     row = replace(_row("retrain", 1), note=("retrain", b"then"))

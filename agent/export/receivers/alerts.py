@@ -26,6 +26,10 @@ ALERT_EVENTS = "sidelight.alert"
 """Events of this name or below it are alerts."""
 COOLDOWN_BLOB = "retrain"
 
+
+def is_alert(event: Event) -> bool:
+    return event.name == ALERT_EVENTS or event.name.startswith(f"{ALERT_EVENTS}.")
+
 Way = Destination | Receiver | Replica | Nowhere
 
 
@@ -66,7 +70,7 @@ class Alerts:
 
     def rows(self, event: Event, now_ns: int) -> list[SpoolRow]:
         """A row for each receiver that this event is for; what is held back is counted."""
-        if event.name != ALERT_EVENTS and not event.name.startswith(f"{ALERT_EVENTS}."):
+        if not is_alert(event):
             return []
         for lane in self.resending:
             lane.wake()  # it looks once the alert is in the book
