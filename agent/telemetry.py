@@ -267,7 +267,7 @@ CONCEPT_EVIDENCE = _define(
     "sidelight.segment",
 )
 MODEL_AGE = _define(
-    "sidelight.model.age", Shape.GAUGE, "s", "Time since the version was trained, as the event of its start said."
+    "sidelight.model.age", Shape.GAUGE, "s", "Time since the version was trained, as its start or its reference says."
 )
 RETRAIN_REASON = _define(
     "sidelight.retrain.reason",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from calibration.concept import (
@@ -37,8 +37,8 @@ them, where not in all; {after:,} labels after the change:
 """
 GENERATORS = """
 SEA and the hyperplane are river's own generators, judged by river's logistic regression trained on 5,000 rows of the
-first concept and frozen. KSWIN, at 0.9 ms a label, was tried on 10,000 labels of nulls and, 5,000 labels long, 2
-streams of each change. CPU a label: {costs}.
+first concept and frozen. KSWIN, at 0.6 to 0.9 ms a label, was tried on 10,000 labels of nulls and on 2 streams of each
+change, 5,000 labels long. CPU a label: {costs}.
 """
 
 
@@ -64,19 +64,17 @@ def text(figures: Mapping[str, Any]) -> str:
     head = ("nothing changes", "ours", *(_named(rule, each) for rule, each in river.items()))
     parts.append(_table(head, [
         (null.name, _rate(ours["nulls"][null.name]),
-         *(f"{_rate(each['tuned']['nulls'][null.name])} ({_rate(each['default']['nulls'][null.name])})"
-           for each in river.values()))
+         *(_both(each, "nulls", null.name, _rate) for each in river.values()))
         for null in NULLS
     ]))  # fmt: skip
     parts.append(DELAYS.format(trials=TRIALS, after=AFTER))
     parts.append(_table(("change", "ours", *river), [
         (GENERATED.get(name, name), _delay(ours["delays"][name]),
-         *(f"{_delay(each['tuned']['delays'][name])} ({_delay(each['default']['delays'][name])})"
-           for each in river.values()))
+         *(_both(each, "delays", name, _delay) for each in river.values()))
         for name in ours["delays"]
     ]))  # fmt: skip
     costs = {"ours": ours["ns"], **{rule: each["default"]["ns"] for rule, each in river.items()}}
-    parts.append(GENERATORS.format(costs=", ".join(f"{rule} {ns / 1000:.2g} µs" for rule, ns in costs.items())))
+    parts.append(GENERATORS.format(costs=", ".join(f"{rule} {ns / 1000:,.1f} µs" for rule, ns in costs.items())))
     return "\n".join(parts)
 
 
@@ -84,6 +82,13 @@ def _named(rule: str, figures: Mapping[str, Any]) -> str:
     """A rule with its settings, tuned and by default."""
     tuned, default = (figures[which]["setting"] for which in ("tuned", "default"))
     return f"{rule}, {tuned} ({default})" if tuned != default else f"{rule}, {default}"
+
+
+def _both(figures: Mapping[str, Any], kind: str, name: str, said: Callable[[Sequence[int]], str]) -> str:
+    """Tuned, and in brackets by default, where that is another setting."""
+    tuned, default = (figures[which] for which in ("tuned", "default"))
+    told = said(tuned[kind][name])
+    return told if tuned["setting"] == default["setting"] else f"{told} ({said(default[kind][name])})"
 
 
 def _rate(counted: Sequence[int]) -> str:

@@ -87,7 +87,8 @@ class Staleness:
         age, limit = self._age, self._limit
         verdict, effect = Verdict.WITHIN_NOISE, float("nan")
         if age is None:
-            verdict, said = Verdict.NO_DATA, "when it was trained is not known: no event of its start said trained_at"
+            verdict = Verdict.NO_DATA
+            said = "when it was trained is not known: neither the model's start nor its reference says it"
         elif not limit:
             said = f"trained {age / DAY:.3g} days ago; no limit is set"
         else:
@@ -105,7 +106,7 @@ class Staleness:
     @property
     def _age(self) -> float | None:
         """Seconds from the training to the end of the newest window; by event time those of the history."""
-        trained = 0 if self._about is None else self._about.trained_at_ns
+        trained = 0 if self._about is None else _trained(self._about)
         return max(self._end_ns - trained, 0) / 1e9 if trained and self._end_ns else None
 
     def points(self) -> Iterator[Point]:
@@ -148,3 +149,11 @@ class Staleness:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptError(f"staleness: {type(error).__name__}") from error
         self._held, self._faulty, self._end_ns = held, faulty, end_ns
+
+
+def _trained(about: About) -> int:
+    """ns; 0 unknown. A reference borrowed from another version tells that one's age."""
+    reference = about.reference
+    if reference is None or reference.version == about.key.version or reference.trained_at_ns != about.trained_at_ns:
+        return about.trained_at_ns
+    return 0

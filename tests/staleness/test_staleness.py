@@ -16,8 +16,10 @@ from agent.errors import CorruptError
 from agent.following import About
 from agent.ledger import Dial, Ledger
 from agent.records import Closed, Event, Finding, ModelKey, Source, TextsSeen, Verdict
+from agent.reference.profile import Reference
 from agent.staleness.follower import HELD_WINDOWS, Staleness
 from agent.staleness.reasons import rising
+from tests.reference.references import small_reference
 
 KEY = ModelKey("news", "1")
 HOUR_NS = 3600 * 10**9
@@ -33,12 +35,10 @@ NEW = Finding("new_category", "topic", Source.FEATURE, Verdict.ALARM, effect=0.1
 MISSING = Finding("missing", "age", Source.FEATURE, Verdict.ALARM, effect=0.4, current=0.4)
 
 
-def model(trained_at_ns: int = TRAINED, limit_days: float = 90.0) -> Staleness:
-    settings = Settings(stale_seconds=limit_days * 86_400.0)
+def model(trained_at_ns: int = TRAINED, limit_days: float = 90.0, reference: Reference | None = None) -> Staleness:
+    settings, ledger = Settings(stale_seconds=limit_days * 86_400.0), Ledger.of(Dial(), Layout(()), 3600.0)
     found = Staleness()
-    found.prepare(
-        About(KEY, settings, Ledger.of(Dial(), Layout(()), 3600.0), HOUR_NS, trained_at_ns=trained_at_ns)
-    )
+    found.prepare(About(KEY, settings, ledger, HOUR_NS, reference, trained_at_ns=trained_at_ns))
     return found
 
 
@@ -79,6 +79,14 @@ def test_what_is_not_known_or_not_wanted_is_no_alarm() -> None:
     stale, retrain = told(model(limit_days=0), 0, day=900)
     assert (stale.verdict, retrain.verdict) == (Verdict.WITHIN_NOISE, Verdict.WITHIN_NOISE)
     assert stale.reason == "trained 900 days ago; no limit is set"
+
+
+def test_a_borrowed_reference_tells_another_version_s_age() -> None:
+    """The successor of an old version is not old: its own start or its own reference says when it was trained."""
+    own = replace(small_reference(KEY.name, KEY.version), trained_at_ns=TRAINED)
+    assert told(model(reference=own), 0, day=900)[0].alarms
+    assert told(model(reference=replace(own, version="0")), 0, day=900)[0].verdict is Verdict.NO_DATA
+    assert told(model(TRAINED + DAY_NS, reference=replace(own, version="0")), 0, day=900)[0].alarms
 
 
 def test_all_reasons_come_in_one_finding() -> None:
