@@ -111,3 +111,19 @@ def test_windows_much_larger_than_the_references_are_not_judged() -> None:
     baseline = Baseline.of(_windows("error", rng, 60, 20, 1.0, 0.0), np.array([True]), HORIZONS)
     judged = judge(np.moveaxis(_windows("error", rng, 1, 2000, 1.0, 0.0), 1, 0), baseline)
     assert judged.tested[0].mean() < 0.2
+
+
+def test_a_bad_day_such_as_the_reference_held_is_no_alarm() -> None:
+    """Three days of 180 with thrice the errors: another such day is usual, a worse one is not."""
+    wrong = np.full(180, 90.0)
+    wrong[[20, 90, 140]] = 270.0, 265.0, 262.0
+    ones = np.full(180, 1000.0)
+    blocks = np.stack((ones, ones, ones, wrong, wrong, wrong), axis=1)[None, :, None]
+    baseline = Baseline.of(blocks, np.array([True]), HORIZONS)
+
+    def p(errors: float) -> float:
+        day = np.array([1000.0, 1000.0, 1000.0, errors, errors, errors]).reshape(1, 1, 1, 6)
+        return float(judge(day, baseline).p[0, 0, 0])
+
+    assert p(260.0) > 0.005
+    assert p(300.0) < 1e-4
