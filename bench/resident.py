@@ -24,7 +24,7 @@ IMPORTS = (
 )
 IDLE_WHY = "the bare imports beside it are most of it."
 LOADED_WHY = (
-    "the imports; three references with their segments, judges (15 MiB a model) and grids of 12 KiB a number; and "
+    "the imports; three references with their segments, judges (15 MiB a model) and grids of 1 to 12 KiB a number; and "
     "24 windows of counts for each segment."
 )
 START_WHY = (

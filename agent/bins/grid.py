@@ -24,14 +24,15 @@ class Grid:
     predictable.
     """
 
-    SQUARES = 1024
+    SQUARES = (64, 256, 1024)  # the first that is fine enough: small tables stay in the processor's first cache
 
     rows: Mapping[int, int]  # feature -> its row in the tables
     scale: Floats  # (rows, 1): squares a unit
     shift: Floats  # (rows, 1): the square of 0
+    last: Floats  # (rows, 1): the feature's last square
     base: Ints  # (rows, 1): where the feature's squares begin
-    cell: Cells  # (rows × SQUARES,): the cell at the square's beginning
-    edge: Floats  # (rows × SQUARES,): the edge inside it, or inf
+    cell: Cells  # (squares of all,): the cell at the square's beginning
+    edge: Floats  # (squares of all,): the edge inside it, or inf
 
     @classmethod
     def of(cls, features: Sequence[Feature], starts: Ints, which: range) -> Grid:
@@ -42,44 +43,38 @@ class Grid:
             feature = features[i]
             if feature.kind is not Kind.NUMBER or len(feature.edges) < 2:
                 continue
-            edges = feature.split
-            inner = edges[1:-1] if len(edges) > 3 else edges
-            with np.errstate(over="ignore", invalid="ignore"):
-                span = inner[-1] - inner[0]
-                step = (cls.SQUARES - 3) / span
-                zero = 1.0 - inner[0] * step
-                squares = _squares(edges, step, zero, cls.SQUARES)
-            if not (np.isfinite(step) and np.isfinite(zero) and np.isfinite(squares).all()):
-                continue
-            squares = squares.astype(np.int32)
-            if len(np.unique(squares)) < len(edges):
+            found = next((f for f in (_fitted(feature.split, count) for count in cls.SQUARES) if f is not None), None)
+            if found is None:
                 continue  # too uneven for the grid: searched instead
             rows[i] = len(rows)
+            step, zero, squares, count = found
             scale.append(step)
             shift.append(zero)
-            before = np.searchsorted(squares, np.arange(cls.SQUARES), side="left")
+            before = np.searchsorted(squares, np.arange(count), side="left")
             cell.append(before.astype(np.int32) + np.int32(starts[i]))
-            own = np.full(cls.SQUARES, np.inf)
-            own[squares] = edges
+            own = np.full(count, np.inf)
+            own[squares] = feature.split
             edge.append(own)
         column = (len(rows), 1)
+        sizes = np.array([len(own) for own in cell], dtype=np.int64)
         return cls(
             rows=rows,
             scale=np.array(scale).reshape(column),
             shift=np.array(shift).reshape(column),
-            base=(np.arange(len(rows), dtype=np.int64) * cls.SQUARES).reshape(column),
+            last=(sizes - 1).astype(np.float64).reshape(column),
+            base=(np.cumsum(sizes) - sizes).reshape(column),
             cell=np.concatenate(cell) if cell else np.empty(0, np.int32),
             edge=np.concatenate(edge) if edge else np.empty(0),
         )
 
     def cells(self, features: Sequence[int], values: Floats | Singles) -> Cells:
         """int32, of values' shape (features, rows). Values must be finite."""
-        scale, shift, base = self.scale, self.shift, self.base
+        scale, shift, last, base = self.scale, self.shift, self.last, self.base
         if len(features) < len(self.rows):  # features rise, and so do their rows
             which = [self.rows[i] for i in features]
-            scale, shift, base = scale[which], shift[which], base[which]
+            scale, shift, last, base = scale[which], shift[which], last[which], base[which]
         with np.errstate(over="ignore"):
-            square = _squares(values, scale, shift, self.SQUARES)
+            square = _squares(values, scale, shift, last)
         index = square.astype(np.int64)
         index += base
         # In range by construction: with mode="clip", take does not go through a buffer of its own.
@@ -88,11 +83,24 @@ class Grid:
         return found
 
 
-def _squares(values: Floats | Singles, scale: Floats | float, shift: Floats | float, squares: int) -> Floats:
+def _fitted(edges: Floats, count: int) -> tuple[float, float, Ints, int] | None:
+    """Scale, shift and each edge's square on a grid of so many; None where two edges would share one."""
+    inner = edges[1:-1] if len(edges) > 3 else edges
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = (count - 3) / (inner[-1] - inner[0])
+        zero = 1.0 - inner[0] * step
+        squares = _squares(edges, step, zero, count - 1.0)
+    if not (np.isfinite(step) and np.isfinite(zero) and np.isfinite(squares).all()):
+        return None
+    found = squares.astype(np.int64)
+    return (step, zero, found, count) if len(np.unique(found)) == len(edges) else None
+
+
+def _squares(values: Floats | Singles, scale: Floats | float, shift: Floats | float, last: Floats | float) -> Floats:
     """The square of each value, not yet rounded down. One formula for edges and values: it rises with x in floating
     point too, so that a value is never in a lower square than an edge below it."""
     square: Floats = np.multiply(values, scale, dtype=np.float64)
     square += shift
     np.maximum(square, 0.0, out=square)
-    np.minimum(square, squares - 1.0, out=square)
+    np.minimum(square, last, out=square)
     return square

@@ -212,6 +212,21 @@ def test_the_grid_is_used_where_it_may_be() -> None:
     assert not on_grid(-1.7e308, -1e308, 1e308, 1.7e308)
 
 
+def test_a_grid_is_no_finer_than_its_edges_ask() -> None:
+    """Even edges need few squares, skewed ones more; side by side each has its own, and the cells are the search's."""
+    even, skewed = np.linspace(0.0, 1.0, 21), np.linspace(0.0, 1.0, 21) ** 3
+    first, second = (Feature(n, Source.FEATURE, Kind.NUMBER, edges=tuple(e.tolist())) for n, e in
+                     (("even", even), ("skewed", skewed)))  # fmt: skip
+    assert len(Layout((first,))._grid.cell) < len(Layout((second,))._grid.cell)
+    layout, values = Layout((first, second)), np.random.default_rng(1).normal(0.4, 0.4, 300)
+    placed = layout.place(
+        Batch(ModelKey("m"), 300, 0, Columns({n: Numbers(values) for n in ("even", "skewed")}), Columns())
+    )
+    for i, feature in enumerate((first, second)):
+        expected = np.searchsorted(feature.split, values, side="right") + layout.starts[i]
+        assert placed.cells[i].tolist() == expected.tolist()
+
+
 def test_an_empty_batch_has_no_cells() -> None:
     """No rows: no counts, no error, whatever is missing."""
     layout = Layout((
