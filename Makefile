@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constrain
 
 .PHONY: demo test check rules backends integration bench calibration examples docs wire kill build clean
 
-demo: .venv/demo                        ## six months of real flights, three faults, found live
+demo: .venv/demo                        ## six months of real flights, four faults, found live
 	$(BIN)/python -m examples.flights $(ARGS)
 
 test: .venv/dev                         ## the tests

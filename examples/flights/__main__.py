@@ -93,7 +93,7 @@ def build_reference(files: train.Files) -> None:
     command = [
         *processes.sidelight_command(), "reference", "build", str(files.training), "--output", str(files.reference),
         "--model", train.MODEL, "--version", train.VERSION, "--window", "1d", "--time", "time",
-        "--prediction", "prediction", "--score", "score", "--positive", train.LATE,
+        "--prediction", "prediction", "--score", "score", "--label", "truth", "--positive", train.LATE,
         "--public", "carrier,origin,prediction",  # airlines and airports are no secrets: alerts may name them
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

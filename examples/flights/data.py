@@ -22,7 +22,8 @@ REPLAY_FROM = pd.Timestamp("2013-07-01")
 
 
 def load() -> pd.DataFrame:
-    """Every flight that departed, in the order they left: FEATURES, id, time, landed, late (NA: it never got there).
+    """Every flight that departed, in the order they left: FEATURES, id, time, landed, delay (minutes, at the gate),
+    late; the last two are NA where it never got there.
 
     Times are New York's wall clock, so that a window of a day is a day as people there live it. About 2 s.
     """
@@ -54,11 +55,12 @@ def prepare(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     # air_time is wheels up to wheels down; taxiing is not in the data.
     rows["landed"] = rows["time"] + pd.to_timedelta(rows["air_time"], unit="min")
     rows["late"] = (rows["arr_delay"] > LATE_MINUTES).astype("boolean").mask(rows["arr_delay"].isna())
+    rows["delay"] = rows["arr_delay"].astype("float64")
     rows["hour"] = rows["sched_dep_time"] // 100
     rows = rows.sort_values("time", kind="stable", ignore_index=True)
     rows["id"] = rows.index
     rows[list(NUMBERS)] = rows[list(NUMBERS)].astype("float64")
-    return rows[["id", "time", "landed", "late", *FEATURES]]
+    return rows[["id", "time", "landed", "delay", "late", *FEATURES]]
 
 
 def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:

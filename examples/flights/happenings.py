@@ -15,6 +15,7 @@ from examples.flights.status import Alarm
 
 DAY = pd.Timedelta(days=1)
 DELAYS = frozenset({"dep_delay", "score", "prediction", "row"})
+TRUTHS = frozenset({"concept_drift", "accuracy"})
 ROUTES = frozenset({"carrier", "origin", "distance", "row"})
 
 
@@ -53,7 +54,12 @@ CHRISTMAS = _happening(
 WEATHER_ENDS = _happening("the data's weather ends", {"visib", "wind_speed"}, "2013-12-30", "2014-01-01")
 RUSH = _happening("the December rush, fewer flights leave early, more late", DELAYS, "2013-12-14", "2013-12-31")
 ROUTES_CHANGE = _happening("the autumn timetable, airlines fly other routes", ROUTES, "2013-09-02", "2013-12-31")
-HAPPENINGS = (INDEPENDENCE, STORM, THANKSGIVING, HAZE, CHRISTMAS, WEATHER_ENDS, RUSH, ROUTES_CHANGE)
+THUNDER = _happening(
+    "summer storms aloft, more of what left on time lands late than in any such weeks before", TRUTHS, "2013-07-20",
+    "2013-08-14",
+)  # fmt: skip
+SNOW = _happening("snow, up to half of what left on time lands late", TRUTHS, "2013-12-08", "2013-12-17")
+HAPPENINGS = (INDEPENDENCE, STORM, THUNDER, SNOW, THANKSGIVING, HAZE, CHRISTMAS, WEATHER_ENDS, RUSH, ROUTES_CHANGE)
 
 
 def cause(alarm: Alarm) -> Happening | None:

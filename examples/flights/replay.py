@@ -72,7 +72,7 @@ Landings = dict[pd.Timestamp, pd.DataFrame]
 
 def landings(rows: pd.DataFrame) -> Landings:
     """Flights with a known arrival, by the end of the hour they landed in, in order of time."""
-    known = rows[rows["landed"].notna() & rows["late"].notna()]
+    known = rows[rows["landed"].notna() & rows["delay"].notna()]
     hours = known["landed"].dt.floor("h") + HOUR
     return {pd.Timestamp(hour): found for hour, found in known.groupby(hours, sort=True)}
 
@@ -82,7 +82,7 @@ def _send_labels(truth: Landings, until: pd.Timestamp, label: Labeller) -> int:
     count = 0
     for hour in due:
         landed = truth.pop(hour)
-        late = [train.LATE if late else train.ON_TIME for late in landed["late"]]
+        late = [train.LATE if late else train.ON_TIME for late in faults.late(landed)]
         label(flight_ids(landed), late, nanoseconds(landed["landed"]))
         count += len(landed)
     return count

@@ -21,6 +21,9 @@ WORDS = {
     "new_category": "unknown categories", "absent": "absent", "fractional": "fractions", "constant": "stuck",
     "new_feature": "new feature",
 }  # fmt: skip
+# Of the predictions as a whole, or in units of their own: the agent's sentence says it best.
+OWN_WORDS = frozenset({"concept_drift", "performance", "estimated_performance", "retrain", "stale", "fairness"})
+SUM = "retrain_suggested"  # sums up what other alerts say
 FIRING, UPDATED, RESOLVED = (f"sidelight.alert.{state}" for state in ("firing", "updated", "resolved"))
 
 
@@ -43,12 +46,14 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing an alert is about. effect: in the check's own unit; horizon: days that were pooled."""
+    """One thing an alert is about. effect: in the check's own unit; horizon: days that were pooled. words: the
+    agent's."""
 
     name: str
     check: str
     effect: float
     horizon: int
+    words: str = ""
 
     @property
     def said(self) -> str:
@@ -59,6 +64,8 @@ class Subject:
             return f"{self.effect:.1f} times the usual"
         if self.check == "volume":
             return f"{self.effect:.1f} times as much as usual, or as little"
+        if self.check in OWN_WORDS:
+            return self.words
         return f"{self.name}, {WORDS.get(self.check, self.check)} (+{self.effect:.0%} of rows)"
 
 
@@ -94,11 +101,12 @@ class Alarm:
 
 
 def news(alarms: Iterable[Alarm]) -> tuple[Alarm, ...]:
-    """Every alarm with only the subjects its alert had not named before; repetitions and endings are left out."""
+    """Every alarm with only the subjects its alert had not named before; repetitions, endings and what only sums up
+    others are left out."""
     named: dict[tuple[str, pd.Timestamp], set[tuple[str, str]]] = {}
     found = []
     for alarm in alarms:
-        if alarm.event not in (FIRING, UPDATED):
+        if alarm.event not in (FIRING, UPDATED) or alarm.alert == SUM:
             continue
         known = named.setdefault((alarm.alert, alarm.start), set())
         fresh = tuple(s for s in alarm.subjects if (s.check, s.name) not in known)
@@ -165,7 +173,10 @@ def alarm(event: Mapping[str, Any]) -> Alarm:
         alert=attributes["sidelight.alert.name"],
         severity=attributes["sidelight.alert.severity"],
         subjects=tuple(
-            Subject(one["name"], one["check"], _number(one.get("effect")), int(one.get("horizon", 1)))
+            Subject(
+                one["name"] or one["check"], one["check"], _number(one.get("effect")), int(one.get("horizon", 1)),
+                one.get("said", ""),
+            )
             for one in attributes["sidelight.alert.features"]
         ),
         start=_time(attributes["sidelight.alert.start"]),

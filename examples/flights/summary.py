@@ -68,5 +68,5 @@ def names(alarm: Alarm, fault: Fault) -> bool:
 
 def _without(alarm: Alarm, faults: Sequence[Fault]) -> Alarm:
     """The alarm without what was injected."""
-    own = {fault.subject for fault in faults if fault.covers(alarm.day)}
+    own = {name for fault in faults if fault.covers(alarm.day) for name in (fault.subject, *fault.also)}
     return replace(alarm, subjects=tuple(s for s in alarm.subjects if s.name not in own))

@@ -15,7 +15,7 @@ from examples.flights.summary import names
 
 DAYS = 184  # July to December
 LABEL = 10
-SHORT = {"distance": "kilometres", "carrier": "codes", "latency": "slow"}
+SHORT = {"distance": "kilometres", "carrier": "codes", "latency": "slow", "concept_drift": "gates"}
 QUIET, ACCENT, FAULT, ALARM, OTHER = "grey50", "cyan", "yellow", "bold red", "default"
 
 

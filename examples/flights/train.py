@@ -36,7 +36,7 @@ class Files:
     @property
     def model(self) -> Path:
         # A pickle is only for the version that wrote it, a model only for the features it learned.
-        features = zlib.crc32(" ".join(data.FEATURES).encode())
+        features = zlib.crc32(" ".join((*data.FEATURES, "truth")).encode())
         return self.folder / f"model-{sklearn.__version__}-{features:08x}.joblib"
 
     @property
@@ -95,7 +95,9 @@ def train(files: Files) -> Trained:
         pipeline(), features, late, groups=past["time"].dt.month, cv=LeaveOneGroupOut(), method="predict_proba"
     )[:, 1]
     files.folder.mkdir(parents=True, exist_ok=True)
-    write_training(past[["time", *data.FEATURES]].assign(prediction=answers(scores), score=scores), files.training)
+    asked = past[["time", *data.FEATURES]]
+    truth = np.where(late, LATE, ON_TIME)
+    write_training(asked.assign(prediction=answers(scores), score=scores, truth=truth), files.training)
     data.replay_rows(rows).to_parquet(files.replay, index=False)
     model = pipeline().fit(features, late)
     whole = files.model.with_suffix(".part")

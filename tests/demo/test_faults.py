@@ -40,6 +40,13 @@ def test_the_server_slows_on_its_days_only() -> None:
     assert [faults.slow_factor(pd.Timestamp(day)) for day in days] == [1.0, 8.0, 8.0, 1.0]
 
 
+def test_works_at_the_gates_add_to_what_came_of_it() -> None:
+    """Twenty minutes on those days, whatever the model was told; a flight that was just in time is late then."""
+    days = pd.to_datetime(["2013-09-15 23:00", "2013-09-16 05:00", "2013-09-16 06:00", "2013-09-23 00:00"])
+    landed = pd.DataFrame({"time": days, "delay": [15.0, 15.0, -6.0, 0.0]})
+    assert list(faults.late(landed)) == [False, True, False, False]
+
+
 def test_faults_come_one_after_another() -> None:
     """Never two at once, so that each alarm has one cause."""
     assert all(before.end < after.first for before, after in pairwise(faults.FAULTS))

@@ -12,8 +12,10 @@ from examples.flights.happenings import (
     INDEPENDENCE,
     ROUTES_CHANGE,
     RUSH,
+    SNOW,
     STORM,
     THANKSGIVING,
+    THUNDER,
     WEATHER_ENDS,
     Happening,
     cause,
@@ -49,6 +51,15 @@ def test_the_storm_delays_more_flights_than_any_monday_of_training(rows: pd.Data
     assert 0.18 < there < 0.22
     assert there > known[known.index.day_of_week == STORM.first.day_of_week].max()
     assert (known > there).sum() == 1
+
+
+def test_what_left_on_time_lands_late_as_in_no_such_time_of_training(rows: pd.DataFrame) -> None:
+    """Over 24 days in August, and on two snowy days: the model sees the departure, and not the way."""
+    on_time = rows[(rows["dep_delay"] <= data.LATE_MINUTES) & rows["delay"].notna()]
+    late = (on_time["delay"] > data.LATE_MINUTES).groupby(on_time["day"]).agg(["sum", "size"])
+    share, month = late["sum"] / late["size"], late["sum"].rolling(24).sum() / late["size"].rolling(24).sum()
+    assert during(month, THUNDER)["2013-08-13":].min() > month[TRAINED].max()
+    assert (during(share, SNOW) > share[TRAINED].max()).sum() == 2
 
 
 @pytest.mark.parametrize(("happening", "fewer"), [(INDEPENDENCE, 0.1), (THANKSGIVING, 0.3), (CHRISTMAS, 0.2)])

@@ -27,11 +27,11 @@ class Heard:
         self.calls.append(("label", list(zip(ids, late, strict=True))))
 
 
-def rows(*flights: tuple[str, str | None, bool | None]) -> pd.DataFrame:
-    """(left, landed, late) each."""
-    frame = pd.DataFrame(flights, columns=["time", "landed", "late"])
+def rows(*flights: tuple[str, str | None, float | None]) -> pd.DataFrame:
+    """(left, landed, minutes of delay) each."""
+    frame = pd.DataFrame(flights, columns=["time", "landed", "delay"])
     frame[["time", "landed"]] = frame[["time", "landed"]].astype("datetime64[us]")
-    frame["late"] = frame["late"].astype("boolean")
+    frame["delay"] = frame["delay"].astype("float64")
     features = dict.fromkeys(data.NUMBERS, 1.0) | dict.fromkeys(data.TEXTS, "UA")
     return frame.assign(id=range(len(frame)), **features)
 
@@ -45,9 +45,9 @@ def replayed(frame: pd.DataFrame) -> tuple[Heard, list[int]]:
 def test_an_hour_of_flights_is_a_batch_and_truth_comes_after_landing() -> None:
     """The label goes out with the first hour that begins after the landing, and the rest at the end."""
     heard, labelled = replayed(rows(
-        ("2013-07-01 05:10", "2013-07-01 06:20", True),
-        ("2013-07-01 05:50", "2013-07-01 09:00", False),
-        ("2013-07-01 06:30", "2013-07-01 07:30", False),
+        ("2013-07-01 05:10", "2013-07-01 06:20", 16.0),
+        ("2013-07-01 05:50", "2013-07-01 09:00", 15.0),
+        ("2013-07-01 06:30", "2013-07-01 07:30", -3.0),
         ("2013-07-01 07:00", None, None),
     ))  # fmt: skip
     assert heard.calls == [
