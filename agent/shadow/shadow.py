@@ -87,15 +87,17 @@ class Shadow:
             if not parts:
                 continue
             keys, own = np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
-            alone = distinct(keys)
-            keys, own, second = keys[alone], own[alone], parts[-1][3]
+            at = distinct(keys)
+            keys, own, second = keys[at], own[at], parts[-1][3]
+            met, alone = np.zeros(len(keys), dtype=bool), len(state.versions) == 2
             for other in state.versions:
                 if other is not version:
-                    hits, theirs = waiting.find(other.place, keys, second)
+                    hits, theirs = waiting.find(other.place, keys, second, take=alone)
                     if len(hits):
                         state.between(other, version).answered(theirs, own[hits], other.place < version.place)
-                        self._met(waiting, other, keys[hits])
-            waiting.put(version.place, own, keys, second)
+                        met[hits] = alone
+            waiting.put(version.place, own[~met], keys[~met], second)
+            waiting.sampling.written += len(keys)
         if waiting.sampling.written > SAMPLED_MAX:
             waiting.sampling.fewer()
 
@@ -126,20 +128,17 @@ class Shadow:
         keys, second = pairs.request_ids[at], int(pairs.label_ns.max() // 1_000_000_000)
         own = np.empty(len(at), dtype=LOSS)
         own["loss"], own["weight"] = found, pairs.weights[at]
+        met, alone = np.zeros(len(at), dtype=bool), len(state.versions) == 2  # then it waits for nobody else
         for other in state.versions:
             if other is not version:
-                hits, theirs = waiting.find(other.place, keys, second)
+                hits, theirs = waiting.find(other.place, keys, second, take=alone)
                 if len(hits):
                     comparison = state.between(other, version)
                     comparison.labelled(index, theirs, own[hits], other.place < version.place)
                     comparison.by_segment(pairs, at[hits], theirs, own[hits], other.place < version.place)
-                    self._met(waiting, other, keys[hits])
-        waiting.put(version.place, own, keys, second)
-
-    def _met(self, waiting: Any, other: Version, keys: np.ndarray) -> None:
-        """With two versions, what is met waits for nobody else."""
-        if len(self.state.versions) == 2:
-            waiting.take(other.place, keys)
+                    met[hits] = alone
+        waiting.put(version.place, own[~met], keys[~met], second)
+        waiting.sampling.written += len(keys)
 
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
         """The look: once for each window, whichever version's end comes first."""
@@ -212,6 +211,8 @@ class Shadow:
 
     def dump(self) -> bytes:
         self._compare()
+        self.state.answers.enter()
+        self.state.losses.enter()
         return stored.dump(self.state)
 
     def load(self, blob: bytes) -> None:

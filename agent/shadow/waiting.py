@@ -21,7 +21,8 @@ EARLY_PART = 4  # answers that came within a quarter of the table's requests are
 LATE_SHARE = 0.2  # of the answers: with more of them, hold fewer requests for longer
 EARLY_SHARE = 0.01  # with fewer late ones, hold more
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: low hashes still find different places
-Found = tuple[Ints, npt.NDArray[np.void]]
+Rows = npt.NDArray[np.void]
+Found = tuple[Ints, Rows]
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class Held:
     """What waits of one version. rows: structured (slots,), a power of two, with `key` (0: empty), `number` (running)
     and `second` beside what is kept of a request: 24 bytes and that."""
 
-    rows: npt.NDArray[np.void]
+    rows: Rows
     written: int = 0
 
     @classmethod
@@ -79,41 +80,65 @@ class Sampling:
 
 @dataclass(slots=True)
 class Waiting:
-    """All versions' tables of one kind. slots: places of each; seconds: for how long a request may wait."""
+    """All versions' tables of one kind. slots: places of each; seconds: for how long a request may wait. newest: what
+    came last of each version, whole: what comes together is met together, however much it is."""
 
     kept: npt.DTypeLike
     slots: int
     seconds: int
     sampling: Sampling = field(default_factory=Sampling)
     held: dict[int, Held] = field(default_factory=dict)
+    newest: dict[int, tuple[Hashes, Rows, int]] = field(default_factory=dict)
 
-    def find(self, version: int, keys: Hashes, second: int) -> Found:
-        """(rows of `keys` that `version` answered too, what was kept of them). They are taken out where they are
-        met for good: `take`."""
+    def find(self, version: int, keys: Hashes, second: int, take: bool = False) -> Found:
+        """(rows of `keys`, all different, that `version` answered too, what was kept of them, of dtype `kept`). take:
+        they wait for nobody else."""
+        hits, found = self._find_newest(version, keys, second, take)
         held = self.held.get(version)
-        if held is None:
-            return np.zeros(0, np.int64), np.zeros(0, np.dtype(self.kept))
+        if held is None or len(hits) == len(keys):
+            return hits, found
         places = held.places(keys)
-        standing = held.rows["key"].take(places)
-        hits = np.flatnonzero(standing == keys)
-        if not len(hits):
-            return hits, held.rows[:0]
-        found = held.rows[places[hits]]
-        fresh = found["second"] >= second - self.seconds
-        found, hits = found[fresh], hits[fresh]
-        self.sampling.met(held.written - found["number"], self.slots)
-        return hits, found
+        others = held.rows["key"].take(places) == keys
+        others[hits] = False
+        older = np.flatnonzero(others)
+        rows = held.rows[places[older]]
+        fresh = rows["second"] >= second - self.seconds
+        rows, older = rows[fresh], older[fresh]
+        if not len(older):
+            return hits, found
+        self.sampling.met(held.written - rows["number"], self.slots)
+        if take:
+            held.rows["key"][places[older]] = 0
+        return np.concatenate((hits, older)), np.concatenate((found, _kept(rows, np.dtype(self.kept))))
 
-    def take(self, version: int, keys: Hashes) -> None:
-        """These wait no longer."""
-        held = self.held.get(version)
-        if held is not None and len(keys):
-            places = held.places(keys)
-            held.rows["key"][places[held.rows["key"][places] == keys]] = 0
+    def _find_newest(self, version: int, keys: Hashes, second: int, take: bool) -> Found:
+        own, rows, when = self.newest.get(version, (None, None, 0))
+        if own is None or rows is None or when < second - self.seconds:
+            return np.zeros(0, np.int64), np.zeros(0, np.dtype(self.kept))
+        if np.array_equal(own, keys):  # the usual: one label reached both
+            hits = theirs = np.arange(len(keys))
+        else:
+            _, hits, theirs = np.intersect1d(keys, own, assume_unique=True, return_indices=True)
+        self.sampling.early += len(hits)
+        if take and len(theirs):
+            left = np.ones(len(own), dtype=bool)
+            left[theirs] = False
+            self.newest[version] = own[left], rows[left], when
+        return hits, rows[theirs]
 
-    def put(self, version: int, rows: npt.NDArray[np.void], keys: Hashes, second: int) -> None:
-        """Waits for the others' answers. rows: of dtype `kept`."""
-        if not len(rows):
+    def put(self, version: int, rows: Rows, keys: Hashes, second: int) -> None:
+        """Waits for the others' answers. rows: of dtype `kept`; keys: all different."""
+        self._enter(version)
+        self.newest[version] = keys, rows, second
+
+    def enter(self) -> None:
+        """What came last goes into the tables, too: before all is stored."""
+        for version in sorted(self.newest):
+            self._enter(version)
+
+    def _enter(self, version: int) -> None:
+        keys, rows, second = self.newest.pop(version, (None, None, 0))
+        if keys is None or rows is None or not len(keys):
             return
         held = self.held.get(version)
         if held is None:
@@ -125,7 +150,6 @@ class Waiting:
             entry[name] = rows[name]
         held.rows[held.places(keys)] = entry
         held.written += len(rows)
-        self.sampling.written += len(rows)
 
     def settle(self, written_max: int = 1 << 62) -> None:
         """Holds fewer requests, and so for longer, or more, by what was met; fewer, too, where more than `written_max`
@@ -142,6 +166,7 @@ class Waiting:
             sampling.early = sampling.late = sampling.written = 0
 
     def forget(self, version: int) -> None:
+        self.newest.pop(version, None)
         self.held.pop(version, None)
 
 
@@ -156,3 +181,11 @@ def distinct(keys: Hashes) -> Ints:
     alone[1:] &= ~same
     alone[:-1] &= ~same
     return np.sort(order[alone])
+
+
+def _kept(rows: Rows, dtype: np.dtype[np.void]) -> Rows:
+    """Without what a table keeps beside."""
+    found = np.empty(len(rows), dtype=dtype)
+    for name in dtype.names or ():
+        found[name] = rows[name]
+    return found

@@ -16,6 +16,8 @@ def put(waiting: Waiting, version: int, keys: np.ndarray, second: int = 0) -> No
     rows = np.zeros(len(keys), KEPT)
     rows["at"] = np.arange(len(keys))
     waiting.put(version, rows, keys, second)
+    waiting.enter()
+    waiting.sampling.written += len(keys)
 
 
 def met(waiting: Waiting, version: int, keys: np.ndarray, second: int = 0) -> int:
@@ -47,6 +49,7 @@ def test_no_id_is_no_request() -> None:
     assert met(waiting, 0, np.zeros(5, np.uint64)) == 0
     put(waiting, 0, np.zeros(5, np.uint64))
     assert waiting.held == {}
+    assert not len(waiting.find(0, requests(0, 3), 0)[0])
 
 
 @pytest.mark.parametrize("delay", [0, 3, 30])
@@ -93,3 +96,19 @@ def test_more_than_is_needed_is_not_held() -> None:
             met(waiting, 0, keys, window)
         waiting.settle(written_max=6_000)
     assert WHOLE >> 2 <= waiting.sampling.limit < WHOLE
+
+
+def test_what_comes_together_is_met_together_however_much_it_is() -> None:
+    """A day's labels at once, many times what the table holds: none is lost, and what was met waits no more."""
+    waiting, keys = Waiting(KEPT, 1 << 12, 60), requests(0, 100_000)
+    rows = np.zeros(len(keys), KEPT)
+    rows["at"] = np.arange(len(keys))
+    waiting.put(0, rows, keys, 0)
+    backwards = keys[::-1]
+    hits, found = waiting.find(0, backwards, 0)
+    assert sorted(hits.tolist()) == list(range(100_000))
+    assert (backwards[hits] == keys[found["at"]]).all()
+    assert len(waiting.find(0, backwards[:60_000], 0, take=True)[0]) == 60_000
+    assert len(waiting.find(0, backwards, 0)[0]) == 40_000
+    waiting.enter()
+    assert 3_000 < len(waiting.find(0, backwards, 0)[0]) <= 1 << 12
