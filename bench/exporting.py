@@ -25,7 +25,7 @@ CALL_ROWS, PAUSE_SECONDS = 100, 0.01
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing is delivered, everything is spooled
 VARIABLE = "exporter_otlp_metrics_temporality_preference"
 WHY = "each point is put together in Python; one that is new since the last export is encoded whole."
-P99_WHY = "an export gives the loop its turn every 2 ms: a call that comes meanwhile waits for as much."
+P99_WHY = "an export gives the loop its turn every 1 ms: a call that comes meanwhile waits for several."
 
 
 def beside_ingest(scale: Scale, folder: Path) -> Iterator[Line]:

@@ -38,8 +38,8 @@ from agent.traces.traced import Trace
 
 log = logging.getLogger("sidelight.export")
 
-SLICE_SECONDS = 0.002
-"""How long points are encoded before the loop gets its turn."""
+SLICE_SECONDS = 0.001
+"""How long points are encoded before the loop gets its turn: a call that comes meanwhile waits for several turns."""
 EXPORT_BYTES = 1 << 18
 """Size of one request of metrics: far below the limit, because putting 1 MiB together holds the loop for 7 ms."""
 HOUSEKEEPING_SECONDS = 30.0
