@@ -58,14 +58,14 @@ class Calibration:
 
 
 def edges_of(sample: Floats, bins: int) -> Floats:
-    """(bins - 1 at most,): quantiles of the scores that were seen, the smallest and (just above) the largest included.
+    """(bins - 1 at most,): quantiles of the scores that were seen, from the smallest to just above the largest. Scores
+    that take fewer values have a bin for each.
 
-    >>> edges_of(np.array([0.0, 0.5, 0.5, 1.0]), 4).tolist()
-    [0.0, 0.5, 1.0000000000000002]
+    >>> edges_of(np.array([0.0, 0.5, 0.5, 1.0]), 8).tolist()
+    [0.0, 0.5, 1.0, 1.0000000000000002]
     """
-    found = np.unique(np.quantile(sample, np.linspace(0.0, 1.0, bins - 1), method="inverted_cdf"))
-    found[-1] = math.nextafter(float(found[-1]), math.inf)
-    return np.asarray(found, dtype=np.float64)
+    found = np.unique(np.quantile(sample, np.linspace(0.0, 1.0, bins - 2), method="inverted_cdf"))
+    return np.append(found, math.nextafter(float(found[-1]), math.inf)).astype(np.float64)
 
 
 def rates_of(right: Floats, wrong: Floats, binary: bool) -> Floats:
