@@ -9,7 +9,7 @@ from typing import Any
 from agent.errors import CorruptError
 from agent.following import About
 from agent.records import Batch, Closed, Event, Finding, Pairs, Source, Verdict
-from agent.staleness.reasons import ENOUGH, Reason, faults, reasons
+from agent.staleness.reasons import Reason, enough, faults, reasons
 from agent.telemetry import MODEL_AGE, RETRAIN_REASON, Point
 
 STALE, RETRAIN = "stale", "retrain"  # the checks
@@ -70,8 +70,8 @@ class Staleness:
         said = "; ".join(self._standing.values())
         if not self._standing:
             verdict, said = Verdict.WITHIN_NOISE, "nothing speaks for it"
-        elif not ENOUGH & self._standing.keys():
-            verdict, said = Verdict.BELOW_FLOOR, f"{said}: not enough by itself"
+        elif not enough(self._standing):
+            verdict, said = Verdict.BELOW_FLOOR, f"{said}: told by its own alert"
         elif self._faulty is not None and self._standing.keys() != {Reason.STALENESS}:
             verdict, said = Verdict.MUTED, f"first the values at fault ({self._faulty[1]}); {said}"
         else:

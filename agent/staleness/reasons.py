@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from agent.records import Closed, Finding, Source
@@ -25,8 +25,10 @@ class Reason(StrEnum):
     NEW_CATEGORIES = "new_categories"
 
 
-# By themselves new categories are more often a changed spelling than a changed world: they only add to another reason.
-ENOUGH = frozenset(set(Reason) - {Reason.NEW_CATEGORIES})
+# What speaks: the calendar, the inputs, the labels. Drift alone, or errors alone, have an alert of their own that says
+# more; new categories alone are more often a changed spelling than a changed world.
+OF_INPUTS = frozenset({Reason.DRIFT, Reason.NEW_CATEGORIES})
+OF_LABELS = frozenset({Reason.CONCEPT_DRIFT, Reason.PERFORMANCE})
 _CHECKS: Mapping[str, Reason] = {
     "drift": Reason.DRIFT, "segment_mix": Reason.DRIFT, "concept_drift": Reason.CONCEPT_DRIFT,
     "performance": Reason.PERFORMANCE, "estimated_performance": Reason.PERFORMANCE,
@@ -46,6 +48,11 @@ def reasons(findings: Sequence[Finding], recent: Sequence[Closed]) -> dict[Reaso
     for name in rising(recent):
         found.setdefault(Reason.NEW_CATEGORIES, []).append(name)
     return {reason: _told(reason, list(dict.fromkeys(words))) for reason, words in found.items()}
+
+
+def enough(standing: Collection[Reason]) -> bool:
+    """Whether they suggest more together than their own alerts do: age, which has none, or inputs and labels both."""
+    return Reason.STALENESS in standing or bool(OF_INPUTS & set(standing) and OF_LABELS & set(standing))
 
 
 def faults(findings: Sequence[Finding]) -> tuple[str, ...]:

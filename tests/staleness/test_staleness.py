@@ -102,22 +102,25 @@ def test_all_reasons_come_in_one_finding() -> None:
 def test_a_reason_stands_for_a_while() -> None:
     """Horizons alarm now and then: between two alarms the suggestion stays as it is, and ends a day after the last."""
     follower = model()
-    told(follower, 0, [DRIFT])
+    told(follower, 0, [DRIFT, CONCEPT])
     assert all(told(follower, i)[1].alarms for i in range(1, HELD_WINDOWS))
     assert not told(follower, HELD_WINDOWS)[1].alarms
 
 
-def test_new_categories_alone_are_no_reason_to_train() -> None:
-    """They are more often a changed spelling: they count beside another reason."""
+@pytest.mark.parametrize("alone", [[DRIFT], [CONCEPT], [NEW], [DRIFT, NEW]])
+def test_what_its_own_alert_tells_is_not_told_twice(alone: Sequence[Finding]) -> None:
+    """Inputs alone, or labels alone, are shown; once both speak, they suggest training together."""
     follower = model()
-    assert told(follower, 0, [NEW])[1].verdict is Verdict.BELOW_FLOOR
-    assert told(follower, 1, [DRIFT])[1].distances == {"drift": 1.0, "new_categories": 1.0}
+    first = told(follower, 0, alone)[1]
+    assert (first.verdict, first.reason.endswith("told by its own alert")) == (Verdict.BELOW_FLOOR, True)
+    other = DRIFT if alone == [CONCEPT] else CONCEPT
+    assert told(follower, 1, [other])[1].alarms
 
 
 def test_a_broken_feed_is_not_to_be_learned_from() -> None:
     """Drift under values at fault suggests nothing, for as long as its reason would stand; age still does."""
     follower = model()
-    assert told(follower, 0, [DRIFT, MISSING])[1].verdict is Verdict.MUTED
+    assert told(follower, 0, [DRIFT, CONCEPT, MISSING])[1].verdict is Verdict.MUTED
     assert "first the values at fault (age)" in told(follower, 1)[1].reason
     assert told(model(), 0, [MISSING], day=100)[1].alarms
 
@@ -125,9 +128,8 @@ def test_a_broken_feed_is_not_to_be_learned_from() -> None:
 def test_segments_drift_is_their_own_affair() -> None:
     """A part of the traffic that drifted is no reason to train; errors that rose there are."""
     follower = model()
-    assert not told(follower, 0, [replace(DRIFT, segment="region=north")])[1].alarms
-    retrain = told(follower, 1, [replace(CONCEPT, segment="region=north")])[1]
-    assert "in region=north" in retrain.reason
+    assert told(follower, 0, [replace(DRIFT, segment="region=north")])[1].reason == "nothing speaks for it"
+    assert "in region=north" in told(follower, 1, [replace(CONCEPT, segment="region=north")])[1].reason
 
 
 @pytest.mark.parametrize(
@@ -148,13 +150,14 @@ def test_chance_alone_seldom_rises() -> None:
 
 
 def test_the_suggestion_is_told_once_and_asks_for_training_once_a_cause() -> None:
-    """Age alone: the suggestion itself asks. Drift: its own alert asks, with its features; the suggestion only says."""
+    """Age alone: the suggestion itself asks. Drift and errors: drift's own alert asks first, with its features; the
+    suggestion only says that they belong together. Drift alone has its own alert and nothing else."""
     follower, book = model(), AlertBook()
     asked: list[tuple[str, bool]] = []
-    for index, (beside, day) in enumerate([((), 1.0), ((DRIFT,), 1.0), ((DRIFT,), 1.0), ((), 1.0)]):
+    for index, (beside, day) in enumerate([((), 1.0), ((DRIFT,), 1.0), ((DRIFT, CONCEPT), 1.0), ((CONCEPT,), 1.0)]):
         book, events = _advanced(book, follower, index, beside, day)
         asked += [(e.attributes["sidelight.alert.name"], "sidelight.alert.retrain" in e.attributes) for e in events]
-    assert asked == [("data_drift", True), ("retrain_suggested", False)]
+    assert asked == [("data_drift", True), ("concept_drift", True), ("retrain_suggested", False)]
     follower, book, asked = model(), AlertBook(), []
     for index in range(30):
         book, events = _advanced(book, follower, index, (), 100.0 + index)
@@ -165,7 +168,7 @@ def test_the_suggestion_is_told_once_and_asks_for_training_once_a_cause() -> Non
 def test_a_restart_changes_nothing() -> None:
     """Reasons that stand, and the fault that holds them back, are stored."""
     follower, again = model(), model()
-    told(follower, 5, [DRIFT, MISSING])
+    told(follower, 5, [DRIFT, CONCEPT, MISSING])
     again.load(follower.dump())
     assert told(again, 6) == told(follower, 6)
     assert again.show() == follower.show()
@@ -175,7 +178,7 @@ def test_a_restart_changes_nothing() -> None:
 def test_what_is_not_its_state_is_refused(blob: bytes) -> None:
     """And it is as new."""
     follower = model()
-    told(follower, 5, [DRIFT])
+    told(follower, 5, [DRIFT, CONCEPT])
     with pytest.raises(CorruptError):
         follower.load(blob)
     assert not told(follower, 6)[1].alarms
