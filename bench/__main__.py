@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import client, closing, exporting, ingest, machine, report, resident
+from bench import client, closing, exporting, ingest, joining, machine, report, resident
 from bench.line import Line
 from bench.processes import BenchError
 from bench.scale import DEFAULT, ROOT, TINY, WORK, Scale
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Section] = {
     "vectors": ingest.vectors,
     "segments": ingest.segments,
     "labels": ingest.labels,
+    "join": joining.join,
     "closing": closing.closing,
     "evaluating": closing.evaluating,
     "exporting": exporting.exporting,

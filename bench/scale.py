@@ -26,6 +26,8 @@ class Scale:
     starts: int = 5
     peer: bool = True
     soak_seconds: float = 0.0
+    waiting: int = 10_000_000  # predictions that wait for their label
+    joined: int = 600_000  # labels
     export_seconds: float = 15.0  # between two exports, and what one repeat beside them lasts
 
 
@@ -43,5 +45,7 @@ TINY = Scale(
     resident_seconds=0.5,
     starts=1,
     peer=False,
+    waiting=2_000,
+    joined=1_000,
     export_seconds=1.0,
 )
