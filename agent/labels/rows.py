@@ -42,7 +42,7 @@ def alias(requests: Hashes) -> Hashes:
 
 def of_item(ids: Hashes, items: Hashes) -> Hashes:
     """The key of one item in a ranking; without an item the id itself."""
-    return np.where(items == 0, ids, mixed(ids ^ mixed(items * ITEM)))
+    return np.where(items == 0, ids, mixed(ids ^ mixed(items * ITEM))) if items.any() else ids
 
 
 @dataclass(frozen=True, slots=True)

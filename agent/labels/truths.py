@@ -27,13 +27,14 @@ def truths_of(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, i
     """
     found = np.zeros(labels.rows, TRUTH)
     by_request = labels.ids == 0
-    requests = of_item(labels.request_ids, labels.items)
-    found["key"] = np.where(by_request, alias(requests), of_item(labels.ids, labels.items))
-    found["sample"] = np.where(by_request, labels.request_ids, labels.ids)
-    found["flags"] = by_request * BY_REQUEST
+    found["key"], found["sample"] = of_item(labels.ids, labels.items), labels.ids
+    if by_request.any():
+        requests = labels.request_ids[by_request]
+        found["key"][by_request] = alias(of_item(requests, labels.items[by_request]))
+        found["sample"][by_request], found["flags"][by_request] = requests, BY_REQUEST
     found["value"], found["arrived_ns"] = labels.values, labels.arrived_ns
-    own = labels.time_ns if event_time else np.zeros(labels.rows, np.int64)
-    found["label_ns"] = np.where(own > 0, own, labels.arrived_ns)
+    own = labels.time_ns
+    found["label_ns"] = np.where(own > 0, own, labels.arrived_ns) if event_time else labels.arrived_ns
     found["weight"] = 1.0 if labels.weights is None else labels.weights
     numeric = ~np.isnan(labels.values)
     found["class"] = _classes(labels, tables, numeric)
