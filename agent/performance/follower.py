@@ -183,6 +183,8 @@ class Performance:
     def load(self, stored: bytes) -> None:
         try:
             self._load(stored)
+            if self._about is not None:  # what is known now goes before what was known then
+                self.prepare(self._about)
         except (CorruptError, KeyError, TypeError, ValueError) as error:
             self._uncounted = 0
             self._start(None)

@@ -153,7 +153,9 @@ def test_what_is_kept_goes_on_as_if_nothing_had_happened(reference: Reference) -
             closes(one, index, pairs_of(rng, 400, 0.1, index))
         one.labelled(pairs_of(rng, 30, 0.1, START), START + 10)
         other = Performance()
+        other.prepare(about(given, **(BINARY | {"threshold": 0.3})))
         other.load(one.dump())
+        assert json.loads(other.dump().partition(b"\n")[0])["head"]["threshold"] == 0.3
         other.prepare(about(given, **BINARY))
         assert other.dump() == one.dump()
         last = pairs_of(rng, 400, 0.3, START)
