@@ -23,6 +23,9 @@ SEGMENTS_SHARE = 0.5  # of the check's false alarms, where segments are followed
 MOVED_MAX = 32  # inputs remembered to have moved
 
 
+TITLE = "Errors as they come"
+
+
 class Concept:
     """The follower `concept`. Memory: of a classifier some ten kilobytes with all 32 segments; of a regression 106 kB
     for each window that is open (33 series of 401 cells)."""
@@ -158,9 +161,9 @@ class Concept:
         if not (self._labels or self._missing):
             return {}
         if self._tracks is None:
-            return {"why": self._why}
+            return {"title": TITLE, "lines": [], "note": self._why}
         found: dict[str, Any] = {
-            "labels": round(self._labels), "without_prediction": self._missing,
+            "title": TITLE, "lines": [], "labels": round(self._labels), "without_prediction": self._missing,
             "segments": len(self._tracks.followed.names) - 1,
             "usual_from": "the reference" if self._tracks.section else "the service's own first labelled windows",
         }  # fmt: skip
@@ -168,9 +171,9 @@ class Concept:
             found["reference_unusable"] = self._unusable
         judged, scale = self._judged, self._tracks.scale
         if judged is None or scale is None:
-            return {**found, "why": "what errors are usual is being learned"}
+            return {**found, "note": "what errors are usual is being learned"}
         said = judged.whole
-        found |= {"verdict": said.verdict.value, "said": changed(scale, said) if said.verdict is Verdict.ALARM
+        found |= {"verdict": said.verdict.value, "note": changed(scale, said) if said.verdict is Verdict.ALARM
                   else usual(scale, said)}  # fmt: skip
         if said.usual is not None:
             found |= {"usual": amount(scale, float(said.usual[0])), "usual_labels": said.usual_labels,

@@ -87,10 +87,11 @@ class Fairness:
     def show(self) -> dict[str, Any]:
         if not self._of:
             return {}
-        return {
-            name: showing.page(attribute, self._look()[name], self._findings.get(name, ()))
-            for name, attribute in self._of.items()
-        }
+        looks = self._look()
+        pages = {name: showing.page(one, looks[name], self._findings.get(name, ())) for name, one in self._of.items()}
+        lines = [line for name in self._of for line in showing.lines(name, looks[name])]
+        note = "" if lines else "no window with two groups has closed yet"
+        return {"title": "Groups compared", "lines": lines, "note": note, **pages}
 
     def dump(self) -> bytes:
         """The closed windows are encoded once: only the open ones change between two checkpoints."""

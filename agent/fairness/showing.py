@@ -95,6 +95,15 @@ def _known(groups: Groups, run: Run, measures: Sequence[Measure]) -> Iterator[tu
         yield from ((place, measure) for measure in measures if run.rates.n[place, measure] > 0)
 
 
+def lines(name: str, found: Look) -> list[dict[str, Any]]:
+    """The newest window's disparities, a line each."""
+    return [
+        {"name": f"{name}, {each.metric.name.replace('_', ' ')}", "value": _plain(each.value), "unit": "number",
+         "low": _plain(each.low), "high": _plain(each.high)}
+        for run in found.runs[:1] for each in run.told
+    ]  # fmt: skip
+
+
 def page(attribute: Attribute, found: Look, findings: Sequence[Finding]) -> dict[str, Any]:
     """Plain JSON, for inside the pod: the groups by their values too."""
     rows = attribute.rows_with_open()

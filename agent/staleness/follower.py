@@ -17,6 +17,7 @@ DAY = 86_400.0
 # A reason stands so many windows after it was last found: horizons speak now and then, and a suggestion that comes and
 # goes with them would ask for training again and again.
 HELD_WINDOWS = 24
+TITLE = "Age, and reasons to train anew"
 WORDS_MAX = 300  # characters kept of a reason
 FORMAT = 1
 
@@ -126,7 +127,13 @@ class Staleness:
         age = self._age
         if age is None and not self._standing:
             return {}
-        found: dict[str, Any] = {"reasons": {reason.value: words for reason, words in self._standing.items()}}
+        why = {reason.value: words for reason, words in self._standing.items()}
+        lines = [{"name": name, "value": words, "unit": "text"} for name, words in why.items()]
+        note = "" if lines else "nothing speaks for training anew"
+        found: dict[str, Any] = {"title": TITLE, "lines": lines, "note": note, "reasons": why}
+        if age is not None:
+            age_of = {"name": "age", "value": f"{age / DAY:.3g} days", "unit": "text"}
+            lines.insert(0, age_of)
         if age is not None:
             found["age_days"] = round(age / DAY, 2)
             found["limit_days"] = round(self._limit / DAY, 2) if self._limit else None
