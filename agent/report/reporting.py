@@ -230,6 +230,7 @@ class Reporting:
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
             "followed": watch.followers.show() | watch.shared.show(),
+            "label_join": self._pipeline.desks.show(watch.key),  # of all versions together
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),
