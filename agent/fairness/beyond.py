@@ -50,7 +50,7 @@ def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) 
     count = taken.sum(axis=1)[:, measures]
     taken = taken[:, :, measures] & (count >= 2).all(axis=1)[:, None, None]
     pairs = (count * (count - 1)).sum(axis=1)
-    tail, phi = _tails(limit, found, np.sqrt(wander[:, :, measures]), own, taken, measures)
+    tail, phi = _tails(limit, found, (horizons, np.sqrt(wander[:, :, measures])), own, taken, measures)
     value = _values(limit, np.where(taken, found.mean[:, :, measures], np.nan))
     told = []
     for h, horizon in enumerate(horizons.astype(np.int64).tolist()):
@@ -66,10 +66,12 @@ def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) 
 
 
 def _tails(
-    limit: DisparityLimit, found: Estimates, alone: Floats, own: Level, taken: Bools, measures: list[int]
+    limit: DisparityLimit, found: Estimates, runs: tuple[Floats, Floats], own: Level, taken: Bools, measures: list[int]
 ) -> tuple[Floats, Floats]:
     """(horizons, groups, groups, measures): one-sided p that the first of a pair is too far above the other, and φ; NaN
-    where there is no such pair. alone: standard deviation of what each group wanders from all others."""
+    where there is no such pair. runs: horizons, and the standard deviation of what each group wanders from all
+    others."""
+    horizons, alone = runs
     weight = np.where(taken, found.weight[:, :, measures], 0.0)
     share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
     # Of the distance from all others, the group's own part; two groups wander apart by no more than both do.
@@ -84,12 +86,16 @@ def _tails(
     a, shift = (limit.limit, 0.0) if limit.ratio else (1.0, limit.limit)
     (mean, mean_other), (n, n_other) = both(found.mean[:, :, measures]), both(found.n[:, :, measures])
     error, error_other = both(found.error[:, :, measures])
-    freedom = np.minimum(*both(np.broadcast_to(own.freedom[:, measures], taken.shape)))
     sampling = a * a * error + error_other
     if RATES[measures].all():
         sampling = np.maximum(sampling, _restricted((mean, n), (mean_other, n_other), a, shift))
-    variance = sampling + np.square(sum(both(alone)))
-    tail = student((a * mean - mean_other - shift) / np.sqrt(np.maximum(variance, 1e-18)), freedom)
+    wander = np.square(sum(both(alone)))
+    variance = np.maximum(sampling + wander, 1e-18)
+    freedom = np.minimum(*both(own.freedom(horizons, np.ones(1))[:, :, measures]))
+    single = np.minimum(*both(own.freedom(np.ones(len(horizons)), np.ones(1))[:, :, measures]))
+    share = wander / variance
+    freedom = np.minimum(1.0 / (np.square(share) / freedom + np.square(1.0 - share) / single), single)
+    tail = student((a * mean - mean_other - shift) / np.sqrt(variance), freedom)
     if RATES[measures].all():
         near = tail < EXACT_UNDER
         tail[near] = np.maximum(

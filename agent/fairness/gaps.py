@@ -82,10 +82,11 @@ def compare(pooled: Floats, horizons: Floats, before: Level, measures: tuple[Mea
     sampling = theirs.error + np.where(
         RATES, np.maximum(ours.error, restricted_variance(ours, side * expected)), ours.error
     )
-    variance = sampling + before.wander(horizons) + before.own_wander
+    wander = before.wander(horizons) + before.own_wander
+    variance = sampling + wander
     t = grown[taken] / np.sqrt(variance[taken])
     tail = np.full(taken.shape, np.nan)
-    tail[taken] = student(t, np.broadcast_to(before.freedom, taken.shape)[taken])
+    tail[taken] = student(t, before.freedom(horizons, wander / variance)[taken])
     near = taken & RATES & (np.nan_to_num(tail, nan=1.0) < EXACT_UNDER)
     if near.any():
         tail[near] = np.maximum(tail[near], _exact(ours, near, side, expected))

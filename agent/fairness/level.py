@@ -17,12 +17,14 @@ from agent.fairness.groups import MISSING
 from agent.fairness.intervals import Estimates, estimate
 from agent.fairness.outcomes import LABELLED, PREDICTED, RATES, Measure
 from agent.records import Floats
-from agent.statistics.autocorrelation import correlation, mean_variance
+from agent.statistics.autocorrelation import LAG_MAX, correlation, mean_variance
 
 PRIOR_SPREAD, PRIOR_WINDOWS = 0.02, 8  # what duplicates believe of a share's wandering (docs/decisions/0071)
 OTHERS = slice(MISSING + 1, None)  # places of groups that somebody named
 BLOCK_ROWS_MIN = 5.0  # of a group and of the others, in a window that is to say something of the spread
 DF_MAX = 400.0  # a t of more is a normal
+RUN, RUNS_MIN, PRIOR_RUNS = 8, 3, 3  # windows of a run; runs that say something; what independent windows weigh beside
+_RHOS = np.linspace(0.0, LAG_MAX, 98)
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class Level:
         """Of all windows together."""
         return estimate(self.total)
 
-    @cached_property
-    def freedom(self) -> Floats:
-        """Degrees of freedom of the spread."""
-        return np.asarray(np.minimum(PRIOR_WINDOWS + np.maximum(self.windows - 1.0, 0.0), DF_MAX))
+    def freedom(self, horizon: Floats, share: Floats) -> Floats:
+        """Degrees of freedom of a variance of which `share` is wandering, (horizons, groups, MEASURES), by
+        Satterthwaite (1946): runs of so many windows are few, single windows are more. Never more than of these, which
+        say how much is sampling, too."""
+        single = PRIOR_WINDOWS + np.maximum(self.windows - 1.0, 0.0)
+        runs = PRIOR_WINDOWS + np.maximum(self.windows / horizon[:, None, None] - 1.0, 0.0)
+        both = 1.0 / (np.square(share) / runs + np.square(1.0 - share) / single)
+        return np.asarray(np.minimum(np.minimum(both, single), DF_MAX))
 
     def wander(self, horizon: Floats) -> Floats:
         """(horizons, groups, MEASURES): variance between runs of so many windows; horizon: (horizons,)."""
@@ -74,25 +80,54 @@ def level(blocks: Floats, total: Floats | None = None) -> Level:
     """blocks: (windows, groups, MEASURES, SUMS), one after another; total: of more windows than these, where so."""
     whole = np.asarray(blocks.sum(axis=0) if total is None else total, dtype=np.float64)
     unit = _unit(whole)
+    single = _between(blocks)
+    freedom = np.maximum(single.count - 1.0, 0.0)
+    prior = np.square(PRIOR_SPREAD * unit)
+    # A prior of eight windows already doubts a few; more windows carry their own error.
+    own = freedom * (np.maximum(single.found, 0.0) + single.error)
+    spread = (PRIOR_WINDOWS * prior + own) / (PRIOR_WINDOWS + freedom)
+    rho = correlation(single.z, single.count) if len(blocks) > 2 else np.zeros(spread.shape)
+    return Level(whole, single.count, spread, np.maximum(rho, _of_runs(blocks, spread)), unit)
+
+
+def _of_runs(blocks: Floats, spread: Floats) -> Floats:
+    """(groups, MEASURES): the correlation that would let runs of windows wander as much as they do. What lag one cannot
+    tell in the noise of single windows shows in runs, whose noise is less."""
+    runs = len(blocks) // RUN
+    if runs < RUNS_MIN:
+        return np.zeros(spread.shape)
+    pooled = blocks[len(blocks) - runs * RUN :].reshape(runs, RUN, *blocks.shape[1:]).sum(axis=1)
+    found = _between(pooled)
+    freedom = np.maximum(found.count - 1.0, 0.0)
+    wander = (PRIOR_RUNS * spread / RUN + freedom * np.maximum(found.found, 0.0)) / (PRIOR_RUNS + freedom)
+    return np.asarray(np.interp(wander / spread, mean_variance(_RHOS, float(RUN)), _RHOS), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Between:
+    """(groups, MEASURES): count of windows; found: variance between them, may be negative; error: its standard error
+    where there is none. z: (windows, groups, MEASURES) deviates, 0 where there is no row."""
+
+    count: Floats
+    found: Floats
+    error: Floats
+    z: Floats
+
+
+def _between(blocks: Floats) -> _Between:
     apart, within = _distances(blocks)
     there = ~np.isnan(apart)
     count = there.sum(axis=0).astype(np.float64)
     weight = np.where(there, 1.0 / np.where(there, within, 1.0), 0.0)
     weights = np.maximum(weight.sum(axis=0), 1e-300)
     centre = np.where(there, weight * np.nan_to_num(apart), 0.0).sum(axis=0) / weights
-    away = np.where(there, apart - centre, 0.0)
+    z = np.where(there, apart - centre, 0.0) * np.sqrt(weight)
     scale = weights - np.square(weight).sum(axis=0) / weights
     usable = (count >= 2) & (scale > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = ((weight * np.square(away)).sum(axis=0) - (count - 1.0)) / scale
-        error = np.sqrt(2.0 * np.maximum(count - 1.0, 0.0)) / scale
-    found, error = (np.where(usable, value, 0.0) for value in (found, error))
-    freedom = np.maximum(count - 1.0, 0.0)
-    prior = np.square(PRIOR_SPREAD * unit)
-    # A prior of eight windows already doubts a few; more windows carry their own error.
-    spread = (PRIOR_WINDOWS * prior + freedom * (np.maximum(found, 0.0) + error)) / (PRIOR_WINDOWS + freedom)
-    rho = correlation(away * np.sqrt(weight), np.maximum(count, 0.0)) if len(blocks) > 2 else np.zeros(spread.shape)
-    return Level(whole, count, spread, rho, unit)
+    scale = np.where(usable, scale, 1.0)
+    found = np.where(usable, (np.square(z).sum(axis=0) - (count - 1.0)) / scale, 0.0)
+    error = np.where(usable, np.sqrt(2.0 * np.maximum(count - 1.0, 0.0)) / scale, 0.0)
+    return _Between(count, found, error, z)
 
 
 def _distances(blocks: Floats) -> tuple[Floats, Floats]:

@@ -74,8 +74,7 @@ def test_a_gap_is_judged_against_the_references_from_the_first_window(tmp_path: 
     found = life.through(same, 12)
     assert not any(f.alarms for each in found for f in each)
     assert found[0][0].verdict is Verdict.WITHIN_NOISE
-    told = life.through(same, 2, {0: -0.2})[1][0]
-    assert told.alarms
+    told = next(each[0] for each in life.through(same, 4, {0: -0.2}) if each[0].alarms)
     assert "(the reference)" in told.reason
     assert told.n_reference > 2_000
 
