@@ -37,7 +37,7 @@ KEPT = HORIZONS[-1]  # closed windows that are judged
 REMEMBERED = 512  # closed windows kept of a regression: its labels are held against their window's estimate
 OPEN_MAX = 64  # windows in which predictions may come; the oldest goes first
 NORMAL_95 = 1.959964
-TITLE = "performance, estimated without labels"
+TITLE = "Performance, estimated without labels"
 WITHOUT = "the reference was built without labels, or without scores (--label, --score or --prediction)"
 
 

@@ -128,7 +128,7 @@ class Staleness:
         if age is None and not self._standing:
             return {}
         why = {reason.value: words for reason, words in self._standing.items()}
-        lines = [{"name": name, "value": words, "unit": "text"} for name, words in why.items()]
+        lines = [{"name": n.replace("_", " "), "value": "", "unit": "text", "note": said} for n, said in why.items()]
         note = "" if lines else "nothing speaks for training anew"
         found: dict[str, Any] = {"title": TITLE, "lines": lines, "note": note, "reasons": why}
         if age is not None:
