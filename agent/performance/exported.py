@@ -32,6 +32,7 @@ SHOWN = (
     "recall_macro", "f1_macro", "log_loss", "brier", "calibration_error", "mae", "rmse", "r2", "bias", "mape", "ctr",
     "ndcg_10", "precision_10",
 )  # fmt: skip
+NAMES = {"f1": "F1", "roc_auc": "ROC AUC", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "r2": "R²", "ctr": "CTR"}
 SHARES = frozenset(SHOWN[:10]) | {"ctr", "precision_10", "calibration_error"}
 
 
@@ -56,7 +57,6 @@ class Known(Protocol):
     def figures(self, horizon: int, part: int = 0) -> Figures: ...
 
     def usual(self, part: int = 0) -> Figures | None: ...
-
 
 def points(about: About, known: Known) -> Iterator[Point]:
     """Horizons of the whole, two of them of segments, classes, the outcomes counted, and how sure the tests are."""
@@ -148,7 +148,7 @@ def shown(known: Known | None, why: str, uncounted: int) -> dict[str, Any]:
 
 
 def _line(name: str, figure: Figure, before: Figure | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": name.replace("_", " "), "value": figure.value}
+    found: dict[str, Any] = {"name": NAMES.get(name, name.replace("_", " ")), "value": figure.value}
     found["unit"] = "share" if name in SHARES else "number"
     limits = {"low": figure.low, "high": figure.high, "expected": math.nan if before is None else before.value}
     return found | {key: value for key, value in limits.items() if math.isfinite(value)}
