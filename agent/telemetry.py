@@ -360,8 +360,8 @@ ESTIMATE_BELIEVED = _define(
     "sidelight.performance.estimated.believed",
     Shape.GAUGE,
     "1",
-    "Whether the estimate is to be believed: 1 yes, 0.5 in doubt, 0 no (values the reference never held, or labels that "
-    "say otherwise).",
+    "Whether the estimate is to be believed: 1 yes, 0.5 in doubt, 0 no (values the reference never held, or labels "
+    "that say otherwise).",
 )
 FAIRNESS_DISPARITY = _define(
     "sidelight.fairness.disparity",

@@ -109,8 +109,8 @@ class Settings(BaseSettings):
 
     stale_seconds: float = option(
         90 * 86_400.0,
-        "Age from which a version is stale and training it anew is suggested, by the trained_at of its start's event or "
-        "of its reference; 0: none.",
+        "Age from which a version is stale and training it anew is suggested, by the trained_at of its start's event "
+        "or of its reference; 0: none.",
         "s",
         ge=0,
     )

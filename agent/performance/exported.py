@@ -58,6 +58,7 @@ class Known(Protocol):
 
     def usual(self, part: int = 0) -> Figures | None: ...
 
+
 def points(about: About, known: Known) -> Iterator[Point]:
     """Horizons of the whole, two of them of segments, classes, the outcomes counted, and how sure the tests are."""
     model = about.key.attributes()
