@@ -7,7 +7,7 @@ that no bin has, which nobody could look up. Elsewhere a bin has its stable numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from agent.records import BinChange, Finding, Kind, Source, Verdict
 
 DRIFT_SHOWN = 50
 OTHERS_SHOWN = 250  # of each further kind; alarms come first
+LINES = ("title", "lines", "note")  # of what a follower shows
 KINDS = ("drift", "quality", "traffic", "service", "truth", "segments")
 LATENCY_CHECKS = frozenset({"latency", "latency_objective"})
 # Of how right the predictions are.
@@ -41,6 +42,12 @@ class Showing:
     layout: Layout
     window_ns: int
     inside: bool
+
+    def followed(self, shown: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """What followers show; outside this machine only their lines, for the rest names groups and classes."""
+        if self.inside:
+            return {name: dict(told) for name, told in shown.items()}
+        return {name: {key: told[key] for key in LINES if key in told} for name, told in shown.items()}
 
     def groups(self, findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
         """By kind: drift (ranked), quality, traffic, service, truth; segments: all that is of one part of the traffic,

@@ -229,7 +229,7 @@ class Reporting:
             "texts_not_sketched": count["texts_not_sketched"],  # rows of windows begun while too many were open
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
-            "followed": watch.followers.show() | watch.shared.show(),
+            "followed": self._showing(series).followed(watch.followers.show() | watch.shared.show()),
             "label_join": self._pipeline.desks.show(watch.key),  # of all versions together
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),

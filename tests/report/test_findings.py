@@ -35,6 +35,13 @@ def test_edges_of_numbers_are_shown_on_this_machine_alone() -> None:
     assert "in bin 4" in shown(inside=False)
 
 
+def test_groups_and_classes_of_followers_are_named_on_this_machine_alone() -> None:
+    """Elsewhere a follower's lines are shown, and not the legend of its groups."""
+    shown = {"fairness": {"title": "Groups compared", "lines": [], "note": "", "gender": {"groups": {"1": "f"}}}}
+    assert Showing(LAYOUT, HOUR_NS, inside=True).followed(shown) == shown
+    assert "gender" not in Showing(LAYOUT, HOUR_NS, inside=False).followed(shown)["fairness"]
+
+
 def test_each_alarm_says_what_since_when_and_by_which_method() -> None:
     """The sentence comes with direction, bins and season; the first window of the horizon as a time; rank and share."""
     groups = Showing(LAYOUT, HOUR_NS, inside=True).groups(kinds())
