@@ -106,8 +106,22 @@ def _traffic(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     latency = model.get("latency")
     if latency:
         yield "  latency    " + ", ".join(f"{name} {took(latency.get(name))}" for name in ("p50", "p95", "p99"))
-    labels = f", {whole(model['labels'])} labels" if model.get("labels") else ""
-    yield f"  windows    {whole(model.get('windows_closed'))} closed{labels}"
+    yield f"  windows    {whole(model.get('windows_closed'))} closed"
+    yield from _labels(model.get("label_join") or {}, paint)
+
+
+def _labels(joined: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    """What became of the labels: those that are usual first, then those somebody should look at."""
+    if not joined.get("received"):
+        return
+    fates = [f"{whole(joined[kind])} {kind}" for kind in ("joined", "early", "repeated") if joined.get(kind)]
+    fates += [paint(f"{whole(joined[kind])} {kind}", "warn") for kind in ("changed", "unknown") if joined.get(kind)]
+    if joined.get("waiting_labels"):
+        fates.append(f"{whole(joined['waiting_labels'])} wait")
+    late = (joined.get("delay_seconds") or {}).get("p50")
+    after = f"; half of them within {span(late)}" if known(late) else ""
+    covered = f"; {share(joined.get('coverage'))} of the predictions have one" if known(joined.get("coverage")) else ""
+    yield f"  labels     {', '.join(fates) or whole(joined['received'])}{after}{covered}"
 
 
 def _followed(told: Mapping[str, Any], paint: _Paint) -> Iterator[str]:

@@ -49,6 +49,23 @@ def busy() -> dict[str, Any]:
             {"check": "out_of_range", "feature": "distance", "verdict": noise, "current": 0.0, "expected": 0.0},
         ],
         "labels": 40_112, "clients": 2,
+        "label_join": {
+            "received": 40_112, "joined": 39_001, "early": 214, "repeated": 12, "changed": 3, "unknown": 880,
+            "waiting_labels": 2, "coverage": 0.934, "delay_seconds": {"p50": 11_200.0, "p90": 40_000.0, "p99": 90_000.0},
+        },
+        "followed": {
+            "performance": {
+                "title": "Performance, by labels", "note": "newest window, 1,212 labels",
+                "lines": [
+                    {"name": "accuracy", "value": 0.891, "low": 0.872, "high": 0.907, "expected": 0.902, "unit": "share"},
+                    {"name": "log loss", "value": 0.312, "unit": "number"},
+                ],
+            },
+            "staleness": {
+                "title": "Age, and reasons to train anew", "note": "",
+                "lines": [{"name": "age", "value": "34 days", "unit": "text"}],
+            },
+        },
     }  # fmt: skip
     shadow: dict[str, Any] = {
         "name": "flight-delay", "version": "2026-11-20", "role": "shadow", "state": "learning",
