@@ -15,7 +15,8 @@ from pathlib import Path
 from calibration.drive import Run
 
 ROOT = Path(__file__).parent.parent
-# All that decides a verdict. The wire, the disk, the page and the exporters do not.
+# All that decides a verdict. The wire, the disk, the page and the exporters do not; nor, where no truths come, what
+# follows them: that is calibrated by cells of its own.
 CODE = (
     "agent/*.py", "agent/bins/*.py", "agent/counting/*.py", "agent/statistics/*.py", "agent/drift/*.py",
     "agent/quality/*.py", "agent/volume/*.py", "agent/segments/*.py", "agent/sketches/*.py", "agent/reference/*.py",
@@ -25,6 +26,7 @@ CODE = (
 BESIDE = {
     "agent/app.py", "agent/cli.py", "agent/checkpoint.py", "agent/collecting.py", "agent/errors.py",
     "agent/documentation.py", "agent/pipeline.py", "agent/state.py", "agent/telemetry.py", "agent/version.py",
+    "agent/followers.py", "agent/following.py", "agent/figures.py", "agent/sections.py",
     "agent/alerting/wording.py", "agent/alerting/window_events.py",
     "agent/reference/command.py", "agent/reference/report.py",
 }  # fmt: skip

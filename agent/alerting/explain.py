@@ -8,6 +8,7 @@ predictions drift under a broken pipeline -> a consequence of it
 whole rows drift where a feature is at fault -> likewise: they are made of it
 a feature is new, and named with one that is absent -> told there
 rows came before, where a feature has no values or one alone -> an echo: rows are more alike then
+the model is worse, and concept drift says since when and which way -> told there
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from agent.alerting.book import Watched
 from agent.alerting.rules import (
     AMBIGUOUS_CHECKS,
     BROKEN_PIPELINE,
+    CONCEPT_DRIFT,
     DATA_DRIFT,
     DUPLICATES,
     NEW_FEATURE,
+    PERFORMANCE_DROP,
     PREDICTION_DRIFT,
     rule_of,
 )
@@ -63,6 +66,8 @@ def explain(
     attached = pipeline and PREDICTION_DRIFT not in active
     gone, renamed = _gone(first), _renamed(first) if NEW_FEATURE not in active else frozenset()
     of_rows = any(source is Source.FEATURE for source, _ in faulty)  # rows are made of features alone
+    concept = CONCEPT_DRIFT in active or any(_cause(f) == CONCEPT_DRIFT for f in findings)
+    told = concept and PERFORMANCE_DROP not in active  # the same wrong predictions: whoever is told first, tells it
     alike = gone | {_watched(f) for f in first if f.alarms and f.check == "constant"}
     found, consequences = [], []
     for f in first:
@@ -79,6 +84,8 @@ def explain(
             found.append(_mute(f, "rows are made of values that are at fault"))
         elif f.check == DUPLICATES and f.alarms and alike and f.distances.get("share_ids") != f.current:
             found.append(_mute(f, "rows are alike where values are gone"))
+        elif told and cause == PERFORMANCE_DROP:
+            found.append(_mute(f, "the same wrong predictions as the concept drift's"))
         elif f.check == NEW_FEATURE and f.subject in renamed:
             found.append(_mute(f, "named with the feature that is absent"))
         else:

@@ -115,3 +115,24 @@ def test_what_stands_beside_a_drift_is_the_wholes() -> None:
                    segment="region=r1", distances={"inside_change": 0.5})  # fmt: skip
     story.close(drift, part)
     assert "of 75 values" not in story.events[0][2]
+
+
+def worse(check: str) -> Finding:
+    newest = {"newest_p": 1e-9, "newest_effect": 0.6}
+    return Finding(check, "", Source.PREDICTION, Verdict.ALARM, 1e-9, 1e-6, 0.6, distances=newest, reason="worse")
+
+
+def test_a_concept_that_changed_is_not_told_again_as_performance() -> None:
+    """Both judge the same wrong predictions; the concept's alert says since when and which way, too."""
+    story = Story()
+    assert story.close(worse("concept_drift"), worse("performance")) == ["firing concept_drift"]
+    assert story.close(worse("concept_drift"), worse("performance")) == []
+
+
+def test_a_concept_found_later_than_the_drop_adds_what_it_knows() -> None:
+    """A drop against the reference that was told first stays, and ends by its own windows."""
+    story = Story()
+    assert story.close(worse("performance")) == ["firing performance_drop"]
+    assert story.close(worse("concept_drift"), worse("performance")) == ["firing concept_drift"]
+    assert [story.close(worse("concept_drift")) for _ in range(2)][-1] == []
+    assert set(story.book.of(KEY)) == {"concept_drift", "performance_drop"}
