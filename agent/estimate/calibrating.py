@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from agent.errors import CorruptError
 from agent.estimate import SECTIONS
-from agent.estimate.blob import pack, unpack
 from agent.estimate.calibration import (
     BINS,
     CLASS_BINS,
@@ -26,6 +25,7 @@ from agent.estimate.calibration import (
 from agent.estimate.expected import ACCURACY, AUC, row_values
 from agent.estimate.held import HeldRows
 from agent.estimate.spread import Past
+from agent.packed import pack, unpack
 from agent.records import Floats, Ints, Task
 from agent.reference.labelled import LabelledRows, Settled
 from agent.reference.profile import Reference
@@ -159,7 +159,7 @@ def to_bytes(found: Calibration) -> bytes:
     return pack(head, {
         "edges": found.edges, "rates": found.rates, "replicas": found.replicas, "errors": found.errors,
         "counts": found.counts, "values": found.past.values, "rows": found.past.rows, "variance": found.past.variance,
-    })  # fmt: skip
+    }, level=6)  # fmt: skip
 
 
 def from_bytes(stored: bytes) -> Calibration:

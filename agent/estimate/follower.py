@@ -12,7 +12,6 @@ import xxhash
 
 from agent.errors import CorruptError
 from agent.estimate import calibrating, loss
-from agent.estimate.blob import pack, unpack
 from agent.estimate.expected import Estimate
 from agent.estimate.judge import CHECK, RATES, WORDS, Judge
 from agent.estimate.methods import ByLosses, ByScores, Method
@@ -29,6 +28,7 @@ from agent.estimate.validity import (
 )
 from agent.following import About
 from agent.ledger import HORIZONS
+from agent.packed import pack, unpack
 from agent.records import Batch, Closed, Event, Finding, Floats, Pairs, Task
 from agent.reference.profile import Reference
 from agent.telemetry import ESTIMATE_BELIEVED, ESTIMATED, Point

@@ -15,11 +15,11 @@ import numpy as np
 from agent.bins import Layout
 from agent.errors import CorruptError
 from agent.estimate import SECTIONS
-from agent.estimate.blob import pack, unpack
 from agent.estimate.expected import ACCURACY, Estimate
 from agent.estimate.held import HeldRows
 from agent.estimate.spread import Past
 from agent.estimate.trees import FOLDS, TREES_MAX, Trees, cross_fit, fit
+from agent.packed import pack, unpack
 from agent.records import Cells, Floats, Ints, Kind, Pairs, Source, Task
 from agent.reference.labelled import LabelledRows, Settled
 from agent.reference.profile import Reference
@@ -193,7 +193,7 @@ def to_bytes(found: LossModel) -> bytes:
         "above": found.trees.cells, "leaves": found.trees.leaves, "noise": found.noise, "between": found.between,
         "explained": found.explained, "values": found.past.values, "rows": found.past.rows,
         "variance": found.past.variance,
-    })  # fmt: skip
+    }, level=6)  # fmt: skip
 
 
 def from_bytes(stored: bytes) -> LossModel:

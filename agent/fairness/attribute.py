@@ -113,7 +113,7 @@ class Attribute:
         return {"values": self.groups.values, "open": list(self.open)}, arrays
 
     def closed_state(self) -> tuple[dict[str, Any], list[Floats]]:
-        """What changes only when a window ends. Head and arrays, as `blob.pack` takes them."""
+        """What changes only when a window ends. Head and arrays, as `packed.pack` takes them."""
         head = {
             "recent": [k for k, _ in self.recent], "learned": [len(side) for side in self.own.windows],
             "over": self.over, "good": self.good,
@@ -160,6 +160,6 @@ def _outcomes(arrays: list[Floats]) -> Outcomes:
 
 def _array(arrays: list[Floats], shape: tuple[int, ...]) -> Floats:
     found = arrays.pop(0)
-    if found.shape[1:] != shape:
+    if found.shape[1:] != shape or not np.isfinite(found).all():
         raise ValueError("shape")
     return found

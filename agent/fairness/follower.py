@@ -10,11 +10,11 @@ from agent import telemetry
 from agent.errors import CorruptError
 from agent.fairness import showing
 from agent.fairness.attribute import Attribute, chosen_of
-from agent.fairness.blob import pack, unpack
 from agent.fairness.judging import GAP, Terms, judge
 from agent.fairness.outcomes import Meaning, same_meaning
 from agent.fairness.past import SECTION, of_reference
 from agent.following import About
+from agent.packed import join, pack, split, unpack
 from agent.records import Batch, Closed, Event, Finding, Pairs, Task
 from agent.telemetry import Point
 
@@ -99,7 +99,7 @@ class Fairness:
             return b""
         if self._closed_state is None:
             self._closed_state = self._packed(opened=False)
-        return len(self._closed_state).to_bytes(4, "little") + self._closed_state + self._packed(opened=True)
+        return join((self._closed_state, self._packed(opened=True)))
 
     def load(self, stored: bytes) -> None:
         """Raises CorruptError."""
@@ -107,10 +107,10 @@ class Fairness:
         self._changed()
         if not stored:
             return
-        size = int.from_bytes(stored[:4], "little")
-        head, arrays = unpack(stored[4 : 4 + size])
-        opened, open_arrays = unpack(stored[4 + size :])
+        parts = [unpack(part, self.name) for part in split(stored, self.name)]
         try:
+            (head, numbered), (opened, open_numbered) = parts
+            arrays, open_arrays = list(numbered.values()), list(open_numbered.values())
             task, positive, threshold = head["meaning"]
             meaning = Meaning(Task(int(task)), str(positive), float("nan") if threshold is None else float(threshold))
             found = {}
@@ -131,7 +131,7 @@ class Fairness:
             arrays += own
         threshold = self._meaning.threshold
         meaning = [int(self._meaning.task), self._meaning.positive, threshold if threshold == threshold else None]
-        return pack({"of": heads, "meaning": meaning}, arrays)
+        return pack({"of": heads, "meaning": meaning}, {str(k): array for k, array in enumerate(arrays)})
 
     def _terms(self, about: About) -> Terms:
         """The dial's part is divided among attributes; limits take half of it where there are any."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from agent.errors import CorruptError
-from agent.fairness.blob import unpack
 from agent.fairness.groups import FIRST, GROUPS_MAX, Groups
 from agent.fairness.level import Level, level, merged
 from agent.fairness.outcomes import LABELLED, MEASURES, PREDICTED, SUMS
+from agent.packed import unpack
 from agent.records import Floats, Task
 
 SECTION = "fairness"  # of the reference file
@@ -83,7 +83,8 @@ def _only(sums: Floats, side: slice) -> Floats:
 def of_reference(body: bytes, attribute: str, task: Task, positive: str, groups: Groups) -> Past | None:
     """The reference's windows of one attribute, in the places that its values have here; None: it has none of it, or
     of a model of another kind. Raises CorruptError."""
-    head, arrays = unpack(body)
+    head, numbered = unpack(body, f"reference: section {SECTION}")
+    arrays = list(numbered.values())
     try:
         known: Any = head["attributes"].get(attribute)
         if known is None or (int(head["task"]), head["positive"]) != (int(task), positive):
@@ -92,7 +93,8 @@ def of_reference(body: bytes, attribute: str, task: Task, positive: str, groups:
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise CorruptError(f"fairness: section of the reference: {type(error).__name__}") from error
     shape = (FIRST + len(values), MEASURES, SUMS)
-    if len(values) > GROUPS_MAX or total.shape != shape or windows.shape[1:] != shape:
+    fits = len(values) <= GROUPS_MAX and total.shape == shape and windows.shape[1:] == shape
+    if not fits or not all(np.isfinite(part).all() for part in (total, windows)):
         raise CorruptError("fairness: section of the reference: groups and counts do not fit")
     places = np.array([0, 1, *(groups.of(value) for value in values)])
     moved, sums = np.zeros((len(windows), groups.size, *shape[1:])), np.zeros((groups.size, *shape[1:]))

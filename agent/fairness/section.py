@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from agent.fairness.blob import pack
 from agent.fairness.groups import Groups
 from agent.fairness.outcomes import Meaning, Outcomes, selected_pairs
 from agent.fairness.past import REFERENCE_WINDOWS_MAX, SECTION, padded
+from agent.packed import pack
 from agent.records import Cells, Floats, Pairs, Task
 from agent.reference.labelled import LabelledRows, Settled
 
@@ -59,7 +59,9 @@ class FairnessSection:
             if total[1, :, 0].any():
                 self._said.append(f"{name!r} has more than {len(groups.values)} values: the others count as one group")
         meaning = {"task": int(self._meaning.task), "positive": self._meaning.positive}
-        return pack({"attributes": attributes, **meaning}, arrays) if attributes else b""
+        if not attributes:
+            return b""
+        return pack({"attributes": attributes, **meaning}, {str(k): a for k, a in enumerate(arrays)}, level=6)
 
     def notes(self) -> Sequence[str]:
         return self._said

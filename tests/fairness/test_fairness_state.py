@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from agent.errors import CorruptError
-from agent.fairness.blob import pack, unpack
 from agent.fairness.follower import Fairness
 from agent.records import Task
 from tests.fairness.fairness_worlds import Life, World, about
@@ -52,15 +50,6 @@ def test_every_broken_byte_is_seen_or_harmless() -> None:
                 follower.load(broken)
             except CorruptError:
                 assert follower.show() == {}
-
-
-def test_arrays_come_back_as_they_were() -> None:
-    """Names and numbers; numbers that are none are refused."""
-    head, arrays = unpack(pack({"a": [1, "b"]}, [np.arange(6.0).reshape(2, 3), np.zeros((0, 4))]))
-    assert head == {"a": [1, "b"]}
-    assert [array.shape for array in arrays] == [(2, 3), (0, 4)]
-    with pytest.raises(CorruptError):
-        unpack(pack({}, [np.array([np.nan])]))
 
 
 def test_another_positive_label_begins_anew() -> None:

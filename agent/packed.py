@@ -1,10 +1,10 @@
-"""A few names and arrays to bytes and back: of the follower's state, and of the reference's sections."""
+"""Names and arrays to bytes and back: of a follower's state, and of a reference's section."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,20 @@ from agent.errors import CorruptError
 
 LIMIT_BYTES = 64 << 20  # unpacked; more was not written by us
 TYPES = ("<f8", "<f4", "<i4")
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, zlib.error, RecursionError)
+SIZE_BYTES = 4  # of what stands before a part: its length
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def pack(head: Mapping[str, Any], arrays: Arrays) -> bytes:
-    """head: plain JSON. float64, float32 and int32 arrays. The same in gives the same out."""
+def pack(head: Mapping[str, Any], arrays: Arrays, level: int = 1) -> bytes:
+    """head: plain JSON. arrays: of float64, float32 and int32. level: of compression, 1 fast to 9 small.
+
+    The same in gives the same out; what is turned or cut afterwards is seen.
+    """
     shapes = {name: [array.dtype.newbyteorder("<").str, *array.shape] for name, array in arrays.items()}
     text = json.dumps({"head": head, "arrays": shapes}).encode()
     body = b"".join(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
-    return zlib.compress(len(text).to_bytes(4, "little") + text + body, 6)
+    return zlib.compress(len(text).to_bytes(4, "little") + text + body, level)
 
 
 def unpack(stored: bytes, what: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -30,7 +35,7 @@ def unpack(stored: bytes, what: str) -> tuple[dict[str, Any], dict[str, npt.NDAr
     try:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(stored, LIMIT_BYTES)
-        if not unpacker.eof:
+        if not unpacker.eof or unpacker.unused_data:
             raise ValueError("cut short, or too long")
         at = 4 + int.from_bytes(data[:4], "little")
         said = json.loads(data[4:at])
@@ -47,6 +52,23 @@ def unpack(stored: bytes, what: str) -> tuple[dict[str, Any], dict[str, npt.NDAr
         head = said["head"]
         if not isinstance(head, dict):
             raise ValueError("no head")
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error, RecursionError) as error:
+    except BROKEN as error:
         raise CorruptError(f"{what}: {error}") from error
     return head, found
+
+
+def join(parts: Sequence[bytes]) -> bytes:
+    """Several packed ones as one: each can be packed when it changes, and not again."""
+    return b"".join(len(part).to_bytes(SIZE_BYTES, "little") + part for part in parts)
+
+
+def split(stored: bytes, what: str) -> list[bytes]:
+    """The parts that `join` was given. Raises CorruptError, naming `what`."""
+    parts, at = [], 0
+    while at < len(stored):
+        begin = at + SIZE_BYTES
+        at = begin + int.from_bytes(stored[at:begin], "little")
+        if at > len(stored) or begin > len(stored):
+            raise CorruptError(f"{what}: cut short")
+        parts.append(stored[begin:at])
+    return parts
