@@ -34,7 +34,7 @@ from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, reason_name
 from agent.ingest.server import Server
 from agent.labels.desks import Desks
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.report.reporting import Reporting
 from agent.state import Store
 from agent.telemetry import Point
@@ -82,7 +82,7 @@ class App:
             Tracing(settings, otel) if self.exporter.wants(spool.TRACES) else None,
             Desks(settings, self.folder / "labels"),
         )
-        self.exporter.watch(lambda: wording.standing(self.pipeline.alerts))
+        self.exporter.watch(lambda: wording.standing(self.pipeline.outbox.alerts))
         self.admission = Admission(
             Limits.of(settings),
             self.clock,
@@ -112,7 +112,7 @@ class App:
         self.server.claim()
         lock = self._claim_folder()
         if self.store.open():
-            self.pipeline.corrupt += 1
+            self.pipeline.saving.corrupt += 1
         if self.web is not None:
             await self._start_web(self.web)
         await self.exporter.open()
@@ -195,7 +195,7 @@ class App:
     def _points(self) -> Iterator[Point]:
         """Everything there is to say, put together while it is asked for: it may take longer than the loop's slice."""
         yield from self.reporting.points()
-        yield from book.points(self.pipeline.alerts)
+        yield from book.points(self.pipeline.outbox.alerts)
         yield from self.pipeline.desks.points()
         yield from self.collecting.points()
         yield from self.exporter.points()
@@ -254,9 +254,9 @@ class App:
                 "journal_bytes": statistics.bytes,
                 "journal_failures": statistics.failures,
                 "failed_frames": self.pipeline.poisoned,
-                "corrupt_set_aside": self.pipeline.corrupt + statistics.corrupt_segments,
+                "corrupt_set_aside": self.pipeline.saving.corrupt + statistics.corrupt_segments,
                 "queue_bytes": self.queue.bytes,
-                "checkpoint_seconds": self.pipeline.checkpoint_seconds,
+                "checkpoint_seconds": self.pipeline.saving.seconds,
                 "clock_skew_seconds": self.admission.skew_seconds,
                 "offset": self.pipeline.applied,
                 "pid": os.getpid(),
@@ -264,7 +264,7 @@ class App:
             "models": self.reporting.models(),
             "clients": self.reporting.clients(),
             "alerts": self.reporting.alerts(),
-            "events": list(self.pipeline.events),
+            "events": list(self.pipeline.outbox.events),
             "export": self.exporter.status(),
             "collectors": self.collecting.status(),
             "messages": {reason_name(reason): count for reason, count in self.admission.refused_messages.items()},

@@ -13,7 +13,7 @@ from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.records import Event, ModelKey
 from agent.state import Store
 from agent.traces.traced import Trace

@@ -65,7 +65,7 @@ class Playing:
 
     @property
     def said(self) -> list[str]:
-        return [str(event["body"]) for event in self.pipeline.events]
+        return [str(event["body"]) for event in self.pipeline.outbox.events]
 
     def watch(self, version: str) -> Watch:
         found = self.pipeline.watches.get(ModelKey("m", version))

@@ -18,7 +18,7 @@ from agent.ingest.admission import Admission, Queue
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.records import Finding, Source, TextsSeen, Verdict
 from agent.report.findings import SHARE_CHECKS, Showing
 from agent.report.outlooks import Outlooks
@@ -53,7 +53,7 @@ class Reporting:
     @property
     def durable(self) -> bool:
         """Whether both the journal and the checkpoint reach the disk."""
-        return self._pipeline.durable and self._admission.durable
+        return self._pipeline.saving.durable and self._admission.durable
 
     # ── metrics ──
 
@@ -77,10 +77,10 @@ class Reporting:
         yield Point(telemetry.QUEUE_LIMIT, self._queue.bytes_max, {})
         oldest = self._queue.items[0].arrived_ns if self._queue.items else self._clock.now_ns()
         yield Point(telemetry.QUEUE_LAG, max(0.0, (self._clock.now_ns() - oldest) / 1e9), {})
-        yield Point(telemetry.CHECKPOINT_AGE, max(0.0, self._clock.monotonic() - pipeline.checkpoint_at), {})
-        yield Point(telemetry.CHECKPOINT_DURATION, pipeline.checkpoint_seconds, {})
+        yield Point(telemetry.CHECKPOINT_AGE, max(0.0, self._clock.monotonic() - pipeline.saving.at), {})
+        yield Point(telemetry.CHECKPOINT_DURATION, pipeline.saving.seconds, {})
         yield Point(telemetry.FRAMES_FAILED, pipeline.poisoned, {})
-        yield Point(telemetry.STATE_CORRUPT, pipeline.corrupt + journal.corrupt_segments, {})
+        yield Point(telemetry.STATE_CORRUPT, pipeline.saving.corrupt + journal.corrupt_segments, {})
         for station, seconds in {"door": self._admission.busy_seconds, **pipeline.busy_seconds}.items():
             yield Point(telemetry.STATION_TIME, seconds, {"sidelight.station": station})
 
@@ -96,7 +96,7 @@ class Reporting:
         yield Point(telemetry.RECORDS, turned_away, dropped | {"sidelight.reason": "queue_full"})
         yield Point(telemetry.RECORDS, count["dropped"], dropped | {"sidelight.reason": "failed"}, since)
         yield Point(telemetry.NOT_DURABLE, count["not_durable"], own, since)
-        for reason in self._pipeline.tracing.reasons() if self._pipeline.tracing else ():
+        for reason in self._pipeline.outbox.tracing.reasons() if self._pipeline.outbox.tracing else ():
             left = count[f"spans_dropped:{reason}"]
             yield Point(telemetry.SPANS_DROPPED, left, own | {"sidelight.sampled.reason": reason}, since)
         yield Point(telemetry.EVENTS_DROPPED, count["events_dropped"], own, since)
@@ -115,7 +115,7 @@ class Reporting:
             elif kind == "lifecycle":
                 yield Point(telemetry.LIFECYCLE, value, own | {"sidelight.lifecycle.event": detail}, since)
         if series.latency.any():
-            shown = self._pipeline.tracing.exemplars(series.key) if self._pipeline.tracing else {}
+            shown = self._pipeline.outbox.tracing.exemplars(series.key) if self._pipeline.outbox.tracing else {}
             yield Point(telemetry.LATENCY, exponential(series), own, since, exemplars=tuple(shown.values()))
         state, _ = state_of(watch, self.durable)
         for name in STATES:
@@ -264,7 +264,7 @@ class Reporting:
         """Pending and firing alerts, and what was last said of each."""
         bodies = {
             (e["attributes"].get("sidelight.alert.name"), e["attributes"].get("sidelight.model.version")): e["body"]
-            for e in self._pipeline.events
+            for e in self._pipeline.outbox.events
         }
         return [
             {
@@ -277,7 +277,7 @@ class Reporting:
                 "subjects": [s.name for s in a.subjects],
                 "summary": bodies.get((a.name, a.model.version), ""),
             }
-            for a in self._pipeline.alerts.alerts
+            for a in self._pipeline.outbox.alerts.alerts
         ]
 
     def _rate(self, series: Series) -> float:

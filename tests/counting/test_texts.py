@@ -250,7 +250,7 @@ async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path)
     shown = render_status({"models": [model]}, 160)
     assert 'of these "oslo" (100 %)' in shown
     assert "city 5 (reference 4)" in shown
-    assert any('of these "oslo" (100 %)' in event["body"] for event in pipeline.events)
+    assert any('of these "oslo" (100 %)' in event["body"] for event in pipeline.outbox.events)
     points = [p for p in reporting.points() if p.metric is telemetry.FEATURE_DISTINCT]
     assert {p.attributes["sidelight.feature.name"]: p.value for p in points} == {"city": 5, "prediction": 2}
     assert all({*p.attributes} <= {*p.metric.attributes, *MODEL} for p in points)
@@ -276,8 +276,8 @@ async def test_a_new_category_of_a_text_that_is_not_public_stays_on_this_machine
     reporting = Reporting(settings, inside.clock, pipeline, admission, inside.queue, inside.journal, inside.clients)
     assert "oslo" in json.dumps(reporting.models())
     assert "regin  no data: SIDELIGHT_SEGMENTS names it" in render_status({"models": reporting.models()}, 160)
-    assert any("categories the reference never held" in event["body"] for event in pipeline.events)
-    assert "oslo" not in json.dumps([*pipeline.events, [dict(p.attributes) for p in reporting.points()]])
+    assert any("categories the reference never held" in event["body"] for event in pipeline.outbox.events)
+    assert "oslo" not in json.dumps([*pipeline.outbox.events, [dict(p.attributes) for p in reporting.points()]])
     inside.close()
 
 
