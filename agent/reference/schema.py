@@ -256,7 +256,8 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 def _kind_by_fields(table: Mapping[str, Any]) -> Kind | None:
     """The type that a field needs, where none is said."""
-    return next((kinds[0] for name, kinds in FIELDS.items() if kinds is not None and table.get(name)), None)
+    said = {name for name, value in table.items() if value is not False and value != []}  # a share of 0 says much
+    return next((kinds[0] for name, kinds in FIELDS.items() if kinds is not None and name in said), None)
 
 
 def _where(file: str, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:

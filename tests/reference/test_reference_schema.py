@@ -69,6 +69,12 @@ def test_what_is_rendered_reads_back_equal(
     assert (after.window_seconds, after.segments, after.protected) == (900.0, before.segments, ())
 
 
+def test_a_share_of_nothing_says_the_type_as_any_other() -> None:
+    """No new category at all is a demand on texts; what is false or empty demands nothing."""
+    said = parse("[features.a]\nmax_new = 0.0\n[features.b]\nmax_new = 0.1\n[features.c]\nwhole = false\nedges = []")
+    assert [said.of(Source.FEATURE, name).kind for name in "abc"] == [Kind.TEXT, Kind.TEXT, None]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
