@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from agent.bins import ABSENT_CELL, FRACTIONAL_CELL, Feature, Layout
+from agent.bins import ABSENT_CELL, FRACTIONAL_CELL, INF_CELL, NEGATIVE_INF_CELL, Feature, Layout
 from agent.quality.measure import Of, percent
 from agent.quality.missing import valueless
 from agent.records import Cells, Ints, Kind, Source
@@ -62,6 +63,8 @@ def demands(feature: Feature) -> Iterator[Demand]:
         yield Demand("fractional", (bins + FRACTIONAL_CELL,), Of.VALUES, 0.0, "are no whole numbers")
     if feature.outside:
         yield Demand("out_of_range", feature.outside, Of.VALUES, 0.0, "outside the possible range")
+    if infinite := _beyond(feature):
+        yield Demand("not_finite", infinite, Of.ROWS, 0.0, "are infinite, outside the possible range")
     if rules.max_new < 1.0 and feature.kind is Kind.TEXT:
         known = "allowed" if rules.max_new == 0.0 else "known"
         yield Demand("new_category", (bins - 1,), Of.VALUES, rules.max_new, f"are none of the {known} categories")
@@ -70,6 +73,14 @@ def demands(feature: Feature) -> Iterator[Demand]:
 def _empty(feature: Feature) -> tuple[int, ...]:
     """Sent without a value."""
     return tuple(cell for cell in valueless(feature) if cell != feature.bins + ABSENT_CELL)
+
+
+def _beyond(feature: Feature) -> tuple[int, ...]:
+    """Infinite numbers, on each side where the possible range has an end: they are no values, and in no bin."""
+    if feature.kind is not Kind.NUMBER:
+        return ()
+    ends = ((INF_CELL, feature.rules.high), (NEGATIVE_INF_CELL, feature.rules.low))
+    return tuple(feature.bins + cell for cell, end in ends if math.isfinite(end))
 
 
 class Demands:

@@ -63,7 +63,7 @@ def with_classes(name: Name, kind: Kind, said: FeatureSchema, classes: tuple[str
         few = len(predicted) == len(found.counts) < CLASSES_MAX
         return replace(said, allowed=tuple(sorted(predicted | set(classes)))) if free and few else said
     numbers = _numbers(classes)
-    if kind is Kind.NUMBER and isinstance(found, NumberSurvey) and numbers and found.integral and said.range is None:
+    if kind is Kind.NUMBER and isinstance(found, NumberSurvey) and numbers and _whole(found) and said.range is None:
         both = (*numbers, found.low, found.high)
         return replace(said, range=(min(both), max(both)), whole=said.integral is not False)
     return said
@@ -126,7 +126,7 @@ def _range(source: Source, said: FeatureSchema, found: NumberSurvey) -> tuple[fl
     """As said; a score that never left 0 to 1 is a probability."""
     if said.range is not None:
         return said.range
-    within = PROBABILITY[0] <= found.low <= found.high <= PROBABILITY[1]
+    within = PROBABILITY[0] <= found.low <= found.high <= PROBABILITY[1] and not found.infinite
     return PROBABILITY if source is Source.SCORE and within else EVERYTHING
 
 
@@ -139,6 +139,11 @@ def _categories(name: str, said: FeatureSchema, found: FrequentTexts) -> tuple[t
     if said.categories:
         return said.categories, other_seen([key for key, _ in found.top(len(found.counts))], said.categories)
     return categories(found)
+
+
+def _whole(found: NumberSurvey) -> bool:
+    """Whether every number that was seen is a class's: infinity is none."""
+    return found.integral and not found.infinite
 
 
 def _numbers(classes: tuple[str, ...]) -> tuple[float, ...]:

@@ -25,18 +25,20 @@ Name = tuple[Source, str]
 
 
 class NumberSurvey:
-    """Range, integrality, the different values while they are few, and a sketch for plots."""
+    """Range of the finite values and whether there are others, integrality, the different values while they are few,
+    and a sketch for plots."""
 
-    __slots__ = ("distinct", "high", "integral", "low", "sketch")
+    __slots__ = ("distinct", "high", "infinite", "integral", "low", "sketch")
 
     def __init__(self, plots: bool = True) -> None:
         self.low, self.high = np.inf, -np.inf
-        self.integral = True
+        self.integral, self.infinite = True, False
         self.distinct: Floats | None = np.empty(0)
         self.sketch = Quantiles() if plots else None
 
     def add(self, found: Numbers) -> None:
         values = found.values if found.state is None else found.values[found.state == PRESENT]
+        self.infinite = self.infinite or bool(np.isinf(values).any())
         values = values[np.isfinite(values)]
         if not values.size:
             return

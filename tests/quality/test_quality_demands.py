@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.bins import ABSENT_CELL, FRACTIONAL_CELL, NAN_CELL, NULL_CELL, Feature, Layout, Rules
+from agent.bins import (
+    ABSENT_CELL,
+    FRACTIONAL_CELL,
+    INF_CELL,
+    NAN_CELL,
+    NEGATIVE_INF_CELL,
+    NULL_CELL,
+    Feature,
+    Layout,
+    Rules,
+)
 from agent.quality.judge import Quality
 from agent.records import Cells, Closed, Finding, Kind, Source, Verdict
 from agent.reference.edges import with_range
@@ -58,6 +68,8 @@ def judged(reference: Reference, cells: Cells, alpha: float = 1e-9) -> dict[str,
         (AGE, Rules(whole=True), AGE.bins + FRACTIONAL_CELL, "fractional", "1 of 1000 values are no whole numbers"),
         (AGE, Rules(low=0.0), 0, "out_of_range", "1 of 1000 values outside the possible range"),
         (AGE, Rules(high=10.0), AGE.bins - 1, "out_of_range", "1 of 1000 values outside the possible range"),
+        (AGE, Rules(high=10.0), AGE.bins + INF_CELL, "not_finite", "1 of 1000 rows are infinite, outside the possible"),
+        (AGE, Rules(low=0.0), AGE.bins + NEGATIVE_INF_CELL, "not_finite", "1 of 1000 rows are infinite, outside the"),
         (CITY, Rules(max_new=0.0), CITY.bins - 1, "new_category", "1 of 1000 values are none of the allowed categ"),
         (MEMBER, Rules(required=True), MEMBER.bins + ABSENT_CELL, "absent", "1 of 1000 rows do not hold it"),
     ],
@@ -149,6 +161,17 @@ def test_a_score_beyond_its_range_is_found_among_a_million() -> None:
     assert found.alarms
     assert found.reason == "1 of 1000000 values outside the possible range: the schema's rule allows none"
     assert (found.source, found.verdict) == (Source.SCORE, Verdict.ALARM)
+
+
+def test_an_end_left_open_lets_infinity_pass() -> None:
+    """[0, inf) says nothing of +inf; where every answer is infinite, the range is broken all the same."""
+    reference = world(replace(AGE, rules=Rules(low=0.0)))
+    assert "not_finite" not in {
+        check for check, f in judged(reference, window(reference, 1000, {AGE.bins + INF_CELL: 1})).items() if f.alarms
+    }
+    cells = np.zeros(reference.layout.cells, np.int32)
+    cells[AGE.bins + NEGATIVE_INF_CELL] = 20
+    assert "20 of 20 rows are infinite" in judged(reference, cells)["not_finite"].reason
 
 
 def test_what_nobody_judges_has_no_rules() -> None:

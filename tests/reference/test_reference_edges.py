@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from agent.bins import Feature, Layout, Rules, text_cells
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source
 from agent.reference.edges import BINS, QUANTILES, categories, number_edges, text_key, with_range
+from agent.reference.features import make_feature
+from agent.reference.schema import FeatureSchema
 from agent.reference.survey import NumberSurvey
 from agent.sketches.frequent import FrequentTexts
 
@@ -120,3 +122,13 @@ def test_every_counted_text_is_known_afterwards(long: bool) -> None:
     feature = Feature("c", Source.FEATURE, Kind.TEXT, categories=own, seen=seen)
     expected = [len(own)] * 200 if long else [*range(50), *[50] * 150]
     assert text_cells(feature, [*names, "new"]) == [*expected, len(own) + 1]
+
+
+@pytest.mark.parametrize(("beyond", "high"), [(np.nan, 1.0), (np.inf, np.inf)])
+def test_a_score_that_was_ever_infinite_is_no_probability(beyond: float, high: float) -> None:
+    """Nobody said so: what the reference held breaks no rule of its own. NaN is no answer, and says nothing of it."""
+    survey = NumberSurvey()
+    survey.add(Numbers(np.array([0.1, 0.5, 0.9, beyond])))
+    name = (Source.SCORE, "score")
+    feature = make_feature(name, Kind.NUMBER, FeatureSchema(), survey, np.array([0.1, 0.5, 0.9]))
+    assert feature.rules.high == high
