@@ -9,7 +9,7 @@ from typing import Protocol
 
 from agent.config import Threshold
 from agent.drift import Drift
-from agent.drift.fixed import FixedDrift
+from agent.drift.fixed import Cost, FixedDrift
 from agent.drift.groups import Grouped
 from agent.ledger import RUNNING, Dial, Ledger
 from agent.quality.judge import Quality
@@ -42,6 +42,9 @@ class Judge:
         self.ledger = Ledger.of(replace(dial, segments=tests), reference.layout, window_seconds, checks)
         self.fixed = FixedDrift(reference, self.ledger, drift_rule) if drift_rule else None
         self._said = False
+        if self.fixed:
+            usual = float(reference.rows.mean()) if reference.rows.size else 0.0
+            self._tell(self.fixed.price(round(usual * window_seconds / reference.layout.window_seconds)), "expected")
         self.calibrated = None if self.fixed else Drift(reference, self.ledger)
         judging = self.fixed or self.calibrated
         assert judging is not None  # noqa: S101 - one of the two
@@ -59,13 +62,18 @@ class Judge:
         self._say_cost(len(recent))
 
     def _say_cost(self, windows: int) -> None:
-        """Once, as soon as it is known: what the user's own threshold costs in false alarms. A first window is seldom
-        whole, and its rows would say too much."""
+        """Once more, as soon as rows are known: what the user's own threshold costs in false alarms. A first window is
+        seldom whole, and its rows would say too much."""
         cost = self.fixed.cost if self.fixed else None
         if cost is None or self._said or windows < WINDOWS_TO_SAY:
             return
         self._said = True
+        self._tell(cost, "seen")
+
+    def _tell(self, cost: Cost, rows: str) -> None:
+        """rows: expected, as the reference's windows have, before any came; or seen."""
         log.warning(
-            "fixed_drift_rule model=%r rule=%s rows=%d features=%d false_alarms_per_day=%.3g", self.reference.model,
-            cost.rule, cost.rows, cost.features, cost.false_alarms_per_day,
+            "fixed_drift_rule model=%r rule=%s rows=%d (%s) reference_rows=%d features=%d false_alarms_per_day=%.3g",
+            self.reference.model, cost.rule, cost.rows, rows, int(self.reference.rows.sum()), cost.features,
+            cost.false_alarms_per_day,
         )  # fmt: skip

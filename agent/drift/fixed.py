@@ -208,7 +208,8 @@ class FixedDrift:
         passed = [each for each in self._nulls.rule if said.get(each.distance, -math.inf) > each.limit]
         told = ", ".join(f"{each.distance} {said[each.distance]:.3g} over {each.limit:g}" for each in passed)
         often = _often(rate.share * self._windows_per_day)
-        cost = f"without drift passed by {percent(rate.share)} of windows of {finding.n} rows, {often}"
+        beside = f"{finding.n} rows beside {finding.n_reference:,}"
+        cost = f"without drift passed by {percent(rate.share)} of windows of {beside}, {often}"
         rule = f"fixed threshold ({told or 'not passed: ' + _words(self._nulls.rule)}), {cost}"
         verdict = Verdict.ALARM if passed else Verdict.UNDER_THRESHOLD
         return replace(finding, verdict=verdict, alpha=float("nan"), distances=said, reason=rule)

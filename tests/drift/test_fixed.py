@@ -11,6 +11,7 @@ from agent.bins import Feature
 from agent.config import Threshold
 from agent.drift.fixed import FixedDrift, Nulls
 from agent.drift.pooling import Cells
+from agent.evaluate import Judge
 from agent.ledger import Dial, Ledger
 from agent.records import Closed, Finding, Floats, Kind, Source, Verdict
 from agent.reference.profile import Reference
@@ -111,11 +112,28 @@ def test_the_threshold_decides_and_says_what_it_costs() -> None:
     assert len(alarms) > 3
     assert "psi 0.2" in alarms[0].reason
     assert "fixed threshold" in alarms[0].reason
+    assert "of windows of 60 rows beside 50,000, " in alarms[0].reason
     assert "times a day" in alarms[0].reason
     share = fixed.cost.false_alarms_per_day / 24 if fixed.cost else 0.0
     assert abs(len(alarms) / 40 - share) < 0.3
     assert {f.verdict for f in told} == {Verdict.ALARM, Verdict.UNDER_THRESHOLD}
     assert all("newest_p" not in f.distances for f in told)  # so that the alert ends with the threshold, not with p
+
+
+def test_the_price_is_logged_at_start_and_again_once_rows_are_known(caplog: pytest.LogCaptureFixture) -> None:
+    """At start for windows as the reference's (1,000 rows), then, once, for those that came (60), with N both times."""
+    made = reference(TEN, 50_000, seed=4)
+    judge = Judge(made, Dial(), made.layout.window_seconds, PSI)
+    (start,) = [record.getMessage() for record in caplog.records]
+    assert "rule=psi>0.2 rows=1000 (expected) reference_rows=50000 features=1 " in start
+    assert float(start.rpartition("=")[2]) < 1e-3
+    recent: list[Closed] = []
+    for i in range(5):
+        recent.append(Closed(i, with_specials([np.random.default_rng(i).multinomial(60, TEN)])))
+        assert [f for part in judge.judge(recent) for f in part]
+    (_, later) = [record.getMessage() for record in caplog.records]
+    assert "rows=60 (seen) reference_rows=50000 features=1 " in later
+    assert float(later.rpartition("=")[2]) > 1.0
 
 
 def test_the_calibrated_rule_stays_silent_on_the_same_noise() -> None:
