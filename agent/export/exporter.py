@@ -288,4 +288,4 @@ def transport(way: Destination | Receiver, clock: Clock) -> Transport:
         return ReceiverTransport(way, clock)
     if way.kind == "grpc":
         return GrpcTransport(way)
-    return ConsoleTransport(way.signal) if way.kind == "console" else HttpTransport(way)
+    return ConsoleTransport(way.signal) if way.kind == "console" else HttpTransport(way, clock)

@@ -72,12 +72,12 @@ def retry_delay(error: Any) -> float | None:
         if key == "grpc-status-details-bin":
             try:
                 details = Status.FromString(value).details
+                for detail in details:
+                    info = RetryInfo()
+                    if detail.Unpack(info):
+                        return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
             except DecodeError:
                 return None
-            for detail in details:
-                info = RetryInfo()
-                if detail.Unpack(info):
-                    return float(info.retry_delay.ToTimedelta().total_seconds())
     return None
 
 

@@ -7,6 +7,7 @@ import ssl
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # Google ships no types
 
+from agent.clock import Clock
 from agent.errors import ConfigurationError
 from agent.export import answers
 from agent.export.destination import Destination
@@ -17,10 +18,10 @@ from agent.export.posting import Posting, Reply
 class HttpTransport:
     """POSTs encoded requests to one URL."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, clock: Clock) -> None:
         self._destination = destination
         tls = tls_context(destination) if destination.tls else None
-        self._posting = Posting(destination.address, tls, destination.timeout_seconds)
+        self._posting = Posting(destination.address, tls, destination.timeout_seconds, clock)
         self.packed = destination.gzip
 
     async def send(self, payload: bytes) -> Answer:
@@ -29,7 +30,7 @@ class HttpTransport:
             headers.append(("Content-Encoding", "gzip"))
         reply = await self._posting.post(payload, headers)
         if not 200 <= reply.status < 300:
-            raise http_failure(reply.status, _message(reply), reply.retry_after)
+            raise http_failure(reply.status, _message(reply), reply.retry_after_seconds)
         return answers.read(self._destination.signal, reply.body)
 
     async def close(self) -> None:

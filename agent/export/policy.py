@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from agent.errors import PermanentError, RetryableError
@@ -44,19 +47,46 @@ def grpc_failure(code: str, message: str, retry_delay: float | None) -> Retryabl
     return PermanentError(said)
 
 
-def http_failure(status: int, message: str, retry_after: str = "") -> RetryableError | PermanentError:
-    """retry_after: the header, in seconds; a date or nonsense counts as none."""
+def http_failure(status: int, message: str, retry_after_seconds: float = 0.0) -> RetryableError | PermanentError:
+    """retry_after_seconds: as `asked_seconds` reads the header; 0: none."""
     said = f"HTTP {status}: {message}"[:SAID_MAX]
     if status in HTTP_RETRYABLE:
-        return RetryableError(said, float(retry_after) if retry_after.strip().isdigit() else 0.0)
+        return RetryableError(said, retry_after_seconds)
     return PermanentError(said)
 
 
-def receiver_failure(status: int, message: str, retry_after: str = "") -> RetryableError | PermanentError:
+def asked_seconds(retry_after: str, answered: str, now_ns: int) -> float:
+    """Of an answer's headers Retry-After (RFC 9110, 10.2.3: seconds, or a date) and Date: how long to wait, from 0 to
+    `ASKED_MAX_SECONDS`; 0 where nothing, or nothing that can be read, is asked.
+
+    A date is compared with the answer's own: the two clocks need not agree. Without one, with now_ns.
+
+    >>> asked_seconds("120", "", 0), asked_seconds("Thu, 01 Jan 1970 00:02:00 GMT", "", 30 * 10**9)
+    (120.0, 90.0)
+    """
+    if re.fullmatch(r"[0-9]{1,12}", retry_after.strip()):
+        return min(float(retry_after), ASKED_MAX_SECONDS)
+    until = _moment(retry_after)
+    if until is None:
+        return 0.0
+    now = _moment(answered)
+    return min(max(until - (now_ns / 1e9 if now is None else now), 0.0), ASKED_MAX_SECONDS)
+
+
+def _moment(said: str) -> float | None:
+    """An HTTP date in seconds since 1970; None for anything else."""
+    try:
+        found = parsedate_to_datetime(said)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def receiver_failure(status: int, message: str, retry_after_seconds: float = 0.0) -> RetryableError | PermanentError:
     """As `http_failure`, of a receiver of alerts: no protocol forbids to try again after an error of its own."""
     if status in RECEIVER_RETRYABLE and status not in HTTP_RETRYABLE:
         return RetryableError(f"HTTP {status}: {message}"[:SAID_MAX])
-    return http_failure(status, message, retry_after)
+    return http_failure(status, message, retry_after_seconds)
 
 
 def pause_seconds(failures: int, retry_after: float, chance: float) -> float:

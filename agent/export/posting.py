@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 
 import h11
 
+from agent.clock import Clock
 from agent.errors import RetryableError
-from agent.export.policy import SAID_MAX
+from agent.export.policy import SAID_MAX, asked_seconds
 from agent.version import VERSION
 
 BODY_BYTES_MAX = 1 << 20
@@ -22,10 +23,10 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was answered. body: at most a little over `BODY_BYTES_MAX` of it."""
+    """What was answered. retry_after_seconds: 0 where none was asked. body: at most a little over `BODY_BYTES_MAX`."""
 
     status: int
-    retry_after: str
+    retry_after_seconds: float
     protobuf: bool
     body: bytes
 
@@ -39,13 +40,13 @@ class Reply:
 class Posting:
     """POSTs to one URL. No redirects, no proxies; nothing stays open between two requests."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None, timeout_seconds: float, clock: Clock) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if tls else 80)
         self._target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=PRINTABLE)
         self._netloc = parts.netloc.rpartition("@")[2]
-        self._tls, self._timeout_seconds = tls, timeout_seconds
+        self._tls, self._timeout_seconds, self._clock = tls, timeout_seconds, clock
 
     async def post(self, payload: bytes, headers: Headers) -> Reply:
         """The answer, whatever it says. Raises RetryableError when none came."""
@@ -74,27 +75,28 @@ class Posting:
             # A server may answer, and close, before it has read everything: its answer counts, not the broken pipe.
             sent = asyncio.ensure_future(writer.drain())
             try:
-                return await _reply(connection, reader)
+                return await self._reply(connection, reader)
             finally:
                 sent.cancel()
                 await asyncio.gather(sent, return_exceptions=True)
         finally:
             writer.transport.abort()
 
-
-async def _reply(connection: h11.Connection, reader: asyncio.StreamReader) -> Reply:
-    status, headers, body = 0, {}, bytearray()
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(1 << 16))
-        elif isinstance(event, h11.Response):
-            status, headers = event.status_code, {key.lower(): value for key, value in event.headers}
-        elif isinstance(event, h11.Data):
-            body += event.data
-        if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) or len(body) > BODY_BYTES_MAX:
-            break
-    if not status:
-        raise EOFError("the connection was closed without an answer")
-    protobuf = headers.get(b"content-type", b"").startswith(b"application/x-protobuf")
-    return Reply(status, headers.get(b"retry-after", b"").decode("latin-1"), protobuf, bytes(body))
+    async def _reply(self, connection: h11.Connection, reader: asyncio.StreamReader) -> Reply:
+        status, headers, body = 0, {}, bytearray()
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await reader.read(1 << 16))
+            elif isinstance(event, h11.Response):
+                status, headers = event.status_code, {key.lower(): value for key, value in event.headers}
+            elif isinstance(event, h11.Data):
+                body += event.data
+            if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) or len(body) > BODY_BYTES_MAX:
+                break
+        if not status:
+            raise EOFError("the connection was closed without an answer")
+        protobuf = headers.get(b"content-type", b"").startswith(b"application/x-protobuf")
+        retry_after, answered = (headers.get(name, b"").decode("latin-1") for name in (b"retry-after", b"date"))
+        asked = asked_seconds(retry_after, answered, self._clock.now_ns())
+        return Reply(status, asked, protobuf, bytes(body))

@@ -37,7 +37,8 @@ RESPONSES: dict[str, Any] = {
 @dataclass(frozen=True)
 class Say:
     """One answer. code: a gRPC code's name or an HTTP status; rejected: a partial success. hang: none comes; took: the
-    request is taken all the same. after: seconds until it comes."""
+    request is taken all the same. after: seconds until it comes. headers: over HTTP, beside the usual ones; status:
+    over gRPC, the bytes of grpc-status-details-bin, whatever they are."""
 
     code: str | int = "OK"
     message: str = ""
@@ -46,6 +47,8 @@ class Say:
     hang: bool = False
     took: bool = False
     after: float = 0.0
+    headers: tuple[tuple[str, bytes], ...] = ()
+    status: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ class GrpcBackend(Backend):
             say = self.answer(Got(signal, REQUESTS[signal].FromString(request), headers, body=request))
             await asyncio.sleep(60 if say.hang else say.after)
             if say.code not in ("OK", 200):
-                details = () if say.retry_delay is None else (retry_info(say.retry_delay),)
+                details = [say.status] if say.status else []
+                details += [] if say.retry_delay is None else [retry_info(say.retry_delay)]
                 trailing = tuple(("grpc-status-details-bin", each) for each in details)
                 await context.abort(getattr(grpc.StatusCode, str(say.code)), say.message, trailing)
             return success(signal, say)
@@ -204,10 +208,11 @@ class HttpBackend(Backend):
         await asyncio.sleep(60 if say.hang else say.after)
         if say.code in ("OK", 200):
             return _response(200, success(signal, say) if message is not None else b"", [])
-        after = [] if say.retry_delay is None else [("Retry-After", str(int(say.retry_delay)))]
+        after = [(name.encode(), value) for name, value in say.headers]
+        after += [] if say.retry_delay is None else [(b"Retry-After", b"%d" % say.retry_delay)]
         return _response(int(say.code), Status(message=say.message).SerializeToString(), after)
 
 
-def _response(status: int, body: bytes, headers: list[tuple[str, str]]) -> Sequence[Any]:
-    found = [("Content-Type", "application/x-protobuf"), ("Content-Length", str(len(body))), *headers]
+def _response(status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Sequence[Any]:
+    found = [(b"Content-Type", b"application/x-protobuf"), (b"Content-Length", b"%d" % len(body)), *headers]
     return h11.Response(status_code=status, headers=found), h11.Data(data=body), h11.EndOfMessage()

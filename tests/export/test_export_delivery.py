@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped] # Google ships no types
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from agent.config import Otel
 from agent.records import ModelKey
@@ -78,6 +82,41 @@ async def test_a_retryable_failure_is_tried_again_until_it_is_taken(tmp_path: Pa
         assert s.pauses == [0.5 + asked, 1.0 + asked]
         await s.assert_law()
     assert len(backend.got) == 3
+    assert backend.bodies() == ["one"]
+
+
+def _status(retry_delay: bytes) -> bytes:
+    """grpc-status-details-bin with these bytes as its RetryInfo."""
+    packed = AnyMessage(type_url="type.googleapis.com/google.rpc.RetryInfo", value=retry_delay)
+    encoded: bytes = Status(details=[packed]).SerializeToString()
+    return encoded
+
+
+LONG = RetryInfo(retry_delay=Duration(seconds=(1 << 63) - 1)).SerializeToString()
+DATE, LATER = ("Date", b"Sun, 06 Nov 1994 08:49:37 GMT"), b"Sun, 06 Nov 1994 08:50:47 GMT"
+ASKED = [
+    pytest.param("http", Say(503, headers=(DATE, ("Retry-After", LATER))), 70.0, id="a date, by the answer's clock"),
+    pytest.param("http", Say(503, headers=(("Retry-After", b"Tue, 14 Nov 2023 22:13:41 GMT"),)), 21.0, id="by ours"),
+    pytest.param("http", Say(503, headers=(DATE, ("Retry-After", DATE[1]))), 0.0, id="a date that is over"),
+    pytest.param("http", Say(503, headers=(("Retry-After", b"99999999999"),)), 3_600.0, id="more than an hour"),
+    pytest.param("http", Say(503, headers=(("Retry-After", "²".encode("latin-1")),)), 0.0, id="a digit that is none"),
+    pytest.param("http", Say(503, headers=(("Retry-After", b"9" * 400),)), 0.0, id="nonsense"),
+    pytest.param("http", Say(503, headers=(("Retry-After", b"Mon, 99 Foo 9999999 99:99:99 GMT"),)), 0.0, id="no date"),
+    pytest.param("grpc", Say("UNAVAILABLE", status=_status(LONG)), 3_600.0, id="RetryInfo of ages"),
+    pytest.param("grpc", Say("UNAVAILABLE", status=_status(b"\xff\xff")), 0.0, id="a broken RetryInfo"),
+    pytest.param("grpc", Say("UNAVAILABLE", status=b"\xff\xff"), 0.0, id="a broken status"),
+]
+
+
+@pytest.mark.parametrize(("kind", "say", "asked"), ASKED)
+async def test_however_a_backend_asks_for_time_it_gets_it(tmp_path: Path, kind: str, say: Say, asked: float) -> None:
+    """Seconds or a date, an hour at most; what cannot be read asks for nothing, and never ends the delivery."""
+    async with serving(kind) as (backend, otel), scene(tmp_path, otel) as s:
+        backend.says("logs", say)
+        await s.tell("one")
+        found = await s.until_settled("logs", 1)
+        assert (found.delivered, found.rejected) == (1, 0)
+        assert s.pauses == [0.5 + asked]
     assert backend.bodies() == ["one"]
 
 

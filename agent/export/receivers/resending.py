@@ -59,7 +59,7 @@ class Resending:
     def __init__(self, replica: Replica, saying: Saying, tally: Tally, clock: Clock, chance: Chance) -> None:
         self._replica, self._saying, self._tally, self._clock, self._chance = replica, saying, tally, clock, chance
         tls = ssl.create_default_context() if replica.address.startswith("https:") else None
-        self._posting = Posting(replica.address, tls, TIMEOUT_SECONDS)
+        self._posting = Posting(replica.address, tls, TIMEOUT_SECONDS, clock)
         self._trouble = Trouble(replica.signal, tally, clock)
         self._told: dict[Labels, Known] = {}
         self._woken = asyncio.Event()
@@ -137,4 +137,4 @@ class Resending:
         headers = [("Content-Type", "application/json"), *([("Authorization", secret)] if secret else [])]
         reply = await self._posting.post(json.dumps(entries).encode(), headers)
         if not 200 <= reply.status < 300:
-            raise receiver_failure(reply.status, hidden(reply.text, secret), reply.retry_after)
+            raise receiver_failure(reply.status, hidden(reply.text, secret), reply.retry_after_seconds)

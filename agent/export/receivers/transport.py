@@ -26,7 +26,7 @@ class ReceiverTransport:
     def __init__(self, receiver: Receiver, clock: Clock) -> None:
         self._receiver, self._clock = receiver, clock
         tls = ssl.create_default_context() if receiver.address.startswith("https:") else None
-        self._posting = Posting(receiver.address, tls, TIMEOUT_SECONDS)
+        self._posting = Posting(receiver.address, tls, TIMEOUT_SECONDS, clock)
         self._failing, self._attempts = b"", 0
 
     async def send(self, payload: bytes) -> Answer:
@@ -34,7 +34,7 @@ class ReceiverTransport:
         reply = await self._posting.post(sealed.body, (("Content-Type", "application/json"), *sealed.headers))
         if 200 <= reply.status < 300 or reply.status in self._receiver.known:
             return Answer()
-        failure = receiver_failure(reply.status, hidden(reply.text, sealed.secret), reply.retry_after)
+        failure = receiver_failure(reply.status, hidden(reply.text, sealed.secret), reply.retry_after_seconds)
         if reply.status in (408, 500) and self._given_up(payload):
             raise PermanentError(f"{failure} ({ATTEMPTS_MAX} times)")
         raise failure
