@@ -233,7 +233,7 @@ def _get(address: str, path: str) -> tuple[int, str]:
 
 def _export(chosen: argparse.Namespace) -> int:
     """Writes a learned reference to a file, from the state folder: the agent may run meanwhile."""
-    from agent.checkpoint import learned_references
+    from agent.checkpoint.series import learned_references
     from agent.reference import file
 
     found = learned_references(config.state_path(config.load()[0]) / "state.db")

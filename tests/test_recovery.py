@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agent import checkpoint
-from agent.checkpoint import Checkpoint, Meta, Plan
+from agent.checkpoint.meta import Meta, model_id
+from agent.checkpoint.plan import Checkpoint, Plan
+from agent.checkpoint.series import load_series
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.counting.windows import Series
@@ -63,7 +64,7 @@ def test_traffic_is_written_into_a_store_that_was_begun_anew() -> None:
     for _ in range(2):
         plan = Plan()
         known.collect_traffic(whole, plan)
-        assert [key for key, _ in plan.puts] == [f"traffic/{checkpoint.model_id(KEY, HOUR_NS)}"]
+        assert [key for key, _ in plan.puts] == [f"traffic/{model_id(KEY, HOUR_NS)}"]
         known.failed()
     plan = Plan()
     known.collect_traffic(whole, plan)
@@ -78,7 +79,7 @@ def _restarted(one: Series, folder: Path, other: Reference) -> Series:
     Checkpoint().collect(one, plan)
     store.run_now(plan.write)
     (found,), corrupt = store.run_now(
-        lambda db: checkpoint.load_series(
+        lambda db: load_series(
             db, lambda _: (other, ""), lambda key, given, _: Series(key, HOUR_NS, given, None)
         )
     )

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent import checkpoint
 from agent.alerting.book import AlertBook
-from agent.checkpoint import Meta
+from agent.checkpoint.meta import Meta, series_id
+from agent.checkpoint.series import dump, load_series
+from agent.checkpoint.windows import dump_closed
 from agent.counting.windows import Series
 from agent.errors import CorruptError, RetryableError, SidelightError
 from agent.export import spool
@@ -60,10 +61,10 @@ def _make(key: ModelKey, found: Reference | None, note: str) -> Series:
 
 
 def _fill(db: sqlite3.Connection) -> None:
-    one, name = _series(), checkpoint.series_id(KEY)
-    put(db, f"series/{name}", checkpoint.dump(one))
+    one, name = _series(), series_id(KEY)
+    put(db, f"series/{name}", dump(one))
     for closed in one.recent:
-        put(db, f"closed/{name}/{closed.index:020d}", checkpoint.dump_closed(closed))
+        put(db, f"closed/{name}/{closed.index:020d}", dump_closed(closed))
     blobs = {"alerts": AlertBook().to_json().encode(), "client/c": _client(), "meta": Meta(7, {"x": "AAAA"}).pack()}
     for key, body in blobs.items():
         put(db, key, body)
@@ -75,7 +76,7 @@ def _recover(db: sqlite3.Connection) -> int:
     blob = get(db, "meta")
     if blob is not None:
         Meta.unpack(blob)
-    series, _ = checkpoint.load_series(db, lambda _: (reference(), "given"), _make)
+    series, _ = load_series(db, lambda _: (reference(), "given"), _make)
     for key in keys(db, "client/"):
         Clients(3).load(get(db, key) or b"")
     AlertBook.from_json((get(db, "alerts") or AlertBook().to_json().encode()).decode())
@@ -178,7 +179,7 @@ def test_a_corrupt_series_is_left_out(kind: str) -> None:
     db.executescript(SCHEMA)
     _fill(db)
     if kind == "reference":
-        name = checkpoint.series_id(KEY)
+        name = series_id(KEY)
         put(db, f"reference/{name}", reference_file.encode(reference()))
     rows = db.execute("SELECT key, body FROM blob").fetchall()
     (target, good) = next((key, body) for key, body in rows if key.startswith(f"{kind}/"))
@@ -188,11 +189,11 @@ def test_a_corrupt_series_is_left_out(kind: str) -> None:
         for key, body in rows:
             put(db, key, _damage(r, good) if key == target else body)
         given = None if kind == "reference" else reference()
-        found, corrupt = checkpoint.load_series(db, lambda _, given=given: (given, "given"), _make)  # type: ignore[misc]
+        found, corrupt = load_series(db, lambda _, given=given: (given, "given"), _make)  # type: ignore[misc]
         assert len(found) + corrupt == 1
         left_out += corrupt
         for one in found:
-            checkpoint.dump(one)
+            dump(one)
     db.close()
     assert left_out > 50 or kind == "closed"  # a closed window may be left out alone
 

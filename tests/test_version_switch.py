@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.checkpoint import Meta
+from agent.checkpoint.meta import Meta
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.records import ModelKey

@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from agent import checkpoint
 from agent.alerting.book import AlertBook, Change, WindowContext
 from agent.alerting.machine import advance, supersede
 from agent.alerting.window_events import window_closed
 from agent.alerting.wording import FIRING, UPDATED
+from agent.checkpoint.meta import series_id
 from agent.counting.windows import Series
 from agent.export.spool import SpoolRow
 from agent.ingest.admission import Accepted
@@ -69,14 +69,14 @@ class Outbox:
         self.changed |= bool(changes) or self.alerts != before
         if linking is not None and self.tracing is not None:
             changes = [self._with_examples(change, linking, item, self.tracing) for change in changes]
-        self._say(changes, watch.series, f"{item.offset}/{checkpoint.series_id(watch.series.key)}/{index}")
+        self._say(changes, watch.series, f"{item.offset}/{series_id(watch.series.key)}/{index}")
         return bool(changes)
 
     def end_alerts(self, watch: Watch, index: int, reason: str, item: Accepted) -> bool:
         """All of a version that is no longer watched; True if there were any."""
         self.alerts, changes = supersede(self.alerts, watch.key, self._context(watch.series, index, 0, item), reason)
         self.changed |= bool(changes)
-        self._say(changes, watch.series, f"{item.offset}/{checkpoint.series_id(watch.key)}/{index}/ended")
+        self._say(changes, watch.series, f"{item.offset}/{series_id(watch.key)}/{index}/ended")
         return bool(changes)
 
     def _with_examples(self, change: Change, linking: Linking, item: Accepted, tracing: Tracing) -> Change:
@@ -114,7 +114,7 @@ class Outbox:
         if len(self.rows) >= ROWS_MAX:
             watch.series.counters["events_dropped"] += 1
             return
-        key = f"{item.offset}/{checkpoint.series_id(watch.key)}/{closed.index}/closed"
+        key = f"{item.offset}/{series_id(watch.key)}/{closed.index}/closed"
         context = self._context(watch.series, closed.index, closed.rows, item)
         self.rows.extend(self._outlet.rows_for_events([window_closed(context, closed, watch.findings, key)]))
 
@@ -122,7 +122,7 @@ class Outbox:
         """What happened to the followers once: a decision, say. Keys are made of the window, so that a replay says it
         again."""
         events = (*watch.followers.events(), *watch.shared.events())
-        self._add(events, f"{checkpoint.series_id(watch.key)}/{index}/followed")
+        self._add(events, f"{series_id(watch.key)}/{index}/followed")
         self.changed |= bool(events)
 
     def trace(self, watch: Watch, batch: Batch, slow_seconds: float, offset: int) -> Batch:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from agent import checkpoint
 from agent.alerting.book import AlertBook
+from agent.checkpoint.meta import Meta, model_id, series_id, shared_id
+from agent.checkpoint.plan import Checkpoint, Plan
+from agent.checkpoint.series import load_series
 from agent.clock import Clock
 from agent.errors import CorruptError, RetryableError
 from agent.export.spool import add as add_to_spool
@@ -52,14 +54,14 @@ class Saving:
         self._clock, self._store, self._journal, self._clients = clock, store, journal, clients
         self._watches, self._desks, self._outbox = watches, desks, outbox
         self._busy_seconds = busy_seconds
-        self._checkpoint = checkpoint.Checkpoint()
+        self._checkpoint = Checkpoint()
         self.durable, self.corrupt, self.seconds, self.at = True, 0, 0.0, 0.0
 
     # ── writing ──
 
     def gone(self, key: ModelKey) -> None:
         """A version that is no longer remembered."""
-        self._checkpoint.gone(checkpoint.series_id(key))
+        self._checkpoint.gone(series_id(key))
 
     async def save(self, offset: int) -> bool:
         """Everything that was counted up to this offset; then the journal is cut there. False: it could not be."""
@@ -110,9 +112,9 @@ class Saving:
         self._busy_seconds["checkpoint"] += self.seconds
         return True
 
-    async def _plan(self) -> checkpoint.Plan:
+    async def _plan(self) -> Plan:
         """What changed of every series."""
-        plan = checkpoint.Plan()
+        plan = Plan()
         for watch in self._watches:
             self._checkpoint.collect(watch.series, plan)
             self._checkpoint.collect_repeats(watch.key, watch.repeats, plan)
@@ -137,13 +139,13 @@ class Saving:
             await self._store.start_anew()  # what is in memory is whole, and is written again
         return False
 
-    def _meta(self, offset: int) -> checkpoint.Meta:
-        known = {checkpoint.series_id(w.key): w.baseline for w in self._watches if w.baseline}
-        retired = frozenset(checkpoint.series_id(w.key) for w in self._watches if w.retired)
+    def _meta(self, offset: int) -> Meta:
+        known = {series_id(w.key): w.baseline for w in self._watches if w.baseline}
+        retired = frozenset(series_id(w.key) for w in self._watches if w.retired)
         packed = {name: base64.b64encode(b.to_bytes()).decode() for name, b in known.items()}
-        resting = frozenset(checkpoint.series_id(w.key) for w in self._watches if w.rests)
+        resting = frozenset(series_id(w.key) for w in self._watches if w.rests)
         spans = self._outbox.tracing.allowance.to_json() if self._outbox.tracing else {}
-        return checkpoint.Meta(offset, packed, retired, resting, spans)
+        return Meta(offset, packed, retired, resting, spans)
 
     # ── reading ──
 
@@ -155,24 +157,24 @@ class Saving:
             self.corrupt += 1
             log.warning("state_set_aside error=%s", error)
             await self._store.start_anew()
-            return checkpoint.Meta().offset
+            return Meta().offset
 
     def _load(self, db: sqlite3.Connection) -> int:
         """A blob that does not fit costs itself; one without its offset is worth nothing."""
         blob = get(db, "meta")
         if blob is None:
-            return checkpoint.Meta().offset
-        meta = checkpoint.Meta.unpack(blob)
+            return Meta().offset
+        meta = Meta.unpack(blob)
         if self._outbox.tracing is not None:
             self._outbox.tracing.allowance = Allowance.of(meta.spans)
-        series, self.corrupt = checkpoint.load_series(db, self._watches.choose, self._watches.make)
+        series, self.corrupt = load_series(db, self._watches.choose, self._watches.make)
         for one in series:
-            name = checkpoint.series_id(one.key)
+            name = series_id(one.key)
             watch = Watch(one, retired=name in meta.retired, rests=name in meta.resting)
             self._watches.add(watch)
             self._load_beside(db, watch, name, meta.baselines.get(name))
         for model, shared in self._watches.shared.items():
-            self.corrupt += shared.load(partial(_follower, db, checkpoint.shared_id(model)))
+            self.corrupt += shared.load(partial(_follower, db, shared_id(model)))
         self._load_traffic(db)
         windows = {(watch.key.name, watch.key.tenant): watch.series.window_ns for watch in self._watches}
         self._desks.load(partial(get, db), windows)
@@ -194,7 +196,7 @@ class Saving:
 
     def _load_traffic(self, db: sqlite3.Connection) -> None:
         for whole in list(self._watches.traffic()):
-            stored = self._or_none("traffic", partial(get, db, f"traffic/{checkpoint.model_id(*whole)}"))
+            stored = self._or_none("traffic", partial(get, db, f"traffic/{model_id(*whole)}"))
             traffic = None if stored is None else self._or_none("traffic", partial(Traffic.from_bytes, stored))
             if traffic is not None and traffic.volume.window_ns == whole[1]:
                 self._watches.know(whole, traffic)

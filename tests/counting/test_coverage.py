@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import checkpoint
+from agent.checkpoint.series import _sample, dump
+from agent.checkpoint.windows import dump_closed, load_closed, load_window
 from agent.counting.coverage import GAPS_MAX, Alive, Coverage
 from agent.counting.windows import UNKNOWN_MAX, Series
 from agent.records import Batch, Columns, ModelKey, Numbers
@@ -103,14 +104,14 @@ def test_all_of_it_survives_a_checkpoint() -> None:
     series = _series()
     series.lost(START + SECOND_NS, START + 9 * SECOND_NS)
     series.add(_batch(2, START + SECOND_NS, START + SECOND_NS, {"fresh": Numbers(np.zeros(2))}), event_time=False)
-    packed = state.Series.FromString(checkpoint.dump(series))
-    again = checkpoint._window(packed.open[0], series.total.size)
+    packed = state.Series.FromString(dump(series))
+    again = load_window(packed.open[0], series.total.size)
     assert (again.unknown, again.backlog) == ({"fresh": 2}, 2)
     assert [(gap.from_unix_nano, gap.to_unix_nano) for gap in packed.gaps] == series.coverage.gaps
-    again_samples = [(s.kind, checkpoint._sample(s)) for s in packed.samples]
+    again_samples = [(s.kind, _sample(s)) for s in packed.samples]
     assert again_samples == [("rows", series.samples["rows"].now)]
     closed = series.close(START // HOUR_NS)
     assert closed.repeats == {"ids": (0, 0), "rows": (2, 1)}
-    read = checkpoint._closed(state.Window.FromString(checkpoint.dump_closed(closed)), series.total.size)
+    read = load_closed(state.Window.FromString(dump_closed(closed)), series.total.size)
     assert read.repeats == closed.repeats
     assert (read.covered_seconds, read.backlog, read.unknown) == (3592.0, 2, {"fresh": 2})

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import checkpoint, telemetry
+from agent import telemetry
 from agent.alerting.book import WindowContext
 from agent.alerting.wording import subject_of
 from agent.bins import Feature, Layout, text_hash
+from agent.checkpoint.meta import closed_key, series_id
+from agent.checkpoint.series import dump, load_series
+from agent.checkpoint.windows import dump_closed
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.counting import texts
@@ -222,8 +225,8 @@ def test_a_restart_in_the_middle_of_a_window_changes_nothing() -> None:
         other = _restarted(other)
     assert len(one.recent) == 2
     assert one.recent[-1].texts[SHOP].distinct == 4 * 60 + 2
-    assert [checkpoint.dump_closed(c) for c in one.recent] == [checkpoint.dump_closed(c) for c in other.recent]
-    assert checkpoint.dump_closed(one.close(2)) == checkpoint.dump_closed(other.close(2))
+    assert [dump_closed(c) for c in one.recent] == [dump_closed(c) for c in other.recent]
+    assert dump_closed(one.close(2)) == dump_closed(other.close(2))
 
 
 async def test_a_new_category_is_named_from_the_door_to_the_page(tmp_path: Path) -> None:
@@ -282,12 +285,12 @@ async def test_a_new_category_of_a_text_that_is_not_public_stays_on_this_machine
 
 
 def _restarted(series: Series) -> Series:
-    db, name = sqlite3.connect(":memory:"), checkpoint.series_id(KEY)
+    db, name = sqlite3.connect(":memory:"), series_id(KEY)
     db.executescript(SCHEMA)
-    put(db, f"series/{name}", checkpoint.dump(series))
+    put(db, f"series/{name}", dump(series))
     for closed in series.recent:
-        put(db, checkpoint.closed_key(name, closed.index), checkpoint.dump_closed(closed))
-    (found,), corrupt = checkpoint.load_series(
+        put(db, closed_key(name, closed.index), dump_closed(closed))
+    (found,), corrupt = load_series(
         db, lambda _: (series.reference, "given"), lambda key, reference, _: Series(key, HOUR_NS, reference, None)
     )
     db.close()
