@@ -73,6 +73,11 @@ class Nulls:
         self._seed = reference.hash
         self._rates: dict[tuple[int, int], Rate] = {}
 
+    @property
+    def known(self) -> list[int]:
+        """Places of the features that the reference has values of."""
+        return np.flatnonzero(self._rows.sum(axis=0) > 0).tolist() if self._cells.features else []
+
     def prepare(self, feature: int, rows: int) -> Iterator[None]:
         """Works out what `rate` will say, in slices of about a millisecond. feature: its place among those tested."""
         level = _level(rows)
@@ -172,12 +177,12 @@ class FixedDrift:
 
     def price(self, rows: int) -> Cost:
         """What the rule would cost at windows of so many rows, before any came. About a millisecond a feature."""
-        features = len(self._place) if rows >= ROWS_MIN else 0
-        for place in range(features):
+        places = self._nulls.known if rows >= ROWS_MIN else []
+        for place in places:
             for _ in self._nulls.prepare(place, rows):
                 pass
-        daily = sum(self._nulls.rate(place, rows).share for place in range(features)) * self._windows_per_day
-        return Cost(_words(self._nulls.rule), rows, features, daily)
+        daily = sum(self._nulls.rate(place, rows).share for place in places) * self._windows_per_day
+        return Cost(_words(self._nulls.rule), rows, len(places), daily)
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """As `Drift.judge`, verdict and reason by the rule; no newest_p and newest_effect: the verdict itself resolves.

@@ -47,6 +47,7 @@ def rate(nulls: Nulls, rows: int) -> float:
 
 
 TEN = np.full(10, 0.1)
+EDGES = tuple(float(i) for i in range(9))
 
 
 @pytest.mark.parametrize(("n", "known"), [(50, 0.45), (100, 0.036)])
@@ -134,6 +135,15 @@ def test_the_price_is_logged_at_start_and_again_once_rows_are_known(caplog: pyte
     (_, later) = [record.getMessage() for record in caplog.records]
     assert "rows=60 (seen) reference_rows=50000 features=1 " in later
     assert float(later.rpartition("=")[2]) > 1.0
+
+
+def test_a_feature_that_the_reference_never_held_has_no_price() -> None:
+    """Nor does it stop the agent from starting."""
+    there, gone = (Feature(name, Source.FEATURE, Kind.NUMBER, edges=EDGES) for name in ("there", "gone"))
+    counts = np.random.default_rng(3).multinomial(1_000, TEN, size=50)
+    made = make_reference([there, gone], [counts, np.zeros_like(counts)])
+    assert measure(made).price(1_000).features == 1
+    assert measure(make_reference([gone], [np.zeros_like(counts)])).price(1_000).features == 0
 
 
 def test_the_calibrated_rule_stays_silent_on_the_same_noise() -> None:
