@@ -253,7 +253,9 @@ def _listed(
     spread = {name: np.asarray(values)[at] for name, values in columns.items()}
     spread["list"] = ids[at]
     if "request" in spread:
-        spread["request"] = np.where(spread["request"] == 0, np.uint64(0), of_item(spread["request"], items.ids))
+        asked = spread["request"]
+        spread["list"] = np.where(spread["list"] == 0, asked, spread["list"])
+        spread["request"] = np.where(asked == 0, np.uint64(0), of_item(asked, items.ids))
     spread["position"] = items.positions
     if not np.isnan(items.scores).all():
         spread["score:"] = items.scores

@@ -63,7 +63,7 @@ def see(form: Form, pairs: Pairs, places: ClassPlaces) -> Seen:
     elif form.task is Task.RANKING:
         actual = _clicked(form, pairs)
     position = np.zeros(rows, dtype=np.int32) if pairs.position is None else pairs.position
-    keys = np.where(pairs.request_ids != 0, pairs.request_ids, pairs.ids)
+    keys = np.where(pairs.ids != 0, pairs.ids, pairs.request_ids)  # of a ranking a request's is that of one item
     lists = np.unique(keys, return_inverse=True)[1] if form.task is Task.RANKING else np.zeros(rows, dtype=np.int64)
     return Seen(pairs.weights, actual, said, score, pairs.predicted, pairs.actual, position, lists)
 
