@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
 
 from agent.capture.capture import Capture
 from agent.concept.follower import Concept
@@ -15,7 +18,7 @@ from agent.estimate.follower import Estimating
 from agent.fairness.follower import Fairness
 from agent.following import About, Follower
 from agent.performance.follower import Performance
-from agent.records import Batch, Closed, Event, Finding, Pairs
+from agent.records import Batch, Closed, Event, Finding, Floats, Pairs
 from agent.shadow.shadow import Shadow
 from agent.staleness.follower import Staleness
 
@@ -23,7 +26,9 @@ from agent.staleness.follower import Staleness
 OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Estimating, Fairness, Staleness, Capture)
 SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"
+WEIGHT_MIN, WEIGHT_MAX = 1e-9, 1e9  # squares of more, times a number's fourth power, are no numbers
 log = logging.getLogger("sidelight.followers")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -48,10 +53,14 @@ class Followers:
         self._each("prepare", lambda one: one.prepare(about))
 
     def predicted(self, batch: Batch, index: int) -> None:
+        if batch.weights is not None and (sound := weighed(batch.weights)) is not batch.weights:
+            batch = replace(batch, weights=sound)
         self._each("predicted", lambda one: one.predicted(batch, index))
 
     def labelled(self, pairs: Pairs, index: int) -> None:
         index = max(index, self.closed_below)
+        if (sound := weighed(pairs.weights)) is not pairs.weights:
+            pairs = replace(pairs, weights=sound)
         self.labelled_in.add(index)
         self._each("labelled", lambda one: one.labelled(pairs, index))
 
@@ -81,19 +90,22 @@ class Followers:
 
     def points(self) -> Iterator[Any]:
         for one in self.members:
-            yield from one.points()
+            points = self._try(one, "points", one.points)
+            while points is not None and (point := self._try(one, "points", partial(next, points, None))) is not None:
+                yield point
 
     def events(self) -> list[Event]:
-        return [event for one in self.members for event in one.events()]
+        return [event for one in self.members for event in self._try(one, "events", one.events) or ()]
 
     def show(self) -> dict[str, Any]:
         """By follower, what it has to show; nothing of those that have nothing."""
-        return {one.name: shown for one in self.members if (shown := one.show())}
+        return {one.name: shown for one in self.members if (shown := self._try(one, "show", one.show))}
 
     def dump(self) -> dict[str, bytes]:
-        """By name: every follower's state, and under "windows" which of them are open."""
+        """By name: every follower's state, and under "windows" which of them are open. What fails stays as stored."""
         windows = json.dumps({"labelled_in": sorted(self.labelled_in), "closed_below": self.closed_below}).encode()
-        return {WINDOWS: windows, **{one.name: one.dump() for one in self.members}}
+        dumped = {one.name: self._try(one, "dump", one.dump) for one in self.members}
+        return {WINDOWS: windows, **{name: blob for name, blob in dumped.items() if blob is not None}}
 
     def load(self, stored: Callable[[str], bytes | None]) -> int:
         """stored: a follower's state by its name. Returns how many were corrupt; these are as new."""
@@ -106,6 +118,9 @@ class Followers:
             except (CorruptError, ValueError) as error:
                 corrupt += 1
                 log.warning("state_blob_dropped follower=%s error=%s", name, error)
+            except Exception:  # one that stumbles over its state must not keep the agent from starting
+                corrupt += 1
+                log.exception("state_blob_dropped follower=%s", name)
         return corrupt
 
     def _load_windows(self, blob: bytes) -> None:
@@ -118,7 +133,25 @@ class Followers:
     def _each(self, step: str, do: Callable[[Follower], None]) -> None:
         self.revision += 1
         for one in self.members:
-            try:
-                do(one)
-            except Exception:
-                log.exception("follower_failed follower=%s step=%s", one.name, step)
+            self._try(one, step, partial(do, one))
+
+    @staticmethod
+    def _try(one: Follower, step: str, do: Callable[[], T]) -> T | None:
+        """What it gives, or None where it fails, which is logged."""
+        try:
+            return do()
+        except Exception:
+            log.exception("follower_failed follower=%s step=%s", one.name, step)
+            return None
+
+
+def weighed(weights: Floats) -> Floats:
+    """Weights that can be squared and added up: what is none (NaN, 0, negative, infinite) counts as one row, others
+    are held within 1e-9 to 1e9. The same array where all are sound.
+
+    >>> weighed(np.array([2.0, 0.0, -1.0, np.nan, np.inf, 1e300])).tolist()
+    [2.0, 1.0, 1.0, 1.0, 1.0, 1000000000.0]
+    """
+    if not weights.size or (weights.min() >= WEIGHT_MIN and weights.max() <= WEIGHT_MAX):
+        return weights
+    return np.where(np.isfinite(weights) & (weights > 0.0), np.clip(weights, WEIGHT_MIN, WEIGHT_MAX), 1.0)

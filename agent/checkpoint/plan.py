@@ -64,6 +64,7 @@ class Checkpoint:
         self._closed: dict[str, dict[int, int]] = {}  # series -> window -> checksum of what was written
         self._references: dict[str, int] = {}
         self._traffic: dict[str, int] = {}  # key of a model's traffic, or of a series' repeats -> revision
+        self._followers: dict[str, dict[str, int]] = {}  # key of a series' followers -> name -> checksum
         self._gone: set[str] = set()
 
     def gone(self, name: str) -> None:
@@ -73,6 +74,7 @@ class Checkpoint:
             known.pop(name, None)
         for other in (f"repeats/{name}", f"follower/{name}/"):
             self._traffic.pop(other, None)
+            self._followers.pop(other, None)
 
     def failed(self) -> None:
         """The last plan did not reach the store: everything is written again."""
@@ -80,6 +82,7 @@ class Checkpoint:
         self._references.clear()
         self._closed.clear()
         self._traffic.clear()
+        self._followers.clear()
 
     def written(self, plan: Plan) -> None:
         """The plan is in the store."""
@@ -120,9 +123,14 @@ class Checkpoint:
             self._collect_followers(name, followers, plan)
 
     def _collect_followers(self, name: str, followers: Followers, plan: Plan) -> None:
-        if self._traffic.get(name) != followers.revision:
-            self._traffic[name] = followers.revision
-            plan.puts += [(f"{name}{kind}", blob) for kind, blob in followers.dump().items()]
+        if self._traffic.get(name) == followers.revision:
+            return
+        self._traffic[name] = followers.revision
+        blobs, before = followers.dump(), self._followers.get(name, {})
+        now = {kind: xxhash.xxh3_64_intdigest(blob) for kind, blob in blobs.items()}
+        # A prediction changes the revision of all, and the state of few.
+        plan.puts += [(f"{name}{kind}", blob) for kind, blob in blobs.items() if before.get(kind) != now[kind]]
+        self._followers[name] = {**before, **now}
 
     def collect_traffic(self, known: Mapping[tuple[ModelKey, int], Traffic], plan: Plan) -> None:
         """Adds what is known of the models' traffic, where it changed; that of others is deleted."""
