@@ -268,8 +268,7 @@ class Desk:
         segments, weights = runs.segments_of(found.wheres[found.at]), 1.0 / found.shares[found.at]
         self.index.add(rows["id"].copy(), runs.where(runs.MARK, segments, own["digest"]))
         self.log.labelled(segments)
-        seconds = (own["label_ns"] - rows["time"]) / 1e9
-        self.kept.joined(rows["time"] // self.bounds.window_ns, seconds, weights)
+        self.kept.joined(rows["time"] // self.bounds.window_ns, own["label_ns"] - rows["time"], weights)
         own["weight"] *= weights
         return pairs_of(rows, own, self.tables, self.bounds.window_ns)
 
@@ -359,8 +358,8 @@ class Desk:
             self.log.labelled(segments)
             self.index.add(rows["id"][named], runs.where(runs.MARK, segments, truths["digest"][named]))
         self.kept.predicted(rows["time"] // self.bounds.window_ns)
-        seconds = (truths["label_ns"] - rows["time"]) / 1e9
-        self.kept.joined(rows["time"] // self.bounds.window_ns, seconds, np.ones(len(rows)))
+        late_ns = truths["label_ns"] - rows["time"]
+        self.kept.joined(rows["time"] // self.bounds.window_ns, late_ns, np.ones(len(rows)))
         return pairs_of(rows, truths, self.tables, self.bounds.window_ns) if len(rows) else []
 
     # ── time and space ──

@@ -29,7 +29,7 @@ class Kept:
     kinds: Counter[str] = field(default_factory=Counter)
     delay: Ints = field(default_factory=lambda: np.zeros(DELAY_BUCKETS, np.int64))
     at_once: int = 0  # labels not later than their prediction
-    delay_sum: float = 0.0
+    late_ns: int = 0  # the delays together: whole, so that it does not matter which labels are settled together
     windows: dict[int, list[float]] = field(default_factory=dict)
     labelled: float = 0.0
 
@@ -40,14 +40,14 @@ class Kept:
         if len(self.windows) > WINDOWS_KEPT:
             self.windows = {i: self.windows[i] for i in sorted(self.windows)[-WINDOWS_KEPT:]}
 
-    def joined(self, indices: Ints, seconds: Floats, weights: Floats) -> None:
-        """Predictions of these windows got their label so many seconds later."""
+    def joined(self, indices: Ints, late_ns: Ints, weights: Floats) -> None:
+        """Predictions of these windows got their label so much later."""
         self.labelled += float(weights.sum())
         self._count(indices, weights, 1)
-        later = seconds[seconds > 0]
-        self.at_once += len(seconds) - len(later)
-        self.delay += np.bincount(np.searchsorted(_EDGES, later, side="left"), minlength=DELAY_BUCKETS)
-        self.delay_sum += float(later.sum())
+        later = late_ns[late_ns > 0]
+        self.at_once += len(late_ns) - len(later)
+        self.delay += np.bincount(np.searchsorted(_EDGES, later / 1e9, side="left"), minlength=DELAY_BUCKETS)
+        self.late_ns += sum(later.tolist())  # may be more than 64 bits hold
 
     def _count(self, indices: Ints, weights: Floats, place: int) -> None:
         if len(indices) and indices.min() == indices.max():  # as nearly always
@@ -70,11 +70,11 @@ class Kept:
     def histogram(self) -> Exponential:
         """How late labels came, in seconds."""
         count = int(self.delay.sum()) + self.at_once
-        return Exponential(count, self.delay_sum, SCALE, self.at_once, DELAY_OFFSET, self.delay.tolist())
+        return Exponential(count, self.late_ns / 1e9, SCALE, self.at_once, DELAY_OFFSET, self.delay.tolist())
 
     def dump(self) -> dict[str, Any]:
         return {
-            "kinds": dict(self.kinds), "delay": self.delay.tolist(), "at_once": self.at_once, "sum": self.delay_sum,
+            "kinds": dict(self.kinds), "delay": self.delay.tolist(), "at_once": self.at_once, "late_ns": self.late_ns,
             "windows": [[index, *both] for index, both in self.windows.items()], "labelled": self.labelled,
         }  # fmt: skip
 
@@ -86,7 +86,7 @@ class Kept:
             raise ValueError("delay")
         windows = {int(index): [float(a), float(b)] for index, a, b in held["windows"]}
         kinds: Counter[str] = Counter({str(kind): int(count) for kind, count in held["kinds"].items()})
-        return cls(kinds, delay, int(held["at_once"]), float(held["sum"]), windows, float(held["labelled"]))
+        return cls(kinds, delay, int(held["at_once"]), int(held["late_ns"]), windows, float(held["labelled"]))
 
 
 def quantile(kept: Kept, share: float) -> float:
