@@ -45,7 +45,7 @@ class Subject:
 
     healthy: good closes in a row so far. said: what is wrong with it, without values.
     moved: bins or categories whose share changed most (bin, public name or "", reference, current). significance: log10
-    of alpha / p. since_ns: start of the first window its horizon holds; 0: not known.
+    of alpha / p. since_ns: start of the first bad window; 0: not known.
     """
 
     check: str

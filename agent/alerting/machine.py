@@ -27,7 +27,7 @@ from agent.alerting.rules import (
     Rule,
     rule_of,
 )
-from agent.alerting.wording import FIRING, RESOLVED, RETRAIN, UPDATED, beside, event, ranked, subject_of
+from agent.alerting.wording import FIRING, RESOLVED, RETRAIN, UPDATED, beside, event, first_of, ranked, subject_of
 from agent.records import AlertState, Finding, ModelKey, Source, Verdict
 from agent.segments.judge import DRIFT_OVER, FAULTS_OVER
 
@@ -150,8 +150,7 @@ def _begin(rule: Rule, bad: Sequence[Finding], consequences: Sequence[Finding], 
     if not bad:
         return None
     context = close.context
-    # A finding speaks of at most its own horizon, whatever its first_window says.
-    first = min(min(max(f.first_window, context.window - f.horizon + 1), context.window) for f in bad)
+    first = min(first_of(f, context.window) for f in bad)
     since_ns = context.start_ns - (context.window - first) * (context.end_ns - context.start_ns)
     state = AlertState.PENDING if rule.pending_windows else AlertState.FIRING
     alert = _with(rule, Alert(rule.name, context.model, state, "INFO", first, since_ns),

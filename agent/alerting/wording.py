@@ -10,6 +10,7 @@ from typing import Any
 from agent.alerting.book import Alert, AlertBook, Subject, Watched, WindowContext
 from agent.alerting.rules import BY_NAME, OUTPUTS, QUALITY_CHECKS, Rule
 from agent.drift.effect import severity
+from agent.ledger import HORIZONS
 from agent.records import AlertState, BinChange, Event, Finding, ModelKey, Role
 
 FEATURES_MAX = 10  # of an event's attributes
@@ -31,14 +32,21 @@ def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Su
     drift = finding.check == "drift"
     said = drift_words(finding, lambda change: change.label if public else "") if drift else finding.reason
     said += newcomers_words(finding) if public else ""
-    # Of at most its own horizon, whatever its first_window says.
-    back = min(max(context.window - finding.first_window, 0), finding.horizon - 1) * (context.end_ns - context.start_ns)
+    back = (context.window - first_of(finding, context.window)) * (context.end_ns - context.start_ns)
     return Subject(
         finding.check, finding.source, finding.subject, f"{said}; {beside}" if beside else said,
         effect=_known(finding.effect), p_value=_known(finding.p_value), phi=finding.phi, horizon=finding.horizon,
         n=finding.n, n_reference=finding.n_reference, moved=moved, significance=significance(finding),
         since_ns=context.start_ns - back, segment=finding.segment,
     )  # fmt: skip
+
+
+def first_of(finding: Finding, window: int) -> int:
+    """The first bad window of a finding told at `window`: of a drift also one before its horizon, which is what it is
+    surest over and not where it began. Of others, and where it says none, its horizon's first."""
+    drift = finding.check == "drift" and not finding.segment and finding.first_window > 0
+    back = max(finding.horizon, HORIZONS[-1]) if drift else finding.horizon
+    return min(max(finding.first_window, window - back + 1), window)
 
 
 def ranked(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
