@@ -89,6 +89,7 @@ class Desk:
         self.bytes_max = bounds.bytes_max
         self.limit = WHOLE  # ids whose hash is below are kept
         self.raised_ns = 0
+        self.started_ns = 0  # when the first prediction or label came: since then it counts
         self.revision = 0
         self.numbers = 0  # of files, given so far
         self.waiting: list[Rows] = []  # labels that are not looked up yet
@@ -109,6 +110,7 @@ class Desk:
         if not len(rows):
             return []
         self.revision += 1
+        self.started_ns = self.started_ns or batch.arrived_ns
         self.kept.predicted(rows["time"] // self.bounds.window_ns)
         if self.limit < WHOLE:
             chosen = _sample_of(rows) < np.uint64(self.limit)
@@ -130,6 +132,7 @@ class Desk:
     def labelled(self, labels: Labels) -> list[Pairs]:
         """Labels that bring their prediction are joined at once; the others wait until they are settled."""
         self.revision += 1
+        self.started_ns = self.started_ns or labels.arrived_ns
         self.kept.kinds["received"] += labels.rows
         truths, unwatched = truths_of(labels, self.tables, self.bounds.event_time)
         self.kept.kinds["unknown"] += unwatched
@@ -434,11 +437,11 @@ class Desk:
         if self.model.tenant:
             own["sidelight.tenant"] = self.model.tenant
         for kind in KINDS:
-            yield Point(LABELS_SETTLED, self.kept.kinds[kind], own | {"sidelight.outcome": kind})
-        yield Point(LABEL_DELAY, self.kept.histogram(), own)
+            yield Point(LABELS_SETTLED, self.kept.kinds[kind], own | {"sidelight.outcome": kind}, self.started_ns)
+        yield Point(LABEL_DELAY, self.kept.histogram(), own, self.started_ns)
         yield Point(LABELS_WAITING, self.waits() + self.early.waiting, own)
         yield Point(PREDICTIONS_WAITING, self.log.waiting, own)
-        yield Point(PREDICTIONS_UNLABELLED, self.kept.kinds["never"], own)
+        yield Point(PREDICTIONS_UNLABELLED, self.kept.kinds["never"], own, self.started_ns)
         yield Point(LABEL_SAMPLE, self.limit / WHOLE, own)
         yield Point(LABEL_STORE_SIZE, self.size, own)
         if self.kept.kinds["predictions"]:

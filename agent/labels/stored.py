@@ -41,6 +41,7 @@ def dump(desk: Desk) -> tuple[bytes, list[int]]:
         "numbers": desk.numbers,
         "limit": desk.limit,
         "raised_ns": desk.raised_ns,
+        "started_ns": desk.started_ns,
         "kept": desk.kept.dump(),
         "versions": [[v.name, v.version, int(v.role), v.deployment, v.tenant] for v in tables.versions],
         "classes": tables.classes.texts,
@@ -83,7 +84,7 @@ def _load(desk: Desk, blob: bytes) -> None:
     desk.kept, desk.limit, desk.raised_ns = Kept.load(held["kept"]), int(held["limit"]), int(held["raised_ns"])
     desk.waiting = [body[: held["waiting"]].copy()]
     desk.early.add(body[held["waiting"] :].copy())
-    desk.numbers = int(held["numbers"])
+    desk.numbers, desk.started_ns = int(held["numbers"]), int(held.get("started_ns", 0))
     desk.lost += desk.log.load(held["log"])
     desk.index.load(held["index"])
 

@@ -46,6 +46,9 @@ class Known(Protocol):
     def segments(self) -> Sequence[str]: ...
 
     @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
     def windows(self) -> int: ...
 
     @property
@@ -88,9 +91,9 @@ def _points(named: Mapping[str, Figure], where: Mapping[str, str], limits: bool 
 
 
 def _by_class(about: About, known: Known, model: Mapping[str, str]) -> Iterator[Point]:
-    """Classes go by their names where the prediction is public, else by their number."""
+    """Classes go by their names where the prediction is public, else by the number of their place, which stays."""
     total, newest = known.figures(TOTAL), known.figures(HORIZONS[-1])
-    numbers = {name: str(i) for i, name in enumerate(total.by_class)}
+    numbers = {name: str(i) for i, name in enumerate(known.classes)}
     public = _public(about)
     for name, metrics in list(newest.by_class.items())[:CLASSES_MAX]:
         called = name if public else numbers.get(name, "other")

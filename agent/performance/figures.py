@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.performance import intervals
-from agent.performance.form import ERROR_BINS, QUANTILE_LOSSES, RANKS, Form
+from agent.performance.form import ERROR_BINS, QUANTILE_LOSSES, RANKS, W2, WX, Form, W
 from agent.performance.intervals import NONE, Figure, proportion
 from agent.performance.outcomes import Outcomes
 from agent.performance.seen import OTHER
@@ -25,13 +25,14 @@ LOSSES = frozenset(
 class Figures:
     """named: by metric, none that is undefined. by_class: of a multiclass task, class -> metric -> figure. confusion:
     (true class, decision) -> weight. curve: of calibration (mean score, share of positives, weight). errors: of a
-    regression, (upper bound of the error, weight). rows: pairs; undecided, unscored: those without a decision, a
-    score. why_not: metric -> why it cannot be computed."""
+    regression, (upper bound of the error, weight). rows: pairs; undecided, unscored, untrue: those without a decision,
+    a score, a truth of the task's kind. why_not: metric -> why it cannot be computed."""
 
     named: Mapping[str, Figure]
     rows: float
     undecided: float = 0.0
     unscored: float = 0.0
+    untrue: float = 0.0
     by_class: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     confusion: Mapping[tuple[str, str], float] = field(default_factory=dict)
     curve: tuple[tuple[float, float, float], ...] = ()
@@ -42,11 +43,11 @@ class Figures:
 def figures(outcomes: Outcomes, classes: Sequence[str] = ()) -> Figures:
     """All there is to say. classes: the names of a multiclass task's places. Some 100 microseconds."""
     found = _OF[outcomes.form.task](outcomes, classes)
-    undecided, unscored = outcomes.form.part(outcomes.sums, "left_out").tolist()
-    named = {name: figure for name, figure in found.named.items() if not math.isnan(figure.value)}
+    left = outcomes.form.part(outcomes.sums, "left_out").tolist()
+    named = {name: figure for name, figure in found.named.items() if math.isfinite(figure.value)}
     return Figures(
-        named, outcomes.rows, undecided, unscored, found.by_class, found.confusion, found.curve, found.errors,
-        _why_not(outcomes.form, named, outcomes.rows),
+        named, outcomes.rows, *left, found.by_class, found.confusion, found.curve, found.errors,
+        _why_not(outcomes, named, found.confusion),
     )  # fmt: skip
 
 
@@ -82,7 +83,8 @@ def _binary(outcomes: Outcomes, _: Sequence[str]) -> Figures:
 
 def _multiclass(outcomes: Outcomes, classes: Sequence[str]) -> Figures:
     form, sums = outcomes.form, outcomes.sums
-    names = [*classes, *("",) * (OTHER - len(classes)), "other"]
+    rest = "other" if "other" not in classes else "(all others)"
+    names = [*classes, *("",) * (OTHER - len(classes)), rest]
     confusion: dict[tuple[str, str], float] = {}
     if form.fine:
         cells = form.part(sums, "confusion")
@@ -96,7 +98,8 @@ def _multiclass(outcomes: Outcomes, classes: Sequence[str]) -> Figures:
     for k in np.flatnonzero(true[:, 0] + said[:, 0] > 0).tolist():
         by_class[names[k]] = _of_class(right[k], true[k], said[k])
         weights.append(float(true[k, 0]))
-    named = {"accuracy": proportion(float(right[:, 0].sum()), *true.sum(axis=0).tolist())}
+    wrong = form.part(sums, "means")[form.means.index("error")]  # classes without a place of their own are told apart
+    named = {"accuracy": proportion(float(wrong[W] - wrong[WX]), float(wrong[W]), float(wrong[W2]))}
     for metric in ("precision", "recall", "f1"):
         parts = [own[metric] for own in by_class.values()]
         named[f"{metric}_macro"] = intervals.average(parts, [1.0] * len(parts))
@@ -163,22 +166,58 @@ def _means(form: Form, sums: Floats, names: Sequence[str]) -> dict[str, Figure]:
     return {name: intervals.mean(rows[form.means.index(name)]) for name in names}
 
 
-def _why_not(form: Form, named: Mapping[str, Figure], rows: float) -> dict[str, str]:
-    if not rows:
-        return {"all": "no label met its prediction"}
-    found: dict[str, str] = {}
-    if form.task in (Task.BINARY, Task.MULTICLASS) and "accuracy" not in named:
-        found["accuracy"] = "no predicted label, and no threshold for the score: send `prediction`, or a threshold"
-    if form.task in (Task.BINARY, Task.MULTICLASS) and "log_loss" not in named:
-        found["log_loss"] = "no score of the true class between 0 and 1 came"
-    if form.task is Task.BINARY and "roc_auc" not in named:
-        found["roc_auc"] = "it needs scores of both classes"
-    if form.task is Task.REGRESSION and "mae" not in named:
-        found["mae"] = "no predicted number met a true number"
-    if form.task is Task.REGRESSION and "r2" not in named:
-        found["r2"] = "all true numbers are alike"
-    if form.task is Task.RANKING and "ndcg_1" not in named:
-        found["ndcg"] = "no clicked item came with its position"
-    if form.task is Task.RANKING and "ctr" not in named:
-        found["ctr"] = "no predictions came with the items they showed"
+KINDS = {
+    Task.BINARY: "a class that is known", Task.MULTICLASS: "a class that is known", Task.REGRESSION: "a number",
+    Task.RANKING: "a click or a gain",
+}  # fmt: skip
+
+
+def _why_not(
+    outcomes: Outcomes, named: Mapping[str, Figure], confusion: Mapping[tuple[str, str], float]
+) -> dict[str, str]:
+    """Metric -> what is missing; "all": anything."""
+    form = outcomes.form
+    _, _, untrue = form.part(outcomes.sums, "left_out").tolist()
+    if not outcomes.rows:
+        strange = f"of {untrue:.0f} labels none is {KINDS[form.task]}, as a {form.task.name.lower()} task needs"
+        return {"all": strange if untrue else "no label met its prediction"}
+    missing = {
+        Task.BINARY: _missing_binary, Task.MULTICLASS: _missing_classes, Task.REGRESSION: _missing_numbers,
+        Task.RANKING: _missing_clicks,
+    }  # fmt: skip
+    return {name: why for name, why in missing[form.task](form, confusion).items() if name not in named}
+
+
+def _missing_binary(form: Form, confusion: Mapping[tuple[str, str], float]) -> dict[str, str]:
+    by_class = "it needs scores of both classes"
+    found = {
+        "accuracy": "no predicted label, and no threshold for the score: send `prediction`, or a threshold",
+        "log_loss": "no score of the positive class between 0 and 1 came", "roc_auc": by_class,
+        "average_precision": "no scored prediction turned out positive",
+    }  # fmt: skip
+    if sum(confusion.values()) > 0:
+        strange = "no label is the positive one: are they written alike?"
+        found |= {"recall": strange, "precision": "no prediction is the positive label", "f1": strange}
+        found |= {"specificity": "no label is negative"}
     return found
+
+
+def _missing_classes(form: Form, confusion: Mapping[tuple[str, str], float]) -> dict[str, str]:
+    return {
+        "accuracy": "no predicted label: send `prediction`, or a score of each class",
+        "log_loss": "no score of the true class between 0 and 1 came",
+    }
+
+
+def _missing_numbers(form: Form, confusion: Mapping[tuple[str, str], float]) -> dict[str, str]:
+    return {
+        "mae": "no predicted number met a true number", "r2": "all true numbers are alike",
+        "mape": "all true numbers are 0",
+    }  # fmt: skip
+
+
+def _missing_clicks(form: Form, confusion: Mapping[tuple[str, str], float]) -> dict[str, str]:
+    return {
+        f"ndcg_{RANKS[0]}": "no clicked item came with its position",
+        "ctr": "no predictions came with the items they showed",
+    }

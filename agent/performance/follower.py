@@ -134,6 +134,11 @@ class Performance:
         return self._slices.names
 
     @property
+    def classes(self) -> Sequence[str]:
+        """Of a multiclass model, in the order of their places: none ever moves."""
+        return self._places.names
+
+    @property
     def windows(self) -> int:
         """Closed windows that are kept."""
         return len(self._ring)

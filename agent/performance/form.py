@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,11 +17,14 @@ CLASSES_MAX = 50  # of a multiclass model that have a place of their own; the re
 CALIBRATION_BINS = 10  # of equal width, as people draw them
 RANKS = (1, 3, 5, 10)  # k of precision at k and NDCG at k
 QUANTILES = (0.1, 0.5, 0.9)
+VALUE_MAX = 1e60  # of a number: a larger one's fourth power, weighed, is none
 ERROR_BINS = 80  # half octaves of an error's size on each side of zero, from 2**-20 to 2**20
 ROWS, W, W2, WX, W2X, W2XX = range(6)  # of a mean: rows, Σw, Σw², Σwx, Σw²x, Σw²x²
 MOMENTS = 6
 
 QUANTILE_LOSSES = tuple(f"quantile_loss_{q:g}" for q in QUANTILES)
+# Pairs without a decision (a predicted number), a score, a truth of the task's kind.
+LEFT_OUT = ("undecided", "unscored", "untrue")
 MEANS: Mapping[Task, tuple[str, ...]] = {
     Task.BINARY: ("error", "tested_log_loss", "log_loss", "brier", "calibration_bias"),
     Task.MULTICLASS: ("error", "tested_log_loss", "log_loss"),
@@ -72,7 +76,7 @@ class Form:
     @cached_property
     def parts(self) -> Mapping[str, tuple[int, ...]]:
         """Shapes by name, in order. A last axis of 2 is (Σw, Σw²)."""
-        found: dict[str, tuple[int, ...]] = {"means": (len(self.means), MOMENTS), "left_out": (2,)}
+        found: dict[str, tuple[int, ...]] = {"means": (len(self.means), MOMENTS), "left_out": (len(LEFT_OUT),)}
         if self.task is Task.BINARY:
             found |= {
                 "confusion": (2, 2, 2),  # by true class, then by decision
@@ -88,6 +92,11 @@ class Form:
         else:
             found |= {"impressions": (len(RANKS) + 1, 2), "clicks": (len(RANKS) + 1, 2)}  # to each rank, and in all
         return found
+
+    @cached_property
+    def signature(self) -> str:
+        """Eight hex digits: of another form the same places mean something else."""
+        return f"{zlib.crc32(repr((self.means, tuple(self.parts.items()))).encode()):08x}"
 
     @cached_property
     def starts(self) -> Mapping[str, int]:

@@ -151,7 +151,7 @@ def average_precision(histogram: Floats, squares: Floats, alike: np.ndarray) -> 
     n = effective(up * row, float(squares[1]))
     if not 0.0 < value < 1.0 or n <= 0:
         return Figure(value, *wilson(value, max(n, 1.0)), n)
-    logit, off = math.log(value / (1 - value)), Z / math.sqrt(n * value * (1 - value))
+    logit, off = math.log(value / (1 - value)), min(Z / math.sqrt(n * value * (1 - value)), 300.0)
     return Figure(value, 1 / (1 + math.exp(off - logit)), 1 / (1 + math.exp(-off - logit)), n)
 
 

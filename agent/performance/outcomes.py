@@ -19,6 +19,7 @@ from agent.records import Batch, Bools, Cells, Floats, Ints, Task
 
 LOG_SMALLEST = float(np.finfo(np.float64).eps)  # of the probability of what came true: scikit-learn's
 TESTED_SMALLEST = 1e-3  # where it is judged: one confident mistake in a small window is no trend
+TRUE_SMALLEST = LOG_SMALLEST  # of a true number an error is a share of; of less it is no share of anything
 EDGES = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)[1:-1]
 DISCOUNTED = RANKS[-1]  # positions that NDCG looks at
 
@@ -132,13 +133,13 @@ def _binary_means(form: Form, seen: Seen) -> Means:
     inside = known & (score >= 0.0) & (score <= 1.0)
     p, true = np.where(inside, score, 0.5), seen.actual.astype(np.float64)
     of_truth = np.where(seen.actual == 1, p, 1.0 - p)
-    x = np.stack((seen.said != seen.actual, *_log_losses(of_truth), np.square(p - true), p - true))
+    x = np.stack((~seen.right, *_log_losses(of_truth), np.square(p - true), p - true))
     return _means(seen, x, np.stack((known & (seen.said >= 0), inside, inside, inside, inside)))
 
 
 def _binary(form: Form, seen: Seen) -> Entries:
     known, score = seen.actual >= 0, seen.score
-    yield from _left_out(form, known & (seen.said < 0), known & np.isnan(score))
+    yield from _left_out(form, known & (seen.said < 0), known & np.isnan(score), ~known)
     decided = np.flatnonzero(known & (seen.said >= 0))
     place = form.starts["confusion"] + 2 * (2 * seen.actual[decided].astype(np.int64) + seen.said[decided])
     yield from _weighted(seen, decided, place)
@@ -155,14 +156,14 @@ def _binary(form: Form, seen: Seen) -> Entries:
 def _multiclass_means(form: Form, seen: Seen) -> Means:
     known = seen.actual >= 0
     scored = known & (seen.score >= 0.0) & (seen.score <= 1.0)
-    x = np.stack((seen.said != seen.actual, *_log_losses(np.where(scored, seen.score, 0.5))))
+    x = np.stack((~seen.right, *_log_losses(np.where(scored, seen.score, 0.5))))
     return _means(seen, x, np.stack((known & (seen.said >= 0), scored, scored)))
 
 
 def _multiclass(form: Form, seen: Seen) -> Entries:
     known = seen.actual >= 0
     scored = (seen.score >= 0.0) & (seen.score <= 1.0)
-    yield from _left_out(form, known & (seen.said < 0), known & ~scored)
+    yield from _left_out(form, known & (seen.said < 0), known & ~scored, ~known)
     rows = np.flatnonzero(known & (seen.said >= 0))
     actual, said = seen.actual[rows].astype(np.int64), seen.said[rows].astype(np.int64)
     if form.fine:
@@ -182,7 +183,7 @@ def _errors(seen: Seen) -> tuple[Bools, Floats]:
 
 def _regression_means(form: Form, seen: Seen) -> Means:
     known, error = _errors(seen)
-    size, apart = np.abs(error), known & (seen.true != 0.0)
+    size, apart = np.abs(error), known & (np.abs(seen.true) > TRUE_SMALLEST)
     share = size / np.abs(np.where(apart, seen.true, 1.0))
     pinball = [0.5 * size - (q - 0.5) * error for q in QUANTILES]  # of truth - prediction
     x = np.stack((size, np.square(error), error, share, *pinball))
@@ -191,7 +192,8 @@ def _regression_means(form: Form, seen: Seen) -> Means:
 
 def _regression(form: Form, seen: Seen) -> Entries:
     known, error = _errors(seen)
-    yield from _left_out(form, ~known, ~known)
+    true = np.isfinite(seen.true)
+    yield from _left_out(form, true & ~known, np.zeros_like(true), ~true)
     rows = np.flatnonzero(known)
     w, t, e2 = seen.weights[rows], seen.true[rows] - form.pivot, np.square(error[rows])
     sums = (w * t, w * t**2, *(w * w * t**k for k in (1, 2, 3, 4)), w * w * e2 * t, w * w * e2 * t**2)
@@ -214,7 +216,8 @@ def _ranking(form: Form, seen: Seen) -> Entries:
         place = np.full(int(there.sum()), form.starts["clicks"] + 2 * k)
         yield from _weighted(seen, clicked[there], place)
     placed = (seen.position > 0) | (seen.actual < 0)
-    yield from _left_out(form, ~placed, ~placed)
+    nothing = np.zeros_like(placed)
+    yield from _left_out(form, ~placed, nothing, nothing)
 
 
 _ENTRIES = {
@@ -245,7 +248,7 @@ def _gains(seen: Seen) -> tuple[Ints, Floats]:
             np.bincount(inverse, np.where(at <= rank, own / np.log2(1.0 + at), 0.0), minlength=len(lists))
             for at in (position, ideal)
         )
-        found[k] = got / best
+        found[k] = np.minimum(got / best, 1.0)  # items that share a position would gain more than there is
     return rows[first], found
 
 
@@ -270,9 +273,9 @@ def _weighted(seen: Seen, rows: Ints, place: Ints) -> Entries:
     yield rows, place + 1, w * w
 
 
-def _left_out(form: Form, undecided: Bools, unscored: Bools) -> Entries:
-    """How many pairs had no decision, and how many no score."""
-    for k, which in enumerate((undecided, unscored)):
+def _left_out(form: Form, *left: Bools) -> Entries:
+    """How many pairs had no decision, no score, no truth."""
+    for k, which in enumerate(left):
         rows = np.flatnonzero(which)
         yield rows, np.full(len(rows), form.starts["left_out"] + k), np.ones(len(rows))
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.errors import CorruptError
-from agent.performance.form import MEANS, MOMENTS, Form
+from agent.packed import pack, unpack
+from agent.performance.form import MEANS, MOMENTS, VALUE_MAX, Form
 from agent.performance.outcomes import Outcomes, count, count_losses
 from agent.performance.seen import ClassPlaces, Seen, see
 from agent.performance.slices import Slices
-from agent.performance.stored import dense, form_head, form_of, outcomes_arrays, outcomes_of, pack, sparse, unpack
+from agent.performance.stored import dense, form_head, form_of, outcomes_arrays, outcomes_of, sparse
 from agent.records import Floats, Ints, Pairs, Task
 from agent.reference.labelled import LabelledRows, Settled
 from agent.reference.profile import Reference
@@ -41,12 +42,12 @@ class Section:
             "part_blocks": self.part_blocks.shape[1],
         }  # fmt: skip
         arrays = {**outcomes_arrays(self.whole), **sparse("parts", self.parts), **sparse("blocks", self.blocks)}
-        return pack(head, arrays | sparse("part_blocks", self.part_blocks))
+        return pack(head, arrays | sparse("part_blocks", self.part_blocks), level=6)
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Section:
         """Raises CorruptError."""
-        head, arrays, _ = unpack(body)
+        head, arrays = unpack(body, f"reference: section {KEY}")
         form = form_of(head)
         try:
             classes, segments = (tuple(str(name) for name in head[key]) for key in ("classes", "segments"))
@@ -130,7 +131,7 @@ class Performing:
 
     def _first(self, pairs: Pairs) -> Form:
         if self._form is None:
-            actual = pairs.actual[np.isfinite(pairs.actual)]
+            actual = pairs.actual[np.abs(pairs.actual) <= VALUE_MAX]
             regression = self.settled.task is Task.REGRESSION and actual.size > 0
             pivot = float(actual.mean()) if regression else 0.0
             self._form = Form(self.settled.task, self.settled.positive, pivot=pivot)
@@ -167,7 +168,7 @@ def _by_block(form: Form, seen: Seen, position: Ints, groups: Sequence[Ints], se
 
 
 def _doubts(whole: Outcomes) -> list[str]:
-    undecided, _ = whole.form.part(whole.sums, "left_out").tolist()
+    undecided, *_ = whole.form.part(whole.sums, "left_out").tolist()
     means = whole.form.part(whole.sums, "means")
     if whole.form.task in (Task.BINARY, Task.MULTICLASS) and means[0, 0] == 0 and undecided:
         return ["no predicted label: accuracy has no reference (--prediction)"]

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.errors import CorruptError
+from agent.packed import pack, unpack
 from agent.performance.form import Form
 from agent.performance.outcomes import Outcomes, count
 from agent.performance.seen import ClassPlaces, see
 from agent.performance.slices import Slices
-from agent.performance.stored import dense, outcomes_arrays, outcomes_of, pack, sparse, unpack
-from agent.records import Floats, Pairs
+from agent.performance.stored import dense, outcomes_arrays, outcomes_of, sparse
+from agent.records import Batch, Floats, Ints, Pairs
 
 NEVER = 1 << 62
 
@@ -26,6 +27,7 @@ class Open:
     parts: Floats
     first_ns: int = NEVER
     last_ns: int = 0
+    _packed: bytes = field(default=b"", repr=False)
 
     @classmethod
     def empty(cls, form: Form) -> Open:
@@ -42,6 +44,24 @@ class Open:
             self.parts += count(form.coarse, seen, groups, len(self.parts))
         self.first_ns = min(self.first_ns, int(pairs.time_ns.min(initial=NEVER)))
         self.last_ns = max(self.last_ns, int(pairs.time_ns.max(initial=0)))
+        self._packed = b""
+
+    def shown(self, batch: Batch) -> None:
+        """Counts what a ranking showed."""
+        self.whole.shown(batch)
+        self._packed = b""
+
+    def keep(self, slices: Ints, size: int) -> None:
+        """Only these of `size` slices, in this order."""
+        self.parts = widened(self.parts, size)[slices]
+        self._packed = b""
+
+    @property
+    def packed(self) -> bytes:
+        """All of it as bytes; made once after a change."""
+        if not self._packed:
+            self._packed = pack(_head(self.first_ns, self.last_ns, len(self.parts)), _arrays(self))
+        return self._packed
 
     def copy(self) -> Open:
         whole = Outcomes(self.whole.form, self.whole.sums.copy(), self.whole.reach.copy())
@@ -53,6 +73,7 @@ class Open:
         self.parts = widened(self.parts, len(other.parts))
         self.parts[: len(other.parts)] += other.parts
         self.first_ns, self.last_ns = min(self.first_ns, other.first_ns), max(self.last_ns, other.last_ns)
+        self._packed = b""
 
 
 @dataclass(slots=True)
@@ -89,32 +110,35 @@ class Past:
     def packed(self) -> bytes:
         """All of it as bytes; made once."""
         if not self._packed:
-            self._packed = pack(_head(self.index, self.first_ns, self.last_ns, self.slices), self.arrays)
+            self._packed = pack(_head(self.first_ns, self.last_ns, self.slices), self.arrays)
         return self._packed
+
+    def kept(self, form: Form, slices: Ints, size: int) -> Past:
+        """With only these of `size` slices."""
+        window = Open.empty(form)
+        self.add_to(window)
+        window.keep(slices, size)
+        return Past.of(self.index, window)
 
 
 def _arrays(window: Open) -> Mapping[str, np.ndarray]:
     return {**outcomes_arrays(window.whole), **sparse("parts", window.parts)}
 
 
-def _head(index: int, first_ns: int, last_ns: int, slices: int) -> Mapping[str, int]:
-    return {"index": index, "first": first_ns, "last": last_ns, "slices": slices}
+def _head(first_ns: int, last_ns: int, slices: int) -> Mapping[str, int]:
+    return {"first": first_ns, "last": last_ns, "slices": slices}
 
 
-def packed_of(index: int, window: Open) -> bytes:
-    return pack(_head(index, window.first_ns, window.last_ns, len(window.parts)), _arrays(window))
-
-
-def opened_of(form: Form, packed: bytes) -> tuple[int, Open]:
-    """Its number, and the window. Raises CorruptError."""
-    head, arrays, _ = unpack(packed)
+def opened_of(form: Form, packed: bytes, slices_max: int) -> Open:
+    """The window that was packed. Raises CorruptError."""
+    head, arrays = unpack(packed, "performance: window")
     try:
-        index, first, last, slices = (int(head[key]) for key in ("index", "first", "last", "slices"))
-    except (KeyError, TypeError, ValueError) as error:
+        first, last, slices = (int(head[key]) for key in ("first", "last", "slices"))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptError(f"performance: window: {type(error).__name__}") from error
-    if not 0 <= slices <= 10_000:
-        raise CorruptError(f"performance: window of {slices} slices")
-    return index, Open(outcomes_of(form, arrays), dense("parts", arrays, (slices, form.coarse.size)), first, last)
+    if not 0 <= slices <= slices_max:
+        raise CorruptError(f"performance: window of {slices} slices, of {slices_max} known")
+    return Open(outcomes_of(form, arrays), dense("parts", arrays, (slices, form.coarse.size)), first, last)
 
 
 def stacked(form: Form, windows: Iterable[Past], slices: int) -> Floats:

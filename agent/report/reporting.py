@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from agent.pipeline.pipeline import Pipeline
 from agent.records import Finding, Source, TextsSeen, Verdict
 from agent.report.findings import SHARE_CHECKS, Showing
 from agent.report.outlooks import Outlooks
-from agent.telemetry import Exponential, Point
+from agent.telemetry import Exponential, Point, Shape
 from agent.watching import Watch
 from agent.wire import recorder_pb2 as wire
 
@@ -127,7 +128,10 @@ class Reporting:
         for finding in watch.findings:
             yield from _finding_points(finding, own)
         yield from self._outlook_points(watch, own)
-        yield from watch.followers.points()
+        for point in watch.followers.points():
+            # What a follower counts is stored with the series, and began with it.
+            resumes = point.metric.shape is not Shape.GAUGE and not point.start_ns
+            yield replace(point, start_ns=since) if resumes else point
         for (source, name), values in list(series.numbers.quantiles.items()):
             for share, quantile in zip(("0.05", "0.5", "0.95"), values, strict=True):
                 yield Point(

@@ -105,12 +105,14 @@ class Comparison:
 
 @dataclass(slots=True)
 class State:
-    """Everything that is stored. places: given so far; loss: by what versions are compared, "" not known yet."""
+    """Everything that is stored. places: given so far; loss: by what versions are compared, "" not known yet;
+    started_ns: when the first batch came, 0 before."""
 
     versions: list[Version] = field(default_factory=list)
     places: int = 0
     closed: int = -1
     loss: str = ""
+    started_ns: int = 0
     champion: Version | None = None
     compared: dict[tuple[int, int], Comparison] = field(default_factory=dict)
     answers: Waiting = field(default_factory=lambda: Waiting(ANSWER, ANSWER_SLOTS, ANSWER_SECONDS))

@@ -64,6 +64,7 @@ class Shadow:
     def predicted(self, batch: Batch, index: int) -> None:
         """Nothing is held where one version answers; of many requests a sample, where more would tell no more."""
         state, version = self.state, self._version(batch.model)
+        state.started_ns = state.started_ns or batch.arrived_ns
         version.rows += batch.rows
         version.seen = max(version.seen, index)
         keys = batch.request_ids

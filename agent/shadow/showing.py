@@ -12,7 +12,7 @@ from agent.shadow.answers import MEASURES
 from agent.shadow.comparing import Comparison, State, Version
 from agent.shadow.deciding import Decision, Opinion, words
 from agent.shadow.losses import WORDS
-from agent.telemetry import Metric, Point
+from agent.telemetry import Metric, Point, Shape
 
 EVENT = "sidelight.shadow.decision"
 CHALLENGER = "sidelight.challenger.version"
@@ -25,7 +25,8 @@ def points(state: State) -> Iterator[Point]:
         own = {**champion.key.attributes(), CHALLENGER: challenger.key.version}
 
         def point(metric: Metric, value: float, own: dict[str, str] = own, **more: str | bool) -> Point:
-            return Point(metric, value, {**own, **{f"sidelight.{name}": word for name, word in more.items()}})
+            about = {**own, **{f"sidelight.{name}": word for name, word in more.items()}}
+            return Point(metric, value, about, 0 if metric.shape is Shape.GAUGE else state.started_ns)
 
         answered = held.before.pairs + held.newest.pairs + held.now.pairs
         yield point(telemetry.SHADOW_PAIRS, answered, labelled=False)

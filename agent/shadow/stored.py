@@ -28,6 +28,7 @@ def dump(state: State) -> bytes:
         "places": state.places,
         "closed": state.closed,
         "loss": state.loss,
+        "started_ns": state.started_ns,
         "champion": champion,
         "versions": [_version(version, arrays) for version in state.versions],
         "compared": [[*places, _comparison(held, arrays)] for places, held in state.compared.items()],
@@ -66,6 +67,7 @@ class _Reader:
 
 def _state(head: Any, reader: _Reader) -> State:
     state = State(places=int(head["places"]), closed=int(head["closed"]), loss=str(head["loss"]))
+    state.started_ns = int(head.get("started_ns", 0))
     state.versions = [_read_version(version, reader) for version in head["versions"]]
     state.compared = {(int(a), int(b)): _read_comparison(held, reader) for a, b, held in head["compared"]}
     state.champion = next((version for version in state.versions if version.place == head["champion"]), None)

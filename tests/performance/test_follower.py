@@ -267,3 +267,25 @@ def test_classes_leave_by_number_unless_they_are_public(reference: Reference) ->
     words = ["secret", "other words"] * 50
     closes(follower, START, classified(words, words))
     assert not any("secret" in str(point.attributes) for point in follower.points())
+
+
+def test_a_class_keeps_its_number_when_others_come(reference: Reference) -> None:
+    """The one that is known first and seen last moves nobody: counters of the same name are of the same outcome."""
+    follower = Performance()
+    follower.prepare(about(reference, task=Task.MULTICLASS))
+
+    def outcomes() -> dict[tuple[object, object], float]:
+        said = [point for point in follower.points() if point.metric is PERFORMANCE_OUTCOMES]
+        names = "sidelight.performance.actual", "sidelight.performance.predicted"
+        found = {tuple(point.attributes[name] for name in names): point.value for point in said}
+        assert len(found) == len(said)
+        return found  # type: ignore[return-value] # two names each
+
+    seen = classified(["b", "c"] * 50, ["b", "b"] * 50)
+    known = replace(seen, classes=("a", *seen.classes), actual_class=seen.actual_class + 1,
+                    predicted_class=seen.predicted_class + 1)  # fmt: skip
+    closes(follower, START, known)
+    first = outcomes()
+    assert first == {("1", "1"): 50.0, ("2", "1"): 50.0}
+    closes(follower, START + 1, classified(["a"] * 10, ["c"] * 10))
+    assert outcomes() == first | {("0", "2"): 10.0}

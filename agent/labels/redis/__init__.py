@@ -1,0 +1,1 @@
+"""Predictions wait in a Redis that several replicas share: whichever a label reaches joins it, once."""
