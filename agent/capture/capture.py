@@ -82,8 +82,8 @@ class Capture:
 
     def predicted(self, batch: Batch, index: int) -> None:
         """Two comparisons a record; what is chosen costs some 20 µs a row, and that is bounded a day."""
-        hashes = sampled_by(batch.ids, batch.request_ids)
-        if self._about is None or hashes is None or not batch.rows:
+        hashes = sampled_by(batch.ids, batch.request_ids) if self._about is not None else None
+        if hashes is None or not batch.rows:
             return
         state = self.state
         sample = state.records.get(index)
@@ -106,8 +106,8 @@ class Capture:
 
     def labelled(self, pairs: Pairs, index: int) -> None:
         """The truth of what may have been written: more than that, since only the files tell which rows were."""
-        hashes = sampled_by(pairs.ids, pairs.request_ids)
-        if self._about is None or hashes is None or not pairs.rows:
+        hashes = sampled_by(pairs.ids, pairs.request_ids) if self._about is not None else None
+        if hashes is None or not pairs.rows:
             return
         state = self.state
         sample = state.labels.get(index)
@@ -217,9 +217,8 @@ class Capture:
         state.counts[kind] += len(held)
         size = sum(part.size for part in state.waiting.values())
         while size > WAITING_BYTES_MAX and len(state.waiting) > 1:
-            gone = state.waiting.pop(min(state.waiting))
-            size -= gone.size
-            state.counts["dropped"] += len(gone.lines)
+            size -= state.waiting[min(state.waiting)].size
+            self.dropped(min(state.waiting))
 
     def unwritten(self) -> list[Part]:
         """The oldest first."""
@@ -228,6 +227,11 @@ class Capture:
     def written(self, number: int) -> None:
         """That part lies where it belongs. One that was dropped meanwhile does not matter."""
         self.state.waiting.pop(number, None)
+
+    def dropped(self, number: int) -> None:
+        """That part cannot be a file, wherever it is written."""
+        gone = self.state.waiting.pop(number, None)
+        self.state.counts["dropped"] += len(gone.lines) if gone else 0
 
     def points(self) -> Iterator[Point]:
         if self._about is None:
@@ -246,7 +250,7 @@ class Capture:
             return {}
         counts, waiting = self.state.counts, len(self.state.waiting)
         shown = (("records", counts[RECORDS]), ("labels", counts[LABELS]), ("files to be written", waiting))
-        note = f"{counts['dropped']} rows were dropped: the place could not be written" if counts["dropped"] else ""
+        note = f"{counts['dropped']} rows were dropped: they could not be written" if counts["dropped"] else ""
         return {
             "title": "Feedback set",
             "lines": [{"name": name, "value": value, "unit": "number"} for name, value in shown],
@@ -273,7 +277,7 @@ class Capture:
         self.state = State()
         try:
             self.state = _read(stored)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, OverflowError) as error:
             raise CorruptError(f"capture: {type(error).__name__}") from error
 
 
@@ -298,7 +302,18 @@ def _read(stored: bytes) -> State:
         if len(part.lines) + 1 != count:
             raise CorruptError("capture: a part was cut off")
         state.waiting[part.number] = part
+    _check(state)
     return state
+
+
+def _check(state: State) -> None:
+    """Raises ValueError for limits and hashes that the next row could not be held against."""
+    samples = [*state.records.values(), *state.labels.values()]
+    limits = [state.limit, state.label_limit, *(sample.limit for sample in samples)]
+    if any(not 0 < limit <= WHOLE for limit in limits) or any(not 0 <= at <= WHOLE for at in state.thresholds.values()):
+        raise ValueError("a limit outside the hashes")
+    if any(not 0 <= one < WHOLE for one in state.boosted) or any(cell < 0 for cell in state.cells):
+        raise ValueError("no hash or cell")
 
 
 def _share(counts: Any) -> Floats:

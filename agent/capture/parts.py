@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from agent.errors import CorruptError
 from agent.records import ModelKey, Role
 
 RECORDS, LABELS = "records", "labels"
+NAME_MAX = 120  # characters of a folder, and of the agent's part of a file's name: file systems take 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +73,13 @@ class Part:
 
 
 def _folder(name: str) -> str:
-    """A name that is no way to another folder."""
-    return quote(name, safe="-_. +~") if name.strip(".") else quote(name, safe="").replace(".", "%2E")
+    """A name that is no way to another folder, and no longer than any place takes: of a long one the beginning, and
+    its hash.
+
+    >>> _folder("../etc"), _folder(".."), len(_folder("ö" * 500))
+    ('..%2Fetc', '%2E%2E', 117)
+    """
+    quoted = quote(name, safe="-_. +~") if name.strip(".") else quote(name, safe="").replace(".", "%2E")
+    if len(quoted) <= NAME_MAX:
+        return quoted
+    return f"{quoted[: NAME_MAX - 20]}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"

@@ -75,8 +75,8 @@ def _read(location: str, kind: str) -> Any:
 
     A column that is of numbers in one file and of texts in another is of texts.
     """
-    pyarrow, files = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    tables = [files.read_table(opened) for opened in _opened(location, kind)]
+    pyarrow = importlib.import_module("pyarrow")
+    tables = [_table(name, opened) for name, opened in _opened(location, kind)]
     if not tables:
         return None
     types: dict[str, set[Any]] = {}
@@ -85,6 +85,14 @@ def _read(location: str, kind: str) -> Any:
             types.setdefault(field.name, set()).add(field.type)
     mixed = {name for name, kinds in types.items() if len(kinds) > 1}
     return pyarrow.concat_tables([_as_texts(pyarrow, table, mixed) for table in tables], promote_options="default")
+
+
+def _table(name: str, opened: Any) -> Any:
+    """Raises UnusableReferenceError, naming the file."""
+    try:
+        return importlib.import_module("pyarrow.parquet").read_table(opened)
+    except (OSError, ValueError) as error:  # half of one, say: not every place shows files whole or not at all
+        raise UnusableReferenceError(f"{name}: not a whole Parquet file ({type(error).__name__})") from None
 
 
 def _as_texts(pyarrow: Any, table: Any, names: set[str]) -> Any:
@@ -97,13 +105,13 @@ def _as_texts(pyarrow: Any, table: Any, names: set[str]) -> Any:
     return pyarrow.table(columns)
 
 
-def _opened(location: str, kind: str) -> Iterator[Any]:
+def _opened(location: str, kind: str) -> Iterator[tuple[str, Any]]:
     if "://" in location:
         fsspec = importlib.import_module("fsspec")
         for found in fsspec.open_files(f"{location.rstrip('/')}/{kind}/**/*.parquet", "rb"):
             with found as file:
-                yield file
+                yield found.path, file
         return
     for path in sorted(Path(location, kind).rglob("*.parquet")):
         with open(path, "rb") as file:
-            yield file
+            yield str(path), file

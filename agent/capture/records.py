@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Discretion:
     redacted: frozenset[str] = frozenset()
     hashed: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
-    protected: frozenset[str] = frozenset()  # features that the reference protects
+    protected: frozenset[str] = frozenset()  # features that the reference protects, and SIDELIGHT_FAIRNESS names
     key: bytes = field(default=b"", repr=False)
 
     @classmethod
@@ -38,23 +38,41 @@ class Discretion:
             raise ConfigurationError("SIDELIGHT_CAPTURE_KEY_FILE", settings.capture_key_file, "a file with a key in it")
         return cls(
             frozenset(settings.capture_redact), frozenset(settings.capture_hash), frozenset(settings.capture_protected),
-            frozenset(protected), key,
+            frozenset((*protected, *settings.fairness)), key,
         )  # fmt: skip
 
     def tells(self, kind: str, name: str) -> bool:
         """Whether anything of it may be written."""
-        if name in self.redacted:
+        known = names_of(kind, name)
+        if known & self.redacted:
             return False
-        return name in self.named or not (kind == PROTECTED or name in self.protected)
+        return name in self.named or not (kind == PROTECTED or known & self.protected)
 
-    def of_column(self, name: str) -> Callable[[Any], Any] | None:
+    def of_column(self, kind: str, name: str) -> Callable[[Any], Any] | None:
         """What becomes of each value of a column; None: nothing."""
-        return self.hash if name in self.hashed else None
+        return self.hash if names_of(kind, name) & self.hashed else None
+
+    def beside(self, protected: Iterable[str]) -> Discretion:
+        """With what a sender protects: a feature or segment of that name says the same."""
+        further = frozenset(protected) - self.protected
+        return replace(self, protected=self.protected | further) if further else self
 
     def hash(self, value: Any) -> str:
         """BLAKE2b with the key, of the value's text (RFC 7693): the same value has the same hash under one key."""
         text = value if isinstance(value, str) else json.dumps(value)
         return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES, key=self.key).hexdigest()
+
+
+def names_of(kind: str, name: str) -> frozenset[str]:
+    """What a user may call a column: a score of a class is a score, an output's prediction is that output.
+
+    >>> sorted(names_of("output", "price.score:high")), sorted(names_of("feature", "a.b"))
+    (['price', 'price.score', 'price.score:high', 'score', 'score:high'], ['a.b'])
+    """
+    if kind != OUTPUT:
+        return frozenset((name,))
+    output, _, own = name.rpartition(".")
+    return frozenset((name, own, *(part.partition(":")[0] for part in (name, own)), *((output,) if output else ())))
 
 
 def capture_key(settings: Settings) -> bytes:
@@ -82,7 +100,7 @@ def row_ids(ids: Hashes | None, requests: Hashes | None) -> Hashes | None:
 
 def lines(batch: Batch, chosen: Ints, grown: Sequence[bool], discretion: Discretion) -> list[bytes]:
     """One line of JSON a chosen row. grown: whether a finding is behind it."""
-    some = select(batch, chosen)
+    some, discretion = select(batch, chosen), discretion.beside(batch.protected)
     ids = row_ids(some.ids, some.request_ids)
     assert ids is not None  # noqa: S101 - else there was nothing to choose by
     columns: dict[str, list[Any]] = {}
@@ -95,7 +113,7 @@ def lines(batch: Batch, chosen: Ints, grown: Sequence[bool], discretion: Discret
     ):
         for name, column in held:
             if discretion.tells(kind, name):
-                _take(columns, f"{kind}.{name}", column, discretion.of_column(name))
+                _take(columns, f"{kind}.{name}", column, discretion.of_column(kind, name))
     times = [batch.arrived_ns] * some.rows if some.time_ns is None else some.time_ns.tolist()
     weights = [1.0] * some.rows if some.weights is None else some.weights.tolist()
     latency = [None] * some.rows if some.latency is None else _known(some.latency.tolist())
@@ -138,7 +156,7 @@ def _known(values: list[float]) -> list[float | None]:
 
 def label_lines(pairs: Pairs, chosen: Ints, boosted: Sequence[bool], discretion: Discretion) -> list[bytes]:
     """One line of JSON a chosen pair: the truth, and what was predicted where that may be written."""
-    tells = discretion.tells(OUTPUT, PREDICTION) and PREDICTION not in discretion.hashed
+    tells = discretion.tells(OUTPUT, PREDICTION) and discretion.of_column(OUTPUT, PREDICTION) is None
     ids = row_ids(pairs.ids, pairs.request_ids)
     assert ids is not None  # noqa: S101 - both are always there
     found = []

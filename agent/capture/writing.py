@@ -10,9 +10,11 @@ import contextlib
 import importlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +100,16 @@ def _replace(target: Path, content: bytes) -> None:
     half = target.with_name(f".{target.name}.half")
     with contextlib.suppress(FileNotFoundError):
         half.unlink()
-    with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, target)
+    try:
+        with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(half, target)
+    except OSError:  # a full disk is not to be filled with halves
+        with contextlib.suppress(OSError):
+            half.unlink()
+        raise
     folder = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
@@ -117,6 +124,7 @@ class Writer:
         """agent: stands in every file's name, and is the same after a restart."""
         self._place, self._agent, self._captures = place, agent, captures
         self._wait_seconds, self._not_before = 0.0, 0.0
+        self._hand: threading.Thread | None = None
         self.failures = 0
 
     async def run(self) -> None:
@@ -127,17 +135,31 @@ class Writer:
                 await self.write_all()
 
     async def write_all(self) -> None:
-        """Everything that is ready, the oldest first; up to the first failure."""
+        """Everything that is ready, the oldest first; up to the first failure of the place."""
         for capture in list(self._captures()):
             for part in capture.unwritten():
-                if not await self._write(part):
+                content = await self._made(part)
+                if content is None:
+                    capture.dropped(part.number)
+                    continue
+                if not await self._write(part, content):
                     return
                 capture.written(part.number)
 
-    async def _write(self, part: Part) -> bool:
+    async def _made(self, part: Part) -> bytes | None:
+        """The file's bytes. None: it can be none, today or tomorrow; the next parts do not wait for it."""
+        try:
+            return await asyncio.to_thread(parquet, part)
+        except MemoryError:
+            raise
+        except Exception as error:  # of it only its kind: a message may hold a value
+            log.error("capture_part_dropped rows=%d error=%s", len(part.lines), type(error).__name__)
+            return None
+
+    async def _write(self, part: Part, content: bytes) -> bool:
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await asyncio.to_thread(self._put, part)
+                await self._aside(partial(self._place.write, part.path(self._agent), content))
         except Exception as error:
             self.failures += 1
             first, most = RETRY_SECONDS
@@ -149,5 +171,26 @@ class Writer:
         self._wait_seconds = 0.0
         return True
 
-    def _put(self, part: Part) -> None:
-        self._place.write(part.path(self._agent), parquet(part))
+    async def _aside(self, work: Callable[[], None]) -> None:
+        """In a thread of its own, one at a time: a place that hangs holds up no other work, nor the end."""
+        if self._hand is not None and self._hand.is_alive():
+            raise TimeoutError
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def say(error: Exception | None) -> None:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
+
+        def run() -> None:
+            found = None
+            try:
+                work()
+            except Exception as error:
+                found = error
+            with contextlib.suppress(RuntimeError):  # the loop is no more
+                loop.call_soon_threadsafe(say, found)
+
+        self._hand = threading.Thread(target=run, name="capture", daemon=True)
+        self._hand.start()
+        await done

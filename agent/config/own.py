@@ -11,6 +11,7 @@ from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agent.config.disparity_limits import DisparityLimit, disparity_limits
+from agent.config.label_store import label_store
 from agent.config.option import Names, names, option
 from agent.config.thresholds import Threshold, thresholds
 from agent.errors import ConfigurationError
@@ -144,10 +145,16 @@ class Settings(BaseSettings):
     label_early_seconds: float = option(3_600.0, "How long a label waits for its prediction.", "s", ge=0)
     label_bytes_max: int = option(
         1 << 30,
-        "What predictions that wait may occupy on disk, over all models. Where it is full, a sample by the hash of the "
-        "id is kept, and weighted.",
+        "What predictions that wait may occupy on disk, over all models; in Redis (label_store) each model's, of all "
+        "replicas together. Where it is full, a sample by the hash of the id is kept, and weighted.",
         "By",
         ge=16 << 20,
+    )
+    label_store: SecretStr = option(
+        SecretStr(""),
+        "A Redis in which the replicas of a service keep the predictions that wait, so that a label joins whichever "
+        "replica it reaches: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// with TLS, unix:///PATH. Needs "
+        "sidelight-agent[redis]. Unset: the state folder.",
     )
 
     # What goes out.
@@ -298,6 +305,13 @@ class Settings(BaseSettings):
             raise ValueError("at most 8 attributes: each divides the false alarms that all may cause")
         return value
 
+    @field_validator("label_store")
+    @classmethod
+    def _store(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            label_store(value.get_secret_value())
+        return value
+
     @field_validator("fairness_limit", mode="before")
     @classmethod
     def _limits(cls, value: object) -> object:
@@ -361,6 +375,9 @@ class Settings(BaseSettings):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
                 raise ConfigurationError(f"SIDELIGHT_{name.upper()}", path, "a readable file")
+        if _has_secret(self.capture):
+            expected = "a folder or URL without password or query: fsspec reads these from FSSPEC_PROTOCOL_NAME"
+            raise ConfigurationError("SIDELIGHT_CAPTURE", "(hidden)", expected)
         if self.capture_hash and not (self.capture_key.get_secret_value() or self.capture_key_file):
             expected = "SIDELIGHT_CAPTURE_KEY or SIDELIGHT_CAPTURE_KEY_FILE as well"
             raise ConfigurationError("SIDELIGHT_CAPTURE_HASH", ",".join(self.capture_hash), expected)
@@ -381,3 +398,14 @@ class Settings(BaseSettings):
         return xxhash.xxh3_64_intdigest(
             repr((self.time, self.window_seconds, self.lateness_seconds, self.segments)).encode()
         )
+
+
+def _has_secret(url: str) -> bool:
+    """Whether it holds what must not stand in logs, or in what `sidelight config` prints.
+
+    >>> _has_secret("sftp://me:hunter2@host/set"), _has_secret("s3://bucket/set?sig=x"), _has_secret("abfs://c@account/set")
+    (True, True, False)
+    """
+    _, there, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    return bool(there) and (":" in host.rpartition("@")[0] or "?" in rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from agent.config import Settings
 from agent.errors import ConfigurationError, CorruptError
 from agent.following import About
 from agent.ledger import Dial, Ledger
-from agent.records import Closed, Finding, Source, Verdict
+from agent.records import Closed, Columns, Finding, Numbers, Source, Vectors, Verdict
 from tests.capture.stream import HOUR_NS, MODEL, START, batch, capture, close, ids, pairs, reference, write
 
 DAY = 24
@@ -161,6 +162,37 @@ def test_protected_attributes_are_written_only_where_named(tmp_path: Path) -> No
     assert b"protected.gender" in open_.dump()
 
 
+def test_a_protected_attribute_is_so_by_whatever_name_it_comes(tmp_path: Path) -> None:
+    """What the sender protects, or SIDELIGHT_FAIRNESS names, is left out of features and segments too."""
+    sent = batch(0, np.array([31.5]))
+    region = sent.segments["region"]
+    shy = capture(tmp_path)
+    shy.predicted(replace(sent, protected={"region": region, "city": region}), START)
+    assert b"Bonn" not in shy.dump()
+    told = Capture()
+    settings = Settings(capture=str(tmp_path), fairness=("region", "city"))
+    told.prepare(About(MODEL, settings, Ledger.of(Dial(), Layout(()), 3600.0), HOUR_NS))
+    told.predicted(sent, START)
+    assert b"Bonn" not in told.dump()
+
+
+def test_a_column_is_what_its_output_is(tmp_path: Path) -> None:
+    """Scores of a class are scores, an output's answers are the output's; vectors are hashed as a whole."""
+    values = Numbers(np.array([0.8125]))
+    names = ("score:yes", "price.prediction", "price.score:high", "other.prediction")
+    sent = replace(
+        batch(0, np.array([31.5])), outputs=Columns(dict.fromkeys(names, values)),
+        features=Columns(vectors={"face": Vectors(np.array([[0.375, 0.5]], dtype=np.float32))}),
+    )  # fmt: skip
+    made = capture(tmp_path, redact=("score", "price"), hash=("face", "other"), key="secret")
+    made.predicted(sent, START)
+    close(made, START)
+    (part,) = made.unwritten()
+    ((*_, values_of),) = [json.loads(line) for line in part.lines]
+    assert set(values_of) == {"output.other.prediction", "feature.face", "segment.region"}
+    assert all(len(values_of[name]) == 16 for name in ("output.other.prediction", "feature.face"))
+
+
 def test_hashing_without_a_key_is_a_wrong_configuration() -> None:
     """A hash that anyone can compute hides nothing."""
     with pytest.raises(ConfigurationError, match="SIDELIGHT_CAPTURE_KEY"):
@@ -189,6 +221,17 @@ def test_off_by_default(tmp_path: Path) -> None:
     assert made.unwritten() == []
     assert made.show() == {}
     assert list(made.points()) == []
+
+
+@pytest.mark.parametrize("head", [{"limit": -1}, {"label_limit": 1 << 70}, {"boosted": [-3]}, {"cells": [-1]}])
+def test_a_state_that_no_row_could_be_held_against_is_corrupt(tmp_path: Path, head: dict[str, object]) -> None:
+    """A limit outside the hashes would fail with every batch that comes."""
+    made = capture(tmp_path)
+    made.predicted(batch(0, np.ones(4)), START)
+    first, _, rest = made.dump().partition(b"\n")
+    with pytest.raises(CorruptError):
+        made.load(json.dumps(json.loads(first) | head).encode() + b"\n" + rest)
+    made.predicted(batch(0, np.ones(4)), START)
 
 
 @pytest.mark.parametrize("batches", [1, 7, 23])

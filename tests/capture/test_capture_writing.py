@@ -7,12 +7,15 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pyarrow.parquet
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from agent.capture.capture import Capture
 from agent.capture.reading import feedback
@@ -20,6 +23,7 @@ from agent.capture.writing import Place, Writer
 from agent.cli import WRONG_CONFIGURATION, main
 from agent.config import Settings
 from agent.errors import ConfigurationError, UnusableReferenceError
+from agent.records import ModelKey
 from tests.capture.stream import START, batch, capture, close, ids, pairs, write
 
 
@@ -30,6 +34,11 @@ def ready(place: Path | str) -> Capture:
     made.labelled(pairs(0, np.ones(20)), START)
     close(made, START)
     return made
+
+
+def files(folder: Path) -> list[tuple[str, ...]]:
+    """The parts of each file's path."""
+    return [path.relative_to(folder).parts for path in folder.rglob("*.parquet")]
 
 
 async def test_files_are_the_owners_alone_and_have_stable_names(tmp_path: Path) -> None:
@@ -89,6 +98,93 @@ async def test_a_half_written_file_is_no_file(tmp_path: Path) -> None:
     await Writer(Place(str(tmp_path)), "a", lambda: [made]).write_all()
     assert feedback(str(tmp_path)).num_rows == 20
     assert not any(name.endswith(".half") for _, _, names in os.walk(tmp_path) for name in names)
+
+
+async def test_a_part_that_can_be_no_file_keeps_no_other_back(tmp_path: Path) -> None:
+    """A line of the state that is no JSON: its rows are dropped and counted, the next part is written."""
+    made = ready(tmp_path)
+    first = made.unwritten()[0]
+    made.state.waiting[first.number] = replace(first, lines=(b'["half', *first.lines))
+    writer = Writer(Place(str(tmp_path)), "a", lambda: [made])
+    await writer.write_all()
+    assert (made.unwritten(), writer.failures) == ([], 0)
+    assert made.state.counts["dropped"] == 21
+    assert made.show()["note"] == "21 rows were dropped: they could not be written"
+    assert [parts[0] for parts in files(tmp_path)] == ["labels"]
+
+
+async def test_names_of_any_length_are_files(tmp_path: Path) -> None:
+    """A model's name of 500 letters that are nine signs each in a path: shortened, and still its own."""
+    made, names = ready(tmp_path), ("ß" * 500, "ß" * 499)
+    for i, part in enumerate(made.unwritten()):
+        made.state.waiting[part.number] = replace(part, model=ModelKey(names[i], "../" * 100))
+    await Writer(Place(str(tmp_path)), "a" * 300, lambda: [made]).write_all()
+    found = files(tmp_path)
+    assert len({parts[1] for parts in found}) == 2
+    assert all(len(part) <= 255 for parts in found for part in parts)
+
+
+class Hanging(MemoryFileSystem):  # type: ignore[misc]
+    """A place that answers when it is told to."""
+
+    protocol = "hanging"
+    answers = threading.Event()
+    asked = 0
+
+    def pipe_file(self, path: str, value: bytes, **how: object) -> None:
+        Hanging.asked += 1
+        self.answers.wait(30.0)
+
+
+async def test_a_place_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread at most hangs with it, none that others need or that the end waits for; nothing is lost."""
+    fsspec.register_implementation("hanging", Hanging, clobber=True)
+    monkeypatch.setattr("agent.capture.writing.WRITE_SECONDS", 0.05)
+    made = ready("hanging://set")
+    writer = Writer(Place("hanging://set"), "a", lambda: [made])
+    for _ in range(3):
+        await writer.write_all()
+    assert (writer.failures, Hanging.asked, len(made.unwritten())) == (3, 1, 2)
+    hands = [thread for thread in threading.enumerate() if thread.name == "capture"]
+    assert [hand.daemon for hand in hands] == [True]
+    Hanging.answers.set()
+    hands[0].join()
+    await writer.write_all()
+    assert made.unwritten() == []
+
+
+def test_a_full_disk_leaves_no_half(tmp_path: Path) -> None:
+    """As much may be written as a file has before its end: an error, and nothing stays behind."""
+    script = """
+import pathlib, resource, sys
+from agent.capture.writing import Place
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    Place(sys.argv[1]).write("records/a/b.parquet", bytes(100_000))
+except OSError as error:
+    print(type(error).__name__, [path.name for path in pathlib.Path(sys.argv[1]).rglob("*.*")])
+"""
+    told = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert told.stdout == "OSError []\n", told.stderr
+
+
+@pytest.mark.parametrize("place", ["sftp://me:hunter2@host/set", "https://host/set?sig=hunter2"])
+def test_a_secret_in_the_url_is_refused_and_not_said(place: str) -> None:
+    """Neither in the error nor, later, in what `sidelight config` and the log say."""
+    with pytest.raises(ConfigurationError) as told:
+        Settings(capture=place)
+    assert "SIDELIGHT_CAPTURE=(hidden)" in str(told.value)
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_file_that_is_not_whole_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By `sidelight feedback`, rather than a traceback."""
+    made = ready(tmp_path)
+    write(made, tmp_path)
+    half = next(tmp_path.rglob("records/**/*.parquet"))
+    half.write_bytes(half.read_bytes()[:100])
+    assert main(["feedback", str(tmp_path), "-o", str(tmp_path / "x.parquet")]) == WRONG_CONFIGURATION
+    assert f"{half}: not a whole Parquet file" in capsys.readouterr().err
 
 
 def test_without_the_extra_the_start_says_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
