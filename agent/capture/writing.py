@@ -124,7 +124,7 @@ class Writer:
         """agent: stands in every file's name, and is the same after a restart."""
         self._place, self._agent, self._captures = place, agent, captures
         self._wait_seconds, self._not_before = 0.0, 0.0
-        self._hand: threading.Thread | None = None
+        self._hangs = False  # the last attempt still waits for the place
         self.failures = 0
 
     async def run(self) -> None:
@@ -173,7 +173,7 @@ class Writer:
 
     async def _aside(self, work: Callable[[], None]) -> None:
         """In a thread of its own, one at a time: a place that hangs holds up no other work, nor the end."""
-        if self._hand is not None and self._hand.is_alive():
+        if self._hangs:
             raise TimeoutError
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -188,9 +188,10 @@ class Writer:
                 work()
             except Exception as error:
                 found = error
+            self._hangs = False
             with contextlib.suppress(RuntimeError):  # the loop is no more
                 loop.call_soon_threadsafe(say, found)
 
-        self._hand = threading.Thread(target=run, name="capture", daemon=True)
-        self._hand.start()
+        self._hangs = True
+        threading.Thread(target=run, name="capture", daemon=True).start()
         await done
