@@ -10,7 +10,6 @@ from typing import Any
 from agent.alerting.book import Alert, AlertBook, Subject, Watched, WindowContext
 from agent.alerting.rules import BY_NAME, OUTPUTS, QUALITY_CHECKS, Rule
 from agent.drift.effect import severity
-from agent.ledger import HORIZONS
 from agent.records import AlertState, BinChange, Event, Finding, ModelKey, Role
 
 FEATURES_MAX = 10  # of an event's attributes
@@ -42,11 +41,9 @@ def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Su
 
 
 def first_of(finding: Finding, window: int) -> int:
-    """The first bad window of a finding told at `window`: of a drift also one before its horizon, which is what it is
-    surest over and not where it began. Of others, and where it says none, its horizon's first."""
-    drift = finding.check == "drift" and not finding.segment and finding.first_window > 0
-    back = max(finding.horizon, HORIZONS[-1]) if drift else finding.horizon
-    return min(max(finding.first_window, window - back + 1), window)
+    """The first bad window of a finding told at `window`; where it says none (0), its horizon's first. It may lie before
+    the horizon, which is what a drift is surest over and not where it began."""
+    return min(finding.first_window or max(window - finding.horizon + 1, 0), window)
 
 
 def ranked(subjects: Sequence[Subject]) -> tuple[Subject, ...]:

@@ -171,7 +171,7 @@ class Drift:
         yield []
         features = len(self._known.features)
         said = {name: values.tolist() for name, values in shown.items()}
-        told = Telling(self._known, judged, alpha.tolist(), best, terms, said, recent[-1].index)
+        told = Telling(self._known, judged, alpha.tolist(), best, terms, said, [window.index for window in recent])
         yield []
         for start in range(0, features, _FINDINGS_A_SLICE):
             yield [told.finding(k) for k in range(start, min(start + _FINDINGS_A_SLICE, features))]

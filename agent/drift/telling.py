@@ -54,7 +54,8 @@ class Telling:
     """One window's close. alpha: of each feature's horizons; best: (features,) index into `judged` of the one to tell,
     -1 where none was tested.
 
-    terms: (cells,) shares now and then, and PSI terms, at that horizon; and the cells by rising term.
+    terms: (cells,) shares now and then, and PSI terms, at that horizon; and the cells by rising term. windows: indices
+    of those looked at, newest last; hours without a row are no windows.
     """
 
     known: Known
@@ -63,7 +64,7 @@ class Telling:
     best: Ints
     terms: tuple[Floats, Floats, Floats, Ints]
     distances: dict[str, list[float]]
-    newest_window: int
+    windows: Sequence[int]
 
     def __post_init__(self) -> None:
         cells = self.known.cells
@@ -96,7 +97,7 @@ class Telling:
             verdict, reason = self._untested(k)
             return Finding(
                 "drift", feature.name, feature.source, verdict, alpha=alpha, n=self._n[k][-1] if self.judged else 0,
-                n_reference=self.known.n_reference[k], first_window=self.newest_window, distances=said, reason=reason,
+                n_reference=self.known.n_reference[k], first_window=self.windows[-1], distances=said, reason=reason,
             )  # fmt: skip
         chosen = self.judged[best]
         p, effect = self._p[k][best], self._effect[k][best]
@@ -120,7 +121,7 @@ class Telling:
             then = [b.reference[own] / max(float(b.n_reference[k]), 1.0) for b in looked]
             excess = np.array([b.counts[own] - n * t for b, n, t in zip(looked, rows, then, strict=True)])
             back = moved_windows([j.horizon for j in self.judged], best, excess, rows, then[best])
-        return max(self.newest_window - back + 1, 0)
+        return self.windows[-min(back, len(self.windows))]
 
     def _newest(self, p: Floats, effect: Floats) -> tuple[Floats, Floats]:
         """(features,) p and effect of the longest tested horizon of at most half the shortest that alarms, else told;

@@ -23,6 +23,17 @@ def test_of_pooled_windows_those_that_moved_are_counted() -> None:
     assert np.mean([windows == 4 for windows in said]) < 0.35
 
 
+def test_hours_without_a_row_are_no_windows() -> None:
+    """The shift began before a night without traffic: the window is named that moved, not one in the night."""
+    world = World(features=5, n=1000, reference_rows=50_000, seed=4)
+    recent = [*world.windows(10), *(world.window(shift=0.25) for _ in range(2))]
+    hours = [*range(90, 101), 110]  # the second moved window comes nine hours after the first, of 100
+    closed = [Closed(hour, counts) for hour, counts in zip(hours, recent, strict=True)]
+    found = [f for part in world.drift().judge(closed) for f in part if f.alarms and f.horizon >= 2]
+    assert found
+    assert {f.first_window for f in found} == {100}
+
+
 def test_each_stretch_is_held_against_the_reference_of_its_own() -> None:
     """Two cells, horizons of 1, 2 and 4: a jump in the newest window; in the newest two; three of four; none left of
     the newest; all of a slow change."""
