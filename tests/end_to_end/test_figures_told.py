@@ -133,7 +133,7 @@ def test_a_bias_of_the_truth_is_found_and_which_way(tmp_path: Path) -> None:
                 sent += 1
         status = agent.wait_for(lambda status: status["agent"]["offset"] >= sent)
     fired = [(name, at(of), of) for what, name, of in said(status, "eta", "1") if what == "firing"]
-    assert [name for name, _, _ in fired] in (["concept_drift"], ["performance_drop", "concept_drift"])
+    assert [name for name, _, _ in fired] == ["concept_drift"]
     assert all(quiet < when <= quiet + 3 for _, when, _ in fired)
     assert "mostly predicted too low" in str(fired[-1])
     shown = model_of(status, "eta", "1")["followed"]["performance"]
