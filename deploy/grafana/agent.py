@@ -14,7 +14,7 @@ from deploy.promql import metric
 
 ROWS = {
     "GPU": ("hw.", "sidelight.gpu."),
-    "What leaves": ("sidelight.export.", "sidelight.spool.", "sidelight.spans."),
+    "What leaves": ("sidelight.export.", "sidelight.spool.", "sidelight.spans.", "sidelight.capture."),
     "The machine": (
         "container.", "sidelight.container.", "system.", "sidelight.watched.", "sidelight.collector.",
         "process.thread", "process.paging", "process.context", "process.unix", "process.memory.virtual",

@@ -1,10 +1,11 @@
-"""One model in depth: its traffic, latency, drift, data and state."""
+"""One model in depth: its traffic, latency, drift, data and state; truth.py has what its labels tell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from deploy.grafana import truth
 from deploy.grafana.panels import SCOPE, Panel, Query, Row, about, dashboard, rate, selector, variable
 from deploy.grafana.shared import (
     BY_MODEL,
@@ -22,6 +23,7 @@ from deploy.promql import VALUES, metric
 FEATURE_SCOPE = f'{MODEL_SCOPE}, sidelight_feature_name=~"$feature"'
 OF_VALUES, OF_NONE = f'sidelight_bin=~"{VALUES}"', f'sidelight_bin!~"{VALUES}"'
 OF_SEGMENT = 'sidelight_segment!=""'
+OUTPUTS = f'sidelight_feature_source=~"prediction|score", {WHOLE}'
 BY_FEATURE = "sidelight_feature_name, sidelight_feature_source"
 FEATURE_NAME = "{{sidelight_feature_name}}"
 
@@ -32,10 +34,14 @@ def made() -> dict[str, Any]:
     chosen = f'{SCOPE}, sidelight_model_name=~"$model"'
     variables = [
         variable("model", f"label_values({state}{{{SCOPE}}}, sidelight_model_name)", multi=False),
-        variable("version", f"label_values({state}{{{chosen}}}, sidelight_model_version)"),
+        variable("version", f"label_values({state}{{{chosen}}}, sidelight_model_version)", every=".*"),
         variable(
             "feature", f"label_values({metric('sidelight.feature.bin.reference')}{{{chosen}}}, sidelight_feature_name)",
             multi=False,
+        ),
+        variable(
+            "metric",
+            f"label_values({metric('sidelight.performance')}{{{chosen}}}, sidelight_performance_metric)", multi=False,
         ),
     ]  # fmt: skip
     return dashboard(
@@ -47,7 +53,7 @@ def made() -> dict[str, Any]:
 def rows() -> Sequence[Row]:
     return [
         Row("Traffic", _traffic()), Row("Drift", _drift()), Row("One feature: $feature", _feature()),
-        Row("Data quality", _quality()), Row("Performance", _performance()), Row("Alerts and blind states", _alerts()),
+        Row("Data quality", _quality()), *truth.rows(), Row("Alerts and blind states", _alerts()),
     ]  # fmt: skip
 
 
@@ -111,6 +117,11 @@ def _drift() -> list[Panel]:
             "Drift by feature and time", about("sidelight.drift.effect"),
             [Query(f"max by ({BY_FEATURE}) ({of_model('sidelight.drift.effect', WHOLE)})", FEATURE_NAME)],
             "none", "status-history", 24, 12, EFFECT_COLORS, points=96,
+        ),
+        Panel(
+            "Answers by time", "Of predictions and scores: what is known before labels come.",
+            [Query(f"max by (sidelight_feature_name) ({of_model('sidelight.drift.effect', OUTPUTS)})", FEATURE_NAME)],
+            "none",
         ),
         Panel(
             "Significance", about("sidelight.drift.significance"),
@@ -223,22 +234,6 @@ def _quality() -> list[Panel]:
         Panel(
             "Records in no segment", about("sidelight.segment.records.refused"),
             [Query(f"sum by (instance) ({rate_of_model('sidelight.segment.records.refused')})", "{{instance}}")], "cps",
-        ),
-    ]  # fmt: skip
-
-
-def _performance() -> list[Panel]:
-    outputs = f'sidelight_feature_source=~"prediction|score", {WHOLE}'
-    return [
-        Panel(
-            "Drift of what the model answers", "Of predictions and scores: what is known before labels come.",
-            [Query(f"max by (sidelight_feature_name) ({of_model('sidelight.drift.effect', outputs)})",
-                   FEATURE_NAME)], "none", width=12,
-        ),
-        Panel(
-            "Labels", about("sidelight.labels"),
-            [Query(f"sum by (sidelight_outcome) ({rate_of_model('sidelight.labels')})", "{{sidelight_outcome}}")],
-            "cps", width=12,
         ),
     ]  # fmt: skip
 

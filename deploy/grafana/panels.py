@@ -102,13 +102,14 @@ def said(name: str) -> str:
     return " ".join({"Gpu": "GPU", "cpu": "CPU", "gpu": "GPU", "oom": "OOM"}.get(each, each) for each in words.split())
 
 
-def variable(name: str, query: str, label: str = "", multi: bool = True) -> dict[str, Any]:
-    """A choice among label values; all of them to begin with, where several can be chosen."""
-    every = {"text": ["All"], "value": ["$__all"]}
+def variable(name: str, query: str, label: str = "", multi: bool = True, every: str = ".+") -> dict[str, Any]:
+    """A choice among label values; all of them to begin with, where several can be chosen. every: what all is; `.*`
+    where series need not have the label."""
+    chosen = {"text": ["All"], "value": ["$__all"]}
     return {
         "name": name, "label": label or name.capitalize(), "type": "query", "datasource": DATASOURCE,
         "query": {"query": query, "refId": name}, "definition": query, "refresh": 2, "sort": 1, "multi": multi,
-        "includeAll": multi, "allValue": ".+" if multi else None, "current": every if multi else {}, "options": [],
+        "includeAll": multi, "allValue": every if multi else None, "current": chosen if multi else {}, "options": [],
         "hide": 0, "regex": "", "skipUrlSync": False,
     }  # fmt: skip
 

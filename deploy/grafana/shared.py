@@ -7,7 +7,8 @@ from typing import Any
 from deploy.grafana.panels import SCOPE, Panel, Query, about, selector
 from deploy.prometheus.rules import CLEAR, LARGE, RANGE
 
-MODEL_SCOPE = f'{SCOPE}, sidelight_model_name=~"$model", sidelight_model_version=~"$version"'
+NAME_SCOPE = f'{SCOPE}, sidelight_model_name=~"$model"'  # of all versions together: these series have none
+MODEL_SCOPE = f'{NAME_SCOPE}, sidelight_model_version=~"$version"'
 FLEET_SCOPE = 'job=~"$job"'  # recorded series have no instance: they are of all of them
 BY_MODEL = "sidelight_model_name, sidelight_model_version"
 NAMED_MODEL = "{{sidelight_model_name}} {{sidelight_model_version}}"

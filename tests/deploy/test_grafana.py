@@ -1,19 +1,25 @@
-"""The dashboards against the catalogue, and against what dashboard-linter asks."""
+"""The dashboards against the catalogue, against what dashboard-linter asks, and against itself where it is there."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.telemetry import CATALOGUE, Shape
 from deploy import promql
+from deploy.backends import build
 from deploy.grafana import dashboards
 from deploy.prometheus import rules
 
 FILES = dashboards.files()
 SELECTOR = re.compile(r"([a-z][a-z0-9_:]*)\{([^}]*)\}")
+HERE = Path(dashboards.__file__).parent
+LINTER = shutil.which("dashboard-linter") or shutil.which(build.folder() / "dashboard-linter")
 BUILT_IN = {"__rate_interval", "__range"}
 
 
@@ -102,14 +108,39 @@ def test_every_metric_of_the_catalogue_is_on_a_dashboard() -> None:
 
 
 def test_the_model_in_depth_shows_what_was_promised() -> None:
-    """Traffic, latency, data quality, drift by feature and time, distribution beside reference, performance, states,
-    and alerts as annotations."""
+    """Traffic, latency, data quality, drift by feature and time, distribution beside reference, labels, performance,
+    groups, versions, states, and alerts as annotations."""
     made = FILES["model.json"]
     titles = {panel["title"]: panel for panel in made["panels"]}
-    assert titles.keys() >= {"Traffic", "Data quality", "Drift", "Performance", "Alerts and blind states", "Latency"}
+    rows = ("Traffic", "Data quality", "Drift", "Labels", "Performance: $metric", "Groups of people",
+            "Versions beside each other", "Alerts and blind states")  # fmt: skip
+    assert titles.keys() >= {*rows, "Latency"}
+    shown = " ".join(targets(made))
+    of_the_model = ("sidelight.performance", "sidelight.label", "sidelight.concept", "sidelight.fairness",
+                    "sidelight.shadow", "sidelight.drift", "sidelight.quality", "sidelight.prediction.")  # fmt: skip
+    here = {each.in_prometheus for each in CATALOGUE.values() if each.name.startswith(of_the_model)}
+    assert len(here) > 30
+    assert [name for name in here if not re.search(rf"\b{name}\b", shown)] == ["sidelight_label_store_size_bytes"]
     assert titles["Drift by feature and time"]["type"] == "status-history"
     beside = titles["Distribution now and in the reference"]
     assert beside["type"] == "barchart"
     assert len(beside["targets"]) == 2
     (marks,) = [each for each in made["annotations"]["list"] if "expr" in each]
     assert promql.metric("sidelight.alert") in marks["expr"]
+
+
+@pytest.mark.skipif(LINTER is None, reason="no dashboard-linter on the PATH or beside the backends")
+@pytest.mark.parametrize("name", FILES)
+def test_dashboard_linter_passes(name: str) -> None:
+    """Strictly, warnings too, but for what it cannot know of recorded series."""
+    assert LINTER is not None
+    done = subprocess.run(
+        [LINTER, "lint", "--strict", "--config", ".lint", name], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_model_without_a_version_is_shown() -> None:
+    """All versions are those without the label too: a series whose sender names none has no such label."""
+    (version,) = [each for each in FILES["model.json"]["templating"]["list"] if each["name"] == "version"]
+    assert version["allValue"] == ".*"

@@ -30,8 +30,8 @@ TOLERANCE = 0.02
 """Of an effect: some points a second apart, of which `increase` extrapolates up to one at either end."""
 AGENTS, WINDOWS = 3, 12
 VARIABLES = {
-    "job": ".+", "instance": ".+", "model": "loan", "version": ".+", "feature": "x0", "__rate_interval": "1m",
-    "__range": "1h",
+    "job": ".+", "instance": ".+", "model": "loan", "version": ".*", "feature": "x0", "metric": "accuracy",
+    "__rate_interval": "1m", "__range": "1h",
 }  # fmt: skip
 
 
