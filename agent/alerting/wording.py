@@ -41,8 +41,8 @@ def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Su
 
 
 def first_of(finding: Finding, window: int) -> int:
-    """The first bad window of a finding told at `window`; where it says none (0), its horizon's first. It may lie before
-    the horizon, which is what a drift is surest over and not where it began."""
+    """The first bad window of a finding told at `window`; where it says none (0), its horizon's first. It may be
+    before the horizon, which is what a drift is surest over and not where it began."""
     return min(finding.first_window or max(window - finding.horizon + 1, 0), window)
 
 
