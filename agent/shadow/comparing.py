@@ -106,17 +106,21 @@ class Comparison:
 @dataclass(slots=True)
 class State:
     """Everything that is stored. places: given so far; loss: by what versions are compared, "" not known yet;
-    started_ns: when the first batch came, 0 before."""
+    started_ns: when the first batch came, 0 before. champions: by tenant; tenants are not compared with each other."""
 
     versions: list[Version] = field(default_factory=list)
     places: int = 0
     closed: int = -1
     loss: str = ""
     started_ns: int = 0
-    champion: Version | None = None
+    champions: dict[str, Version] = field(default_factory=dict)
     compared: dict[tuple[int, int], Comparison] = field(default_factory=dict)
     answers: Waiting = field(default_factory=lambda: Waiting(ANSWER, ANSWER_SLOTS, ANSWER_SECONDS))
     losses: Waiting = field(default_factory=lambda: Waiting(LOSS, LOSS_SLOTS, LOSS_SECONDS))
+
+    def beside(self, version: Version) -> list[Version]:
+        """The others of its tenant."""
+        return [one for one in self.versions if one is not version and one.key.tenant == version.key.tenant]
 
     def between(self, one: Version, other: Version) -> Comparison:
         places = (min(one.place, other.place), max(one.place, other.place))
@@ -131,14 +135,14 @@ class State:
         A version that was in shadow before it was champion does not challenge itself; of one in two roles the newer one
         does.
         """
-        if self.champion is None:
-            return
-        newest: dict[str, Version] = {}
-        for version in sorted((one for one in self.versions if one.in_use), key=lambda one: (one.seen, one.place)):
-            newest[version.key.version] = version
-        newest.pop(self.champion.key.version, None)
-        for version in sorted(newest.values(), key=lambda one: one.place):
-            yield self.champion, version, self.between(self.champion, version), self.champion.place > version.place
+        for champion in sorted(self.champions.values(), key=lambda one: one.place):
+            newest: dict[str, Version] = {}
+            rivals = [one for one in self.beside(champion) if one.in_use]
+            for version in sorted(rivals, key=lambda one: (one.seen, one.place)):
+                newest[version.key.version] = version
+            newest.pop(champion.key.version, None)
+            for version in sorted(newest.values(), key=lambda one: one.place):
+                yield champion, version, self.between(champion, version), champion.place > version.place
 
     def begin_anew(self) -> None:
         """Another loss is asked for: what was summed of the one before says nothing."""

@@ -6,6 +6,7 @@ One of these is made for each model name, over all its versions. It holds at mos
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from agent.shadow.waiting import distinct
 from agent.telemetry import Point
 
 VERSIONS_MAX = 4
+SILENT_WINDOWS = 2  # of a version that makes room for a fifth
 TRAFFIC_KEPT = 0.9  # of a window's traffic in the next: who is champion is a matter of about ten windows
 TRAFFIC_AHEAD = 1.2  # times the champion's: even halves change no champion
 GATHERED_MAX = 1_024  # answers that are compared at once: far fewer than the table has places
@@ -55,7 +57,7 @@ class Shadow:
         in_use = {about.key, *about.others}
         self._known = {key: known for key, known in self._known.items() if key in in_use}
         for key in sorted(in_use):
-            self._version(key)
+            self._version(key, -1)
         for version in self.state.versions:
             version.in_use = version.key in in_use
         if self.state.loss and about.settings.shadow_loss not in ("auto", self.state.loss):
@@ -63,12 +65,14 @@ class Shadow:
 
     def predicted(self, batch: Batch, index: int) -> None:
         """Nothing is held where one version answers; of many requests a sample, where more would tell no more."""
-        state, version = self.state, self._version(batch.model)
+        state, version = self.state, self._version(batch.model, index)
         state.started_ns = state.started_ns or batch.arrived_ns
+        if version is None:
+            return
         version.rows += batch.rows
         version.seen = max(version.seen, index)
         keys = batch.request_ids
-        if keys is None or len(state.versions) < 2 or not batch.rows:
+        if keys is None or not batch.rows or not state.beside(version):
             return
         at = state.answers.sampling.choose(keys)
         if not len(at):
@@ -90,13 +94,13 @@ class Shadow:
             keys, own = np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
             at = distinct(keys)
             keys, own, second = keys[at], own[at], parts[-1][3]
-            met, alone = np.zeros(len(keys), dtype=bool), len(state.versions) == 2
-            for other in state.versions:
-                if other is not version:
-                    hits, theirs = waiting.find(other.place, keys, second, take=alone)
-                    if len(hits):
-                        state.between(other, version).answered(theirs, own[hits], other.place < version.place)
-                        met[hits] = alone
+            others = state.beside(version)
+            met, alone = np.zeros(len(keys), dtype=bool), len(others) == 1
+            for other in others:
+                hits, theirs = waiting.find(other.place, keys, second, take=alone)
+                if len(hits):
+                    state.between(other, version).answered(theirs, own[hits], other.place < version.place)
+                    met[hits] = alone
             waiting.put(version.place, own[~met], keys[~met], second)
             waiting.sampling.written += len(keys)
         if waiting.sampling.written > SAMPLED_MAX:
@@ -104,7 +108,9 @@ class Shadow:
 
     def labelled(self, pairs: Pairs, index: int) -> None:
         """The loss of each, alone and beside the other versions' on the same request."""
-        state, version = self.state, self._version(pairs.model)
+        state, version = self.state, self._version(pairs.model, index)
+        if version is None:
+            return
         known = self._known.get(pairs.model, Known())
         asked = self._about.settings.shadow_loss if self._about else "auto"
         loss = state.loss or loss_of(asked, known.task, pairs)
@@ -115,7 +121,7 @@ class Shadow:
             state.loss = loss
         good = np.isfinite(found) & np.isfinite(pairs.weights) & (pairs.weights > 0.0)
         version.alone.add(index, pairs.weights[good], found[good])
-        if len(state.versions) < 2:
+        if not state.beside(version):
             return
         waiting = state.losses
         version.offered += waiting.sampling.part(pairs.request_ids[good])
@@ -129,15 +135,15 @@ class Shadow:
         keys, second = pairs.request_ids[at], int(pairs.label_ns.max() // 1_000_000_000)
         own = np.empty(len(at), dtype=LOSS)
         own["loss"], own["weight"] = found, pairs.weights[at]
-        met, alone = np.zeros(len(at), dtype=bool), len(state.versions) == 2  # then it waits for nobody else
-        for other in state.versions:
-            if other is not version:
-                hits, theirs = waiting.find(other.place, keys, second, take=alone)
-                if len(hits):
-                    comparison = state.between(other, version)
-                    comparison.labelled(index, theirs, own[hits], other.place < version.place)
-                    comparison.by_segment(pairs, at[hits], theirs, own[hits], other.place < version.place)
-                    met[hits] = alone
+        others = state.beside(version)
+        met, alone = np.zeros(len(at), dtype=bool), len(others) == 1  # then it waits for nobody else
+        for other in others:
+            hits, theirs = waiting.find(other.place, keys, second, take=alone)
+            if len(hits):
+                comparison = state.between(other, version)
+                comparison.labelled(index, theirs, own[hits], other.place < version.place)
+                comparison.by_segment(pairs, at[hits], theirs, own[hits], other.place < version.place)
+                met[hits] = alone
         waiting.put(version.place, own[~met], keys[~met], second)
         waiting.sampling.written += len(keys)
 
@@ -150,8 +156,9 @@ class Shadow:
         self._compare()
         self._settle()
         challenges = list(state.challenges())
+        many = Counter(champion.place for champion, *_ in challenges)
         for champion, challenger, held, _ in challenges:
-            opinion, settled = self._look(champion, challenger, held, len(challenges))
+            opinion, settled = self._look(champion, challenger, held, many[champion.place])
             held.opinion = opinion
             if settled and held.said != (champion.place, opinion.decision):
                 told = words(opinion, champion.named, challenger.named, state.loss)
@@ -170,14 +177,13 @@ class Shadow:
         for version in state.versions:
             version.traffic = TRAFFIC_KEPT * version.traffic + version.rows
             version.rows = 0
+        before, state.champions = state.champions, {}
         primaries = [version for version in state.versions if version.key.role is Role.PRIMARY]
-        if not primaries:
-            state.champion = None
-            return
-        most = max(primaries, key=lambda version: (version.traffic, -version.place))
-        now = state.champion
-        if now not in primaries or now is None or most.traffic > TRAFFIC_AHEAD * now.traffic:
-            state.champion = most
+        for tenant in sorted({version.key.tenant for version in primaries}):
+            own = [version for version in primaries if version.key.tenant == tenant]
+            most, now = max(own, key=lambda version: (version.traffic, -version.place)), before.get(tenant)
+            stays = now is not None and now in own and most.traffic <= TRAFFIC_AHEAD * now.traffic
+            state.champions[tenant] = now if stays and now is not None else most
 
     def _look(self, champion: Version, challenger: Version, held: Comparison, challengers: int) -> tuple[Opinion, bool]:
         """What can be said, and whether the labels since the last decision settle it, one way or the other. A decision
@@ -220,15 +226,20 @@ class Shadow:
         self.state, self._gathered, self._rows = State(), [], 0
         self.state = stored.load(blob)
 
-    def _version(self, key: ModelKey) -> Version:
-        """Of too many versions the one that was silent longest is no longer compared, a shadow before a primary."""
+    def _version(self, key: ModelKey, index: int) -> Version | None:
+        """None: too many are compared already. One that was silent for some windows makes room, the longest first; who
+        did not would be back with the next batch, and nothing would ever be compared."""
         state = self.state
         found = next((version for version in state.versions if version.key == key), None)
-        if found is None:
-            found = Version(key, state.places)
-            state.places += 1
-            if len(state.versions) >= VERSIONS_MAX:
-                rivals = [version for version in state.versions if version is not state.champion]
-                state.drop(min(rivals, key=lambda version: (version.seen, version.place)))
-            state.versions.append(found)
+        if found is not None:
+            return found
+        if len(state.versions) >= VERSIONS_MAX:
+            champions = state.champions.values()
+            silent = [one for one in state.versions if one not in champions and one.seen < index - SILENT_WINDOWS]
+            if not silent:
+                return None
+            state.drop(min(silent, key=lambda version: (version.seen, version.place)))
+        found = Version(key, state.places)
+        state.places += 1
+        state.versions.append(found)
         return found

@@ -35,7 +35,8 @@ def points(state: State) -> Iterator[Point]:
         if agreement is not None:
             yield point(telemetry.SHADOW_AGREEMENT, agreement)
         for name, value in held.newest.values(swapped).items():
-            yield point(telemetry.SHADOW_DIFFERENCE, value, statistic=name)
+            if math.isfinite(value):
+                yield point(telemetry.SHADOW_DIFFERENCE, value, statistic=name)
         if latency is not None:
             yield point(telemetry.SHADOW_LATENCY, latency)
         for name in MEASURES:
@@ -72,14 +73,14 @@ def show(state: State) -> dict[str, Any]:
     """For status and page; empty where there is one version only."""
     if len(state.versions) < 2:
         return {}
-    if state.champion is None:
+    if not state.champions:
         note = "no version's answers are used (all are shadows): nothing to compare with"
         return {"title": "Versions beside each other", "lines": [], "note": note}
     lines: list[dict[str, Any]] = []
     notes: list[str] = []
     decisions: dict[str, Any] = {}
     for champion, challenger, held, swapped in state.challenges():
-        name = challenger.named
+        name = challenger.named + (f" of {champion.key.tenant}" if len(state.champions) > 1 else "")
         lines += _lines(name, state.loss, held, swapped)
         notes.append(words(held.opinion, champion.named, name, state.loss))
         if not held.opinion.paired:
@@ -88,7 +89,8 @@ def show(state: State) -> dict[str, Any]:
             "decision": str(held.opinion.decision), "needed": held.opinion.needed, "labels": held.opinion.labels,
             "paired": held.opinion.paired,
         }  # fmt: skip
-    title = f"Versions beside {state.champion.named}"
+    (only, *more) = state.champions.values()
+    title = "Versions beside each other" if more else f"Versions beside {only.named}"
     return {"title": title, "lines": lines, "note": "; ".join(notes), "decisions": decisions}
 
 
@@ -103,18 +105,19 @@ def _lines(name: str, loss: str, held: Comparison, swapped: bool) -> list[dict[s
         lines += _segments(name, unit, held, swapped)
     if newest.pairs:
         lines.append(_line(f"{name}: same requests in the newest window", newest.pairs, "number"))
-    values = newest.values(swapped)
+    agreement, values = newest.agreement(), newest.values(swapped)
+    if agreement is not None:
+        lines.append(_line(f"{name}: agreement", agreement, "share"))
+    if values:
+        span = f"half lie below {values['p50']:.3g}, nine of ten between {values['p05']:.3g} and {values['p95']:.3g}"
+        difference = _line(f"{name}: difference", values["mean"], "number")
+        lines.append(difference | {"note": f"sd {values['sd']:.3g}; {span}"})
     for word, value, unit in (
-        ("agreement", newest.agreement(), "share"),
-        ("difference", values.get("mean"), "number"),
         ("latency more", newest.mean("latency", swapped), "seconds"),
         *((f"{measure} more a request", newest.mean(measure, swapped), "number") for measure in MEASURES),
     ):
         if value is not None:
             lines.append(_line(f"{name}: {word}", value, unit))
-    if values:
-        span = f"half lie below {values['p50']:.3g}, nine of ten between {values['p05']:.3g} and {values['p95']:.3g}"
-        lines[-1 - sum("more" in line["name"] for line in lines)]["note"] = f"sd {values['sd']:.3g}; {span}"
     return lines
 
 

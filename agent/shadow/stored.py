@@ -12,24 +12,23 @@ from agent.records import ModelKey, Role
 from agent.shadow.answers import Beside
 from agent.shadow.comparing import Comparison, State, Version
 from agent.shadow.deciding import Decision, Opinion
-from agent.shadow.losses import Sums
+from agent.shadow.losses import WORDS, Sums
 from agent.shadow.waiting import Held, Sampling, Waiting
 
-FORM = 1
+FORM = 2
 Array = np.ndarray[Any, Any]
 
 
 def dump(state: State) -> bytes:
     """About 3 MiB at most, of four versions whose tables are full."""
     arrays: list[Array] = []
-    champion = None if state.champion is None else state.champion.place
     head = {
         "form": FORM,
         "places": state.places,
         "closed": state.closed,
         "loss": state.loss,
         "started_ns": state.started_ns,
-        "champion": champion,
+        "champions": [champion.place for champion in state.champions.values()],
         "versions": [_version(version, arrays) for version in state.versions],
         "compared": [[*places, _comparison(held, arrays)] for places, held in state.compared.items()],
         "answers": _waiting(state.answers, arrays),
@@ -64,16 +63,39 @@ class _Reader:
         self._at += size
         return found
 
+    def finite(self, *shape: int) -> Array:
+        """Float64 that can be added to."""
+        found = self.take("<f8", *shape)
+        if not np.isfinite(found).all():
+            raise ValueError("a sum that is no number")
+        return found
+
+    @property
+    def over(self) -> bool:
+        return self._at == len(self._blob)
+
 
 def _state(head: Any, reader: _Reader) -> State:
     state = State(places=int(head["places"]), closed=int(head["closed"]), loss=str(head["loss"]))
     state.started_ns = int(head.get("started_ns", 0))
     state.versions = [_read_version(version, reader) for version in head["versions"]]
     state.compared = {(int(a), int(b)): _read_comparison(held, reader) for a, b, held in head["compared"]}
-    state.champion = next((version for version in state.versions if version.place == head["champion"]), None)
+    places = {version.place: version for version in state.versions}
+    state.champions = {(champion := places[int(at)]).key.tenant: champion for at in head["champions"]}
     _read_waiting(state.answers, head["answers"], reader)
     _read_waiting(state.losses, head["losses"], reader)
+    _check(state, reader)
     return state
+
+
+def _check(state: State, reader: _Reader) -> None:
+    """Raises ValueError for what no version could be compared by."""
+    if state.loss not in ("", *WORDS) or not reader.over:
+        raise ValueError("another loss, or more bytes than were written")
+    if not {place for places in state.compared for place in places} <= {version.place for version in state.versions}:
+        raise ValueError("a comparison of nobody")
+    if any(version.place >= state.places for version in state.versions):
+        raise ValueError("a place that was not given")
 
 
 def _version(version: Version, arrays: list[Array]) -> dict[str, Any]:
@@ -105,8 +127,8 @@ def _read_sums(head: Any, reader: _Reader) -> Sums:
     versions, blocks = int(head["versions"]), int(head["blocks"])
     return Sums(
         versions, int(head["span"]), int(head["windows"]), int(head["newest"]), int(head["labels"]),
-        reader.take("<i8", blocks), reader.take("<f8", blocks, 1 + versions),
-        reader.take("<f8", 1 + versions, 1 + versions), reader.take("<f8", 3),
+        reader.take("<i8", blocks), reader.finite(blocks, 1 + versions),
+        reader.finite(1 + versions, 1 + versions), reader.finite(3),
     )  # fmt: skip
 
 
@@ -119,7 +141,7 @@ def _beside(beside: Beside, arrays: list[Array]) -> list[int]:
 def _read_beside(head: Any, reader: _Reader) -> Beside:
     pairs, comparable, same, used = (int(part) for part in head)
     found = Beside(pairs, comparable, same)
-    found.sums = {name: reader.take("<f8", 3) for name in found.sums}
+    found.sums = {name: reader.finite(3) for name in found.sums}
     at = reader.take("<i8", used)
     found.cells[at] = reader.take("<i8", used)
     return found
@@ -146,8 +168,14 @@ def _read_comparison(head: Any, reader: _Reader) -> Comparison:
     found.segments = {str(name): np.array(sums, dtype=np.float64).reshape(4) for name, sums in head["segments"].items()}
     found.said = None if head["said"] is None else (int(head["said"][0]), Decision(head["said"][1]))
     decision, *rest = head["opinion"]
-    found.opinion = Opinion(Decision(decision), *rest)
+    found.opinion = Opinion(Decision(decision), *_opinion(*rest))
     return found
+
+
+def _opinion(reason: Any, paired: Any, labels: Any, *rest: Any) -> tuple[Any, ...]:
+    mean, lower, upper, champion, challenger, needed = rest
+    figures = (float(each) for each in (mean, lower, upper, champion, challenger))
+    return str(reason), bool(paired), int(labels), *figures, None if needed is None else int(needed)
 
 
 def _waiting(waiting: Waiting, arrays: list[Array]) -> dict[str, Any]:

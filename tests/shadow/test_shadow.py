@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -110,8 +111,8 @@ def test_the_champion_is_the_primary_with_most_traffic() -> None:
             for key, some in ((CHAMPION, rows), (CANARY, canary), (CHALLENGER, 1_000)):
                 made.predicted(batch(key, requests(0, some), np.zeros(some), window), window)
             close(made, window)
-        assert made.state.champion is not None
-        return made.state.champion.key.version
+        assert made.state.champions
+        return made.state.champions[""].key.version
 
     assert hours(95, 5, 3) == "1"
     assert hours(50, 55, 40) == "1"
@@ -238,6 +239,71 @@ def test_a_fifth_version_takes_the_place_of_the_one_longest_silent() -> None:
     made.dump()
     assert set(made.state.answers.held) <= {version.place for version in made.state.versions}
     assert all(set(places) <= {version.place for version in made.state.versions} for places in made.state.compared)
+
+
+def test_five_versions_at_once_are_four_that_are_compared() -> None:
+    """The fifth waits until one is silent: did it push one out, that one would push out the next, for ever."""
+    keys = (CHAMPION, *(ModelKey("eta", str(number), Role.SHADOW) for number in range(2, 6)))
+    made = shadow(keys=keys)
+    for number in range(6):
+        window = START + number
+        for key in keys:
+            made.predicted(batch(key, requests(number * 50, 50), np.zeros(50), window), window)
+            prepare(made, key, Settings(), Task.REGRESSION, tuple(other for other in keys if other != key))
+        close(made, window)
+    assert [version.key.version for version in made.state.versions] == ["1", "2", "3", "4"]
+    assert made.state.places == 4
+    assert [held.before.pairs + held.newest.pairs for _, _, held, _ in made.state.challenges()] == [300, 300, 300]
+
+
+def test_tenants_are_not_compared_with_each_other() -> None:
+    """Two tenants that use one model's name, and request ids that happen to be the same: each has its champion."""
+    keys = [ModelKey("eta", version, tenant=tenant) for tenant in ("north", "south") for version in ("1", "2")]
+    made = shadow(keys=keys)
+    for number in range(3):
+        window = START + number
+        for size, key in zip((60, 40, 20, 50), keys, strict=True):
+            made.predicted(batch(key, requests(number * 60, size), np.full(size, len(key.tenant)), window), window)
+        close(made, window)
+    told = [(champion.key, challenger.key.version) for champion, challenger, *_ in made.state.challenges()]
+    assert told == [(keys[0], "2"), (keys[3], "1")]
+    tenants = {version.place: version.key.tenant for version in made.state.versions}
+    assert sorted([tenants[a], tenants[b]] for a, b in made.state.compared) == [["north", "north"], ["south", "south"]]
+    assert made.show()["title"] == "Versions beside each other"
+    assert {line["name"].partition(":")[0] for line in made.show()["lines"]} == {
+        "version 2 of north", "version 1 of south",
+    }  # fmt: skip
+    after = shadow(keys=keys)
+    after.load(made.dump())
+    assert [(champion.key, challenger.key.version) for champion, challenger, *_ in after.state.challenges()] == told
+
+
+@pytest.mark.parametrize("name", ["more", "anymore: latency more", "", "agreement"])
+def test_a_version_of_any_name_is_shown(name: str) -> None:
+    """Differences, latency and cost, whatever the version is called."""
+    key = ModelKey("eta", name, Role.SHADOW)
+    made, ids = shadow(keys=(CHAMPION, key)), requests(0, 50)
+    for who in (CHAMPION, key):
+        made.predicted(batch(who, ids, np.arange(50.0), START, np.ones(50), {"cost": np.ones(50)}), START)
+    close(made, START)
+    lines = {line["name"].removeprefix(f"version {name or 'without a name'} (shadow): "): line for line in
+             made.show()["lines"]}  # fmt: skip
+    assert "sd 0" in lines["difference"]["note"]
+    assert {"agreement", "latency more", "cost more a request"} <= set(lines)
+
+
+@pytest.mark.parametrize("change", [
+    {"loss": "hinge"}, {"champions": [7]}, {"places": 0}, {"closed": float("inf")}, {"versions": []},
+])  # fmt: skip
+def test_a_state_that_nothing_could_be_compared_by_is_corrupt(change: dict[str, object]) -> None:
+    """It would fail at every window's end, or when it is shown."""
+    made = shadow()
+    truth(made, 3, 0.1)
+    head, _, rest = made.dump().partition(b"\n")
+    with pytest.raises(CorruptError):
+        shadow().load(json.dumps(json.loads(head) | change).encode() + b"\n" + rest)
+    with pytest.raises(CorruptError):
+        shadow().load(made.dump() + b"\0")
 
 
 @pytest.mark.parametrize("at", [1, 7, 30, 55])
