@@ -22,6 +22,7 @@ from agent.statistics.autocorrelation import LAG_MAX, correlation, mean_variance
 PRIOR_SPREAD, PRIOR_WINDOWS = 0.02, 8  # what duplicates believe of a share's wandering (docs/decisions/0071)
 OTHERS = slice(MISSING + 1, None)  # places of groups that somebody named
 BLOCK_ROWS_MIN = 5.0  # of a group and of the others, in a window that is to say something of the spread
+UNIT_MIN = 1e-100  # of a mean absolute error; less is none, and nothing can be divided by it
 DF_MAX = 400.0  # a t of more is a normal
 RUN, RUNS_MIN, PRIOR_RUNS = 8, 3, 3  # windows of a run; runs that say something; what independent windows weigh beside
 _RHOS = np.linspace(0.0, LAG_MAX, 98)
@@ -149,7 +150,7 @@ def _distances(blocks: Floats) -> tuple[Floats, Floats]:
 
 def _unit(total: Floats) -> Floats:
     size = total[OTHERS, Measure.MEAN_ABSOLUTE_ERROR].sum(axis=0)
-    mean = float(size[2] / size[0]) if size[0] > 0 and size[2] > 0 else 1.0
+    mean = float(size[2] / size[0]) if size[0] > 0 and size[2] > UNIT_MIN * size[0] else 1.0
     return np.where(RATES | (np.arange(len(RATES)) == Measure.CALIBRATION_ERROR), 1.0, mean)
 
 

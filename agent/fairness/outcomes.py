@@ -17,7 +17,7 @@ from agent.records import PRESENT, Bools, Columns, Floats, Ints, Numbers, Pairs,
 
 SUMS = 4  # Σw, Σw², Σwx, Σwx²
 BINS = 10  # of scores, for calibration: equally wide over 0 to 1
-ERROR_MAX = 1e100  # a larger one's square would be no number
+ERROR_MAX = 1e60  # a larger one's powers would be no numbers
 BIN_SUMS = 3  # Σw, Σw score, Σw truth
 
 

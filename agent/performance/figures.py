@@ -45,8 +45,9 @@ def figures(outcomes: Outcomes, classes: Sequence[str] = ()) -> Figures:
     found = _OF[outcomes.form.task](outcomes, classes)
     left = outcomes.form.part(outcomes.sums, "left_out").tolist()
     named = {name: figure for name, figure in found.named.items() if math.isfinite(figure.value)}
+    undecided, unscored, untrue = left
     return Figures(
-        named, outcomes.rows, *left, found.by_class, found.confusion, found.curve, found.errors,
+        named, outcomes.rows, undecided, unscored, untrue, found.by_class, found.confusion, found.curve, found.errors,
         _why_not(outcomes, named, found.confusion),
     )  # fmt: skip
 
@@ -177,8 +178,8 @@ def _why_not(
 ) -> dict[str, str]:
     """Metric -> what is missing; "all": anything."""
     form = outcomes.form
-    _, _, untrue = form.part(outcomes.sums, "left_out").tolist()
-    if not outcomes.rows:
+    undecided, unscored, untrue = form.part(outcomes.sums, "left_out").tolist()
+    if not (outcomes.rows or undecided or unscored):
         strange = f"of {untrue:.0f} labels none is {KINDS[form.task]}, as a {form.task.name.lower()} task needs"
         return {"all": strange if untrue else "no label met its prediction"}
     missing = {

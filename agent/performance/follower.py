@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,24 +12,26 @@ import numpy as np
 from agent.errors import CorruptError
 from agent.following import About
 from agent.ledger import HORIZONS
+from agent.packed import join, pack, split, unpack
 from agent.performance import wording
 from agent.performance.exported import points, shown
 from agent.performance.figures import Figures, figures
-from agent.performance.form import MEANS, ROWS, Form
+from agent.performance.form import CLASSES_MAX, MEANS, ROWS, VALUE_MAX, Form
 from agent.performance.gathering import Gathering
 from agent.performance.judging import Judging, Said
 from agent.performance.outcomes import Outcomes
 from agent.performance.section import Section
 from agent.performance.seen import ClassPlaces
 from agent.performance.slices import Slices
-from agent.performance.stored import form_head, form_of, pack, unpack
-from agent.performance.window import Open, Past, opened_of, packed_of
+from agent.performance.stored import form_head, form_of
+from agent.performance.window import Open, Past, opened_of
 from agent.records import Batch, Closed, Event, Finding, Floats, Pairs, Task, Verdict
 from agent.reference.profile import Reference
 from agent.telemetry import Point
 
 RING = HORIZONS[-1]  # closed windows that are kept
 OPEN_MAX = 8  # windows whose labels still come, by event time; more join the newest
+BROKEN = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError)
 TOTAL = 0  # the horizon of everything since the start
 
 
@@ -45,12 +47,13 @@ class Performance:
         self._read: Reference | None = None  # what it was read from
         self._why = "nothing is known of the model yet"
         self._uncounted = 0  # pairs that came while the task was not known
+        self._keys: Collection[str] | None = None  # of segments; None: all
         self._start(None)
 
     def _start(self, form: Form | None) -> None:
         """Empty, of this form of counts."""
         self._form = form
-        self._places, self._slices = ClassPlaces([]), Slices()
+        self._places, self._slices = ClassPlaces([]), Slices(keys=self._keys)
         self._gathering = Gathering()
         self._open: dict[int, Open] = {}
         self._ring: list[Past] = []  # newest first
@@ -67,7 +70,8 @@ class Performance:
         self._count()
         self._about = about
         self._read_section(about)
-        wanted, self._why = _form(about, self._section)
+        self._look_at(about.settings.segments)
+        wanted, self._why = _form(about, self._section, self._form)
         held = self._form
         if wanted is None:
             return
@@ -81,7 +85,7 @@ class Performance:
         """Of a ranking, what was shown; else nothing."""
         form = self._form
         if batch.items is not None and form is not None and form.task is Task.RANKING:
-            self._window(form, index).whole.shown(batch)
+            self._window(form, index).shown(batch)
 
     def labelled(self, pairs: Pairs, index: int) -> None:
         if self._form is None:
@@ -170,55 +174,58 @@ class Performance:
     # ── what it keeps ──
 
     def dump(self) -> bytes:
+        """Windows that did not change since are not packed again."""
         self._count()
         form, judging, total = self._form, self._judging, self._total
         if form is None or judging is None or total is None:
-            return pack({"uncounted": self._uncounted}, {})
+            return join([pack({"uncounted": self._uncounted}, {})])
         head = form_head(form) | {
             "uncounted": self._uncounted, "classes": self._places.names, "segments": self._slices.names,
-            "open": len(self._open), "learned": [len(window) for window in judging.learned],
+            "open": sorted(self._open), "ring": [past.index for past in self._ring],
+            "learned": [len(window) for window in judging.learned],
             "begins": [[*place, begin] for place, begin in sorted(judging.begins.items())],
             "well": [[*place, closes] for place, closes in sorted(judging.well.items())],
-            "section": self._section is not None,
         }  # fmt: skip
         learned = np.concatenate([np.zeros((0, len(form.tested), 6)), *judging.learned])
-        blobs = [packed_of(0, total), *(packed_of(i, w) for i, w in sorted(self._open.items()))]
-        return pack(head, {"learned": learned}, [*blobs, *(past.packed for past in self._ring)])
+        opened = (self._open[index] for index in head["open"])
+        windows = [total.packed, *(window.packed for window in opened), *(past.packed for past in self._ring)]
+        return join([pack(head, {"learned": learned}), *windows])
 
     def load(self, stored: bytes) -> None:
         try:
             self._load(stored)
             if self._about is not None:  # what is known now goes before what was known then
                 self.prepare(self._about)
-        except (CorruptError, KeyError, TypeError, ValueError) as error:
+        except (CorruptError, *BROKEN) as error:
             self._uncounted = 0
             self._start(None)
+            if self._about is not None:
+                self.prepare(self._about)
             raise CorruptError(f"performance: {error}") from error
 
     def _load(self, stored: bytes) -> None:
-        head, arrays, blobs = unpack(stored)
+        first, *blobs = split(stored, self.name)
+        head, arrays = unpack(first, self.name)
         self._uncounted = int(head["uncounted"])
+        self._keys = None  # the state knows its own
         self._start(None)
         if "task" not in head:
             return
         form = form_of(head)
         self._start(form)
-        self._places.names.extend(str(name) for name in head["classes"])
+        self._places.names.extend(str(name) for name in head["classes"][:CLASSES_MAX])
         for name in head["segments"]:
             self._slices.know(str(name))
-        windows = [opened_of(form, blob) for blob in blobs]
-        split = 1 + int(head["open"])
-        self._total = windows[0][1]
-        self._open = dict(windows[1:split])
-        self._ring = [Past.of(index, window) for index, window in windows[split:]][:RING]
+        names, opened, ring = len(self._slices.names), head["open"], head["ring"]
+        if names != len(head["segments"]) or len(opened) > OPEN_MAX or len(ring) > RING:
+            raise CorruptError("more windows or segments than there can be")
+        total, *windows = (opened_of(form, blob, names) for blob in blobs)
+        self._total = total
+        split_at = len(opened)
+        self._open = {int(index): window for index, window in zip(opened, windows[:split_at], strict=True)}
+        self._ring = [Past.of(int(i), window) for i, window in zip(ring, windows[split_at:], strict=True)]
         assert self._judging is not None  # noqa: S101 - made with the form
-        learned = arrays["learned"]
-        if not np.isfinite(learned).all() or learned.shape[1:] != (len(form.tested), 6):
-            raise CorruptError("losses that nobody counted")
-        ends = np.cumsum([int(n) for n in head["learned"]])[:-1]
-        self._judging.learned = list(np.split(learned, ends)) if len(learned) else []
-        self._judging.begins = {(int(s), int(k)): int(begin) for s, k, begin in head["begins"]}
-        self._judging.well = {(int(s), int(k)): int(closes) for s, k, closes in head["well"]}
+        self._judging.load(head, arrays["learned"], names)
         self._adopt()
 
     # ── inside ──
@@ -232,6 +239,21 @@ class Performance:
             self._section = Section.of(about.reference)
         except CorruptError:
             self._section = None
+
+    def _look_at(self, keys: Sequence[str]) -> None:
+        """Only values of these segment keys are counted apart, and leave by name: those that the operator chose."""
+        self._keys = keys
+        stale = any(name.partition("=")[0] not in keys for name in self._slices.names)
+        self._slices.keys = keys
+        if not stale or self._form is None or self._total is None or self._judging is None:
+            return
+        size = len(self._slices.names)
+        self._slices, kept = self._slices.of_keys(keys)
+        for window in (self._total, *self._open.values()):
+            window.keep(kept, size)
+        self._ring = [past.kept(self._form, kept, size) for past in self._ring]
+        self._judging.keep(kept.tolist())
+        self._said, self._pooled, self._known = [], {}, {}
 
     def _adopt(self) -> None:
         """The section's classes and segments have places; it is what drops are judged by."""
@@ -260,7 +282,7 @@ class Performance:
 
     def _centred(self, form: Form, pairs: Pairs) -> Form:
         """True numbers are counted from the mean of the first that come."""
-        known = pairs.actual[np.isfinite(pairs.actual)]
+        known = pairs.actual[np.abs(pairs.actual) <= VALUE_MAX]
         if self._open or not known.size:
             return form
         self._form = replace(form, pivot=float(known.mean()))
@@ -330,8 +352,9 @@ class Performance:
         return found
 
 
-def _form(about: About, section: Section | None) -> tuple[Form | None, str]:
-    """How to count, and what cannot be said, with the reason."""
+def _form(about: About, section: Section | None, held: Form | None) -> tuple[Form | None, str]:
+    """How to count, and what cannot be said, with the reason. held: what is not known for a while, at a start say,
+    takes nothing back."""
     reference = about.reference
     of_reference = Task(reference.task) if reference is not None and reference.task in set(Task) else Task.UNKNOWN
     task = about.task if about.task is not Task.UNKNOWN else of_reference
@@ -341,6 +364,8 @@ def _form(about: About, section: Section | None) -> tuple[Form | None, str]:
         return None, f"the task is {said}: no performance can be computed; {how}"
     of_section = section is not None and section.form.task is task
     positive = about.positive or (reference.positive_label if reference is not None else "")
+    if not positive and held is not None and held.task is task:
+        positive = held.positive
     threshold = about.threshold
     if math.isnan(threshold) and section is not None and of_section and section.form.positive == positive:
         threshold = section.form.threshold

@@ -53,7 +53,8 @@ def proportion(hits: float, w: float, w2: float) -> Figure:
 def wilson(p: float, n: float) -> tuple[float, float]:
     """Bounds of a share p of n."""
     middle, spread = p + Z * Z / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return max(0.0, (middle - spread) / (1 + Z * Z / n)), min(1.0, (middle + spread) / (1 + Z * Z / n))
+    low, high = (middle - spread) / (1 + Z * Z / n), (middle + spread) / (1 + Z * Z / n)
+    return max(0.0, min(low, p)), min(1.0, max(high, p))  # rounding must not leave p outside
 
 
 def f_score(right: float, beside: float, right2: float, beside2: float) -> Figure:

@@ -7,8 +7,9 @@ itself, which then stand. What has alarmed and is well again begins anew: older 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,29 @@ class Judging:
         if section is not self.section:
             self.section, self._places, self._slices, self._whole = section, tuple(places), -1, None
             self._prepare(max(places, default=-1) + 1)
+
+    def load(self, head: Mapping[str, Any], learned: Floats, slices: int) -> None:
+        """Takes up what was learned and remembered, of so many slices. Raises ValueError and the like."""
+        sizes, losses = [int(n) for n in head["learned"]], len(self.form.tested)
+        if learned.shape != (sum(sizes), losses, 6) or not np.isfinite(learned).all():
+            raise ValueError("losses that nobody counted")
+        if len(sizes) > LEARN_BLOCKS_MAX or any(not 1 <= size <= 1 + slices for size in sizes):
+            raise ValueError("windows of other slices")
+        ends = np.cumsum(sizes)[:-1]
+        self.learned = list(np.split(learned, ends)) if sizes else []
+        self.begins = {(int(s), int(k)): int(begin) for s, k, begin in head["begins"]}
+        self.well = {(int(s), int(k)): int(closes) for s, k, closes in head["well"]}
+        if any(not (0 <= s <= slices and 0 <= k < losses) for s, k in (*self.begins, *self.well)):
+            raise ValueError("losses of other slices")
+
+    def keep(self, slices: Sequence[int]) -> None:
+        """Only these slices are known from now on, in this order."""
+        rows = [0, *(s + 1 for s in slices)]
+        self.learned = [widened(window, 1 + max(slices, default=0) + 1)[rows] for window in self.learned]
+        new = {old: k for k, old in enumerate(rows)}
+        self.begins = {(new[s], k): begin for (s, k), begin in self.begins.items() if s in new}
+        self.well = {(new[s], k): closes for (s, k), closes in self.well.items() if s in new}
+        self.section, self._places, self._slices, self._whole = None, (), -1, None
 
     def close(self, ring: Sequence[Past], slices: int, alpha: float) -> list[Said]:
         """ring: labelled windows, newest first, the one that just ended among them. alpha: of one window and horizon.

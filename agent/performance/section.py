@@ -13,7 +13,7 @@ from agent.packed import pack, unpack
 from agent.performance.form import MEANS, MOMENTS, VALUE_MAX, Form
 from agent.performance.outcomes import Outcomes, count, count_losses
 from agent.performance.seen import ClassPlaces, Seen, see
-from agent.performance.slices import Slices
+from agent.performance.slices import SLICES_MAX, Slices
 from agent.performance.stored import dense, form_head, form_of, outcomes_arrays, outcomes_of, sparse
 from agent.records import Floats, Ints, Pairs, Task
 from agent.reference.labelled import LabelledRows, Settled
@@ -54,8 +54,8 @@ class Section:
             blocks, parts = int(head["blocks"]), int(head["part_blocks"])
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"section {KEY}: {type(error).__name__}") from error
-        if not (0 <= blocks <= BLOCKS_MAX and 0 <= parts <= SEGMENT_BLOCKS_MAX):
-            raise CorruptError(f"section {KEY}: {blocks} blocks")
+        if not (0 <= blocks <= BLOCKS_MAX and 0 <= parts <= SEGMENT_BLOCKS_MAX and len(segments) <= SLICES_MAX):
+            raise CorruptError(f"section {KEY}: {blocks} blocks of {len(segments)} segments")
         each, count_ = (len(form.tested), MOMENTS), len(segments)
         return cls(
             form, classes, segments, outcomes_of(form, arrays), dense("parts", arrays, (count_, form.coarse.size)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,9 +16,10 @@ SLICES_MAX = 100  # in all
 @dataclass(slots=True)
 class Slices:
     """names: "region=north", in the order they came. A number is never another's; what finds no room is in the whole
-    alone."""
+    alone. keys: those that are looked at, None: all."""
 
     names: list[str] = field(default_factory=list)
+    keys: Collection[str] | None = None
     _places: dict[str, int] = field(default_factory=dict)
     _values: dict[str, int] = field(default_factory=dict)
 
@@ -25,6 +27,8 @@ class Slices:
         """For each key int64 (rows,): the slice of each row, -1 none."""
         found = []
         for key, places in sorted(pairs.segments.items()):
+            if self.keys is not None and key not in self.keys:
+                continue
             used = np.unique(places[places >= 0]).tolist()
             table = np.full(len(pairs.names) + 1, -1, dtype=np.int64)
             for place in used:
@@ -33,8 +37,15 @@ class Slices:
         return found
 
     def know(self, name: str) -> int:
-        """The number of a slice, -1 where there is no room for it."""
-        return self._slice(name.partition("=")[0], name)
+        """The number of a slice, -1 where there is no room for it, or its key is not looked at."""
+        key = name.partition("=")[0]
+        return self._slice(key, name) if self.keys is None or key in self.keys else -1
+
+    def of_keys(self, keys: Collection[str]) -> tuple[Slices, Ints]:
+        """Only those of these keys, with numbers of their own, and what numbers these have here."""
+        found = Slices(keys=keys)
+        kept = [k for k, name in enumerate(self.names) if found.know(name) >= 0]
+        return found, np.array(kept, dtype=np.int64)
 
     def _slice(self, key: str, name: str) -> int:
         place = self._places.get(name)

@@ -47,8 +47,9 @@ def outcomes_of(form: Form, arrays: Mapping[str, np.ndarray]) -> Outcomes:
     found = Outcomes.empty(form)
     found.sums = dense("sums", arrays, (form.size,))
     used, reach = arrays.get("used"), arrays.get("reach")
-    fits = used is not None and reach is not None and reach.shape == (2, used.size)
-    if not fits or used is None or (used.size and not 0 <= used.min() <= used.max() < found.reach.shape[1]):
+    if used is None or reach is None or reach.shape != (2, used.size):
+        raise CorruptError("performance: bins without their reach")
+    if used.size and not 0 <= used.min() <= used.max() < found.reach.shape[1]:
         raise CorruptError("performance: reach of bins that do not exist")
     if not np.isfinite(reach).all():
         raise CorruptError("performance: reach that nobody counted")

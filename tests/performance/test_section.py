@@ -13,6 +13,7 @@ import pytest
 
 from agent.clock import TurnedClock
 from agent.errors import CorruptError
+from agent.packed import pack, unpack
 from agent.performance.figures import figures
 from agent.performance.form import Form
 from agent.performance.section import KEY, Performing, Section
@@ -98,9 +99,10 @@ def test_any_damage_is_refused() -> None:
     for cut in range(0, len(body) - 1, 37):
         with pytest.raises(CorruptError):
             Section.from_bytes(body[:cut])
-    for wrong in (b'"task": 2', b'"task": 9'):
+    head, arrays = unpack(body, "it")
+    for wrong in ({"task": 2}, {"task": 9}, {"counts": "00000000"}, {"blocks": 9}, {"segments": ["r"] * 101}):
         with pytest.raises(CorruptError):
-            Section.from_bytes(body.replace(b'"task": 1', wrong))
+            Section.from_bytes(pack(head | wrong, arrays))
 
 
 def test_without_scores_no_threshold_is_made_up(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ REGIONS = ("region=north", "region=south", "region=west")
 
 
 def about(reference: Reference | None = None, **more: Any) -> About:
+    settings = Settings.model_construct(segments=("region",))
     ledger = Ledger.of(Dial(0.05), Layout(()), 3600.0, (*RUNNING, "performance"))
-    return About(MODEL, Settings.model_construct(), ledger, WINDOW_NS, reference, **more)
+    return About(MODEL, settings, ledger, WINDOW_NS, reference, **more)
 
 
 def pairs_of(rng: np.random.Generator, rows: int, wrong: float, index: int, north: float | None = None) -> Pairs:
