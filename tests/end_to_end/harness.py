@@ -117,6 +117,10 @@ class AgentProcess:
                 )
             time.sleep(0.02)
 
+    def wait_counted(self, seconds: float = 120.0) -> dict[str, Any]:
+        """The status once everything that was acknowledged is counted and judged. Not by offsets: ticks have theirs."""
+        return self.wait_for(lambda status: not status["agent"]["queue_bytes"], seconds)
+
     def record(self, request: wire.RecordRequest | bytes, timeout: float = 10.0) -> wire.RecordResponse:
         """One unary call on a channel of its own, so that a killed agent leaves nothing behind."""
         raw = request if isinstance(request, bytes) else request.SerializeToString()

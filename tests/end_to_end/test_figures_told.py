@@ -58,17 +58,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def _play(agent: AgentProcess) -> dict[str, Any]:
-    sent = 0
     with sending(agent) as send:
         for request in (worlds.loaded(*each) for each in LOADED):
             send(request)
-            sent += 1
         for index in range(WINDOWS + 2):
             for request in _window(index):
                 answer = send(request)
                 assert not answer.refusals
-                sent += 1
-    return agent.wait_for(lambda status: status["agent"]["offset"] >= sent)
+    return agent.wait_counted()
 
 
 def _window(index: int) -> Iterator[Any]:
@@ -122,16 +119,14 @@ def test_a_regressions_figures_are_those_of_what_was_sent(scene: Scene, horizon:
 def test_a_bias_of_the_truth_is_found_and_which_way(tmp_path: Path) -> None:
     """Rides begin to take three minutes more: said within three windows, as too low; the bias shown is that."""
     options = {"SIDELIGHT_TIME": "event", "SIDELIGHT_WINDOW_SECONDS": "60"}
-    quiet, late, sent = 24, 3.0, 1
+    quiet, late = 24, 3.0
     with AgentProcess(tmp_path, **options) as agent, sending(agent) as send:
         send(worlds.loaded(*LOADED[0]))
         for index in range(quiet + 7):
             send(worlds.rides_asked(index))
-            sent += 1
             if index:
                 send(worlds.rides_known(index - 1, index, late if index > quiet else 0.0))
-                sent += 1
-        status = agent.wait_for(lambda status: status["agent"]["offset"] >= sent)
+        status = agent.wait_counted()
     fired = [(name, at(of), of) for what, name, of in said(status, "eta", "1") if what == "firing"]
     assert [name for name, _, _ in fired] == ["concept_drift"]
     assert all(quiet < when <= quiet + 3 for _, when, _ in fired)

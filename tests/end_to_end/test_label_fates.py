@@ -50,8 +50,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             agent.kill()
             agent.start()
             sent += _play(agent, account, range(ASKED // 2, WINDOWS))
-            messages = 1 + WINDOWS + len({truth.sent for truth in world.truths()})
-            agent.wait_for(lambda s: s["agent"]["offset"] >= messages)
+            agent.wait_counted()
             status = agent.wait_for(lambda s: _settled(s) == sent)
             assert agent.stop() == 0
             points = Points(backend)

@@ -35,18 +35,14 @@ def agent(tmp_path: Path, reference: Path) -> Iterator[AgentProcess]:
 
 def play(agent: AgentProcess, worlds: Sequence[World], first: int = 0) -> dict[str, Any]:
     """Sends a window of each world, and the truth of the one three windows before; the status when all is judged."""
-    before = agent.status()["agent"]["offset"]
     told = {first + i: loans.loans(first + i, world) for i, world in enumerate(worlds)}
-    sent = 0
     with sending(agent) as send:
         for index, some in told.items():
             assert send(loans.predictions(some)).accepted == loans.ROWS
             known = told.get(index - DELAY)
-            sent += 1
             if known is not None:
                 assert send(loans.labels(known, index)).accepted == loans.ROWS
-                sent += 1
-    return agent.wait_for(lambda status: status["agent"]["offset"] >= before + sent, seconds=240.0)
+    return agent.wait_counted(240.0)
 
 
 def alerts(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

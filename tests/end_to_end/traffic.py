@@ -123,9 +123,8 @@ def replay(
     agent: AgentProcess, windows: Sequence[tuple[int, Fault]], model: str = "loan", version: str = "3"
 ) -> dict[str, Any]:
     """Sends these windows; the status when all but the last, which stays open, are closed and judged."""
-    before = agent.status()["agent"]["offset"]
     with sending(agent) as send:
         for index, fault in windows:
             answer = send(window(index, fault, model, version))
             assert (answer.accepted, answer.durable) == (ROWS, True)
-    return agent.wait_for(lambda s: s["agent"]["offset"] >= before + len(windows))
+    return agent.wait_counted()
