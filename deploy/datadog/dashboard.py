@@ -38,6 +38,7 @@ def made() -> dict[str, Any]:
     """The dashboard as Datadog's API and its import take it."""
     model, version = "sidelight.model.name", "sidelight.model.version"
     feature, outcome, signal = "sidelight.feature.name", "sidelight.outcome", "sidelight.signal"
+    challenger = "sidelight.challenger.version"
     return {
         "title": "Sidelight",
         "description": "Models watched by Sidelight agents. Made from the agent's catalogue by deploy/datadog.",
@@ -46,6 +47,7 @@ def made() -> dict[str, Any]:
         "template_variables": [
             _variable("service", "service"), _variable("env", "env"), _variable("model", model),
             _variable("version", version), _variable("feature", feature),
+            _variable("metric", "sidelight.performance.metric"),
         ],
         "widgets": [
             _group("Traffic and latency", [
@@ -68,7 +70,33 @@ def made() -> dict[str, Any]:
                 _series("sidelight.quality.share", (feature, "sidelight.check"), OF_MODEL, top=15),
                 _series("sidelight.alert", (model, "sidelight.alert.name", "sidelight.alert.severity")),
                 _series("sidelight.model.state", (model, version, "sidelight.state")),
-                _series("sidelight.labels", (model, outcome)),
+            ]),
+            _group("Labels and performance", [
+                _series("sidelight.labels.settled", (model, outcome)),
+                _latency("sidelight.label.delay", f"{SCOPE},$model"),
+                _series("sidelight.label.coverage", (model,), f"{SCOPE},$model"),
+                _performance("sidelight.performance", "sidelight.horizon:24"),
+                _series("sidelight.performance.labels", (version, "sidelight.horizon"), OF_MODEL),
+                _series("sidelight.performance.outcomes", tuple(
+                    f"sidelight.performance.{each}" for each in ("actual", "predicted")), OF_MODEL),
+                _performance("sidelight.performance.estimated"),
+                _series("sidelight.performance.significance", (version, "sidelight.performance.metric"), OF_MODEL),
+                _series("sidelight.concept.evidence", (version, "sidelight.segment"), OF_MODEL),
+                _series("sidelight.retrain.reason", (model, version, "sidelight.reason")),
+            ]),
+            _group("Groups of people", [
+                _series("sidelight.fairness.disparity", _of_fairness("attribute", "metric"),
+                        f"{OF_MODEL},sidelight.statistic:value,sidelight.horizon:24"),
+                _series("sidelight.fairness.group.rate", _of_fairness("attribute", "group", "measure"),
+                        f"{OF_MODEL},sidelight.horizon:24"),
+                _series("sidelight.fairness.significance", (*_of_fairness("attribute"), "sidelight.check"), OF_MODEL),
+            ]),
+            _group("Versions beside each other", [
+                _series("sidelight.shadow.decision", (challenger, "sidelight.decision"), OF_MODEL),
+                _series("sidelight.shadow.loss.difference", (challenger, "sidelight.statistic"), OF_MODEL),
+                _series("sidelight.shadow.agreement", (challenger,), OF_MODEL),
+                _series("sidelight.shadow.latency.difference", (challenger,), OF_MODEL),
+                _series("sidelight.shadow.measure.difference", (challenger, "sidelight.measure"), OF_MODEL),
             ]),
             _group("The agent", [
                 _series("sidelight.queue.size", ("service",)),
@@ -96,9 +124,17 @@ def _series(name: str, by: Sequence[str], scope: str = SCOPE, top: int = 0) -> d
     return _widget(name, [asked], f"top(query1, {top}, 'mean', 'desc')" if top else "query1")
 
 
-def _latency() -> dict[str, Any]:
-    name = "sidelight.prediction.duration"
-    return _widget(name, [query(name, (), OF_MODEL, statistic=each) for each in ("p50", "p95", "p99")])
+def _latency(name: str = "sidelight.prediction.duration", scope: str = OF_MODEL) -> dict[str, Any]:
+    return _widget(name, [query(name, (), scope, statistic=each) for each in ("p50", "p95", "p99")])
+
+
+def _performance(name: str, *where: str) -> dict[str, Any]:
+    """One figure of the model, with its limits: replicas' largest."""
+    return _series(name, ("sidelight.model.version", "sidelight.statistic"), ",".join((OF_MODEL, "$metric", *where)))
+
+
+def _of_fairness(*attributes: str) -> tuple[str, ...]:
+    return tuple(f"sidelight.fairness.{each}" for each in attributes)
 
 
 def _widget(name: str, asked: Sequence[str], formula: str = "") -> dict[str, Any]:

@@ -35,7 +35,7 @@ def made() -> dict[str, Any]:
 def rows() -> Sequence[Row]:
     return [
         Row("Now", _now()), Row("Drift", _drift()), Row("Alerts and blind states", [_firing(), states(SCOPE)]),
-        Row("Traffic", _traffic()),
+        Row("Traffic", _traffic()), Row("Performance", _performance()),
     ]  # fmt: skip
 
 
@@ -87,6 +87,31 @@ def _firing() -> Panel:
         "Alerts that fire", "The agents' own calibrated alerts, each told once however many replicas say it.",
         [Query(f"{ALERTS} == 1", instant=True, sparse=QUIET)], "none", "table", 12, transformations=[hidden],
     )  # fmt: skip
+
+
+def _performance() -> list[Panel]:
+    def pooled(what: str) -> Query:
+        return Query(
+            f"fleet:sidelight_performance_{what}:{rules.RANGE}{{{FLEET_SCOPE}}}", f"{NAMED_MODEL} {what}",
+            sparse="needs labels of classes",
+        )
+
+    beside = selector("sidelight.shadow.decision", 'sidelight_decision="promote"')
+    return [
+        Panel(
+            "Right answers", "Share of all replicas' labels in the last hour whose prediction was of their class.",
+            [pooled("accuracy")], "percentunit",
+        ),
+        Panel(
+            "Precision and recall", "Of models of two classes, from the counts of all replicas in the last hour.",
+            [pooled("precision"), pooled("recall")], "percentunit",
+        ),
+        Panel(
+            "Challengers to promote", "Replicas that know a version that is better than the one in use.",
+            [Query(f"sum by (sidelight_model_name, sidelight_challenger_version) ({beside})",
+                   "{{sidelight_model_name}} {{sidelight_challenger_version}}", sparse="needs two versions")], "none",
+        ),
+    ]  # fmt: skip
 
 
 def _traffic() -> list[Panel]:

@@ -14,6 +14,8 @@ VERSION, CHALLENGER = "{{sidelight_model_version}}", "{{sidelight_challenger_ver
 STATISTIC = "sidelight_model_version, sidelight_statistic"
 EACH = "The mean over replicas, each of which sees labels of its own."
 LABELS, TWO, GROUPS = "needs labels", "needs two versions", "needs SIDELIGHT_FAIRNESS"
+PAST, GROUPS_PAST = f"{LABELS}, and a past to compare with", f"{GROUPS}, and a past to compare with"
+CLASSES, SEGMENTS, TRAINED = f"{LABELS} of classes", f"{LABELS} and SIDELIGHT_SEGMENTS", "needs a time of training"
 
 
 def rows() -> Sequence[Row]:
@@ -114,29 +116,29 @@ def _performance() -> list[Panel]:
             f"{about('sidelight.concept.evidence')}",
             [Query("max by (sidelight_model_version, sidelight_performance_metric) "
                    f"({of_model('sidelight.performance.significance')})",
-                   f"{VERSION} {{{{sidelight_performance_metric}}}}", sparse="once there is something to compare with"),
+                   f"{VERSION} {{{{sidelight_performance_metric}}}}", sparse=PAST),
              Query("max by (sidelight_model_version, sidelight_segment) "
                    f"({of_model('sidelight.concept.evidence')})", f"{VERSION} concept {{{{sidelight_segment}}}}",
-                   sparse="once there is something to compare with")], "none",
+                   sparse=PAST)], "none",
         ),
         Panel(
             "Mistakes, now and usual", about("sidelight.concept.loss"),
             [Query(f"avg by (sidelight_model_version) ({of_model('sidelight.concept.loss', WHOLE)})", VERSION,
-                   sparse="once there is something to compare with"),
+                   sparse=PAST),
              Query(f"avg by (sidelight_model_version) ({of_model('sidelight.concept.loss.usual', WHOLE)})",
-                   f"{VERSION} usual", sparse="once there is something to compare with")], "none",
+                   f"{VERSION} usual", sparse=PAST)], "none",
         ),
         Panel(
             "Outcomes", f"{about('sidelight.performance.outcomes')} Here over the time range shown, of all replicas.",
             [Query(f"sum by (sidelight_model_version, {outcomes}) (increase({counted}[$__range]))", instant=True,
-                   sparse="needs labels of classes")], "short", "table",
+                   sparse=CLASSES)], "short", "table",
             transformations=[{"id": "organize", "options": {"excludeByName": {"Time": True}}}],
         ),
         Panel(
             "$metric by segment", f"Over 24 windows with labels. {EACH}",
             [Query("avg by (sidelight_model_version, sidelight_segment) "
                    f"({figures(LONGEST, OF_SEGMENT, VALUE)})", f"{VERSION} {{{{sidelight_segment}}}}",
-                   sparse="needs labels and SIDELIGHT_SEGMENTS")], "none",
+                   sparse=SEGMENTS)], "none",
         ),
         Panel(
             "By class", about("sidelight.performance.class"),
@@ -148,7 +150,7 @@ def _performance() -> list[Panel]:
         Panel(
             "Age and reasons to train anew", f"{about('sidelight.model.age')} {about('sidelight.retrain.reason')}",
             [Query(f"max by (sidelight_model_version) ({of_model('sidelight.model.age')})", f"{VERSION} age",
-                   sparse="needs a time of training"),
+                   sparse=TRAINED),
              Query(f"max by (sidelight_model_version, sidelight_reason) ({of_model('sidelight.retrain.reason')})",
                    f"{VERSION} {{{{sidelight_reason}}}}", sparse="nothing while all is well")], "s",
         ),
@@ -167,7 +169,7 @@ def _groups() -> list[Panel]:
         Panel(
             "How sure", about("sidelight.fairness.significance"),
             [Query(f"max by ({attribute}, sidelight_check) ({of_model('sidelight.fairness.significance')})",
-                   f"{{{{{attribute}}}}} {{{{sidelight_check}}}}", sparse=f"{GROUPS}, and a past to compare with")],
+                   f"{{{{{attribute}}}}} {{{{sidelight_check}}}}", sparse=GROUPS_PAST)],
             "none",
         ),
         Panel(

@@ -109,6 +109,38 @@ def drift(over: str = RANGE) -> list[Recorded]:
     ]  # fmt: skip
 
 
+def performance(over: str = RANGE) -> list[Recorded]:
+    """How good the fleet's predictions were whose labels came in that time: from counts of outcomes, which add up. Of
+    classes that go by numbers, each agent's own, only what is right can be told from what is wrong."""
+    outcomes, every = metric("sidelight.performance.outcomes"), f"fleet:sidelight_performance_labels:increase{over}"
+    actual, predicted = (f"sidelight_performance_{which}" for which in ("actual", "predicted"))
+
+    def counted(*matchers: str) -> str:
+        chosen = f"{{{', '.join(matchers)}}}" if matchers else ""
+        return f"sum by ({labels(['job', *MODEL])}) (increase({outcomes}{chosen}[{over}]))"
+
+    def copied(label: str) -> str:
+        return f'label_replace(increase({outcomes}[{over}]), "class", "$1", "{label}", "(.*)")'
+
+    of_positive, said_positive = f'{actual}="positive"', f'{predicted}="positive"'
+    both = counted(of_positive, said_positive)
+    return [
+        Recorded(every, "Labels that met their prediction, over all replicas.", counted()),
+        Recorded(
+            f"fleet:sidelight_performance_accuracy:{over}", "Where truth and decision are of the same class.",
+            f"sum by ({labels(['job', *MODEL])}) (\n  {copied(actual)}\n  and {copied(predicted)}\n)\n/ ({every} > 0)",
+        ),
+        Recorded(
+            f"fleet:sidelight_performance_precision:{over}", "Of two classes.",
+            f"{both}\n/ ({counted(said_positive)} > 0)",
+        ),
+        Recorded(
+            f"fleet:sidelight_performance_recall:{over}", "Of two classes.",
+            f"{both}\n/ ({counted(of_positive)} > 0)",
+        ),
+    ]  # fmt: skip
+
+
 def alerts(over: str = RANGE) -> list[Alerting]:
     """Two of the fleet's drift, one for what the agents themselves say, the rest about being blind or losing data."""
     effect, sigmas = f"fleet:sidelight_drift_effect:{over}", f"fleet:sidelight_drift_sigmas:{over}"
@@ -176,6 +208,13 @@ def alerts(over: str = RANGE) -> list[Alerting]:
             "{{ $value | printf \"%.0f\" }} items {{ $labels.sidelight_outcome }} in 15 minutes.",
         ),
         Alerting(
+            "SidelightFeedbackLost",
+            f"sum by ({by_model}) (increase({metric('sidelight.capture.dropped')}[15m])) > 0",
+            "0m", "warning",
+            f"Rows of {model} were not written to the feedback set",
+            "{{ $value | printf \"%.0f\" }} rows in 15 minutes: too many waited for a place that could not be written.",
+        ),
+        Alerting(
             "SidelightCheckpointOld", f"{metric('sidelight.checkpoint.age')} > 60", "5m", "warning",
             "{{ $labels.instance }} has not written its state for a minute",
             "It writes every two seconds. What it counted since would be replayed from the journal, which grows.",
@@ -192,8 +231,10 @@ def text(over: str = RANGE, interval: str = INTERVAL) -> str:
         f"  - name: sidelight-fleet-drift\n    interval: {interval}\n    rules:",
     ]
     for rule in drift(over):
-        lines += [f"      # {each}" for each in rule.about.splitlines()]
-        lines += [f"      - record: {rule.name}", _block("expr", rule.expression)]
+        lines += _recorded(rule)
+    lines.append(f"  - name: sidelight-fleet-performance\n    interval: {interval}\n    rules:")
+    for rule in performance(over):
+        lines += _recorded(rule)
     lines.append(f"  - name: sidelight-alerts\n    interval: {interval}\n    rules:")
     for alert in alerts(over):
         lines += [f"      - alert: {alert.name}", _block("expr", alert.expression), f"        for: {alert.lasting}"]
@@ -203,6 +244,13 @@ def text(over: str = RANGE, interval: str = INTERVAL) -> str:
             lines.append(f"          {name}: '{said.replace(chr(39), chr(39) * 2)}'")
         lines.append(f"          runbook: {alert.runbook}")
     return "\n".join(lines) + "\n"
+
+
+def _recorded(rule: Recorded) -> list[str]:
+    return [
+        *(f"      # {each}" for each in rule.about.splitlines()),
+        f"      - record: {rule.name}", _block("expr", rule.expression),
+    ]  # fmt: skip
 
 
 def _block(key: str, expression: str) -> str:

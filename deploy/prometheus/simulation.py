@@ -12,6 +12,7 @@ import numpy as np
 
 from agent.drift.effect import corrected_psi, psi_terms
 from agent.records import Floats, ModelKey
+from deploy.prometheus import operations
 from deploy.prometheus.rules import BINS, LARGE, PHI, REFERENCE, ROWS
 
 TOLERANCE = 0.005
@@ -94,7 +95,7 @@ def text() -> str:
         lines += _effect(minute, version, expected(counts.sum(axis=(0, 1)), phis))
     lines += ["      - {expr: 'fleet:sidelight_drift_effect:1h', eval_time: 0m, exp_samples: []}"]  # no increase yet
     lines += _alerts(expected(four[:, 90 // STEP + 1 :].sum(axis=(0, 1)), PHIS[:2]))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + operations.text()
 
 
 def _input(each: Series) -> list[str]:

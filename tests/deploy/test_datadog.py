@@ -34,7 +34,9 @@ def test_every_query_is_of_what_there_is() -> None:
         assert name == dashboard.in_datadog(of.name)
         assert bool(rate) is (of.shape is Shape.COUNTER)
         assert space.startswith("p") is (of.shape is Shape.HISTOGRAM)
-        assert {each.removeprefix("$") for each in scope.split(",")} <= variables
+        chosen = [each for each in scope.split(",") if each.startswith("$")]
+        assert {each.removeprefix("$") for each in chosen} <= variables
+        assert {each.partition(":")[0] for each in scope.split(",")} - set(chosen) <= set(of.attributes)
         assert set((by or "service").split(",")) <= {*of.attributes, *MODEL, "service"}
 
 

@@ -6,12 +6,16 @@ import numpy as np
 
 from agent.wire import lifecycle_pb2 as lifecycle
 from agent.wire import recorder_pb2 as wire
+from tests.end_to_end import stream
 from tests.end_to_end.traffic import FIRST, MS, ROWS, WINDOW_NS, window
 
 MODEL, CHAMPION, CHALLENGER = "loan", "3", "4"
 GROUPS = ("north", "south")
 WORDS = ("no", "yes")
-OPTIONS = {"SIDELIGHT_TIME": "event", "SIDELIGHT_SEGMENTS": "region", "SIDELIGHT_FAIRNESS": "region"}
+OPTIONS = {
+    "SIDELIGHT_TIME": "event", "SIDELIGHT_SEGMENTS": "region", "SIDELIGHT_FAIRNESS": "region",
+    "SIDELIGHT_WINDOW_SECONDS": str(stream.WINDOW_SECONDS),
+}  # fmt: skip
 
 
 def loaded(version: str, model: str = MODEL) -> wire.RecordRequest:

@@ -15,11 +15,11 @@ import pytest
 from agent.drift.effect import corrected_psi, psi_terms
 from agent.records import Floats, Source
 from agent.reference.profile import Reference
-from deploy.grafana import dashboards
+from deploy.grafana import dashboards, truth
 from deploy.prometheus import rules
-from tests.end_to_end import stream
+from tests.end_to_end import everything, stream
 from tests.end_to_end.harness import AgentProcess
-from tests.end_to_end.traffic import WELL, Fault, drift, kept, sending, window
+from tests.end_to_end.traffic import ROWS, WELL, Fault, drift, kept, sending, window
 from tests.integration.prometheus import Prometheus
 from tests.integration.servers import until
 from tests.integration.story import SERVICE
@@ -29,8 +29,14 @@ pytestmark = pytest.mark.integration
 TOLERANCE = 0.02
 """Of an effect: some points a second apart, of which `increase` extrapolates up to one at either end."""
 AGENTS, WINDOWS = 3, 12
+FOLLOWED, FOLLOWED_WINDOWS = "scored", 40  # by then there is a past to compare with
+FULFILLED = {
+    "", truth.LABELS, truth.TWO, truth.GROUPS, truth.PAST, truth.CLASSES, truth.SEGMENTS, truth.TRAINED,
+    truth.GROUPS_PAST, "only numbers",
+}  # fmt: skip
+"""Why a query may find nothing, that this fleet gives no cause for."""
 VARIABLES = {
-    "job": ".+", "instance": ".+", "model": "loan", "version": ".*", "feature": "x0", "metric": "accuracy",
+    "job": ".+", "instance": ".+", "model": "loan|scored", "version": ".*", "feature": "x0", "metric": "accuracy",
     "__rate_interval": "1m", "__range": "1h",
 }  # fmt: skip
 
@@ -61,7 +67,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def agent_of(own: Path, folder: Path, prometheus: Prometheus) -> AgentProcess:
     own.mkdir()
     return AgentProcess(
-        own, SIDELIGHT_TIME="event", SIDELIGHT_COLLECTORS="cpu,memory,process", SIDELIGHT_COLLECT_SECONDS="1",
+        own, **everything.OPTIONS, SIDELIGHT_COLLECTORS="cpu,memory,process", SIDELIGHT_COLLECT_SECONDS="1",
         SIDELIGHT_REFERENCE=str(folder / "loan.sidelight"), OTEL_SERVICE_NAME=SERVICE,
         OTEL_METRIC_EXPORT_INTERVAL="1000", OTEL_LOGS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{prometheus.endpoint}/v1/metrics",
@@ -158,14 +164,44 @@ def test_the_fleets_effect_is_the_pooled_counts(fleet: Fleet) -> None:
     assert expected(fleet, "4", "x1") > 0.25 > 0.02 > abs(expected(fleet, "4", "x0"))
 
 
-def test_every_query_of_the_dashboards_finds_data(fleet: Fleet) -> None:
+@pytest.fixture(scope="module")
+def followed(fleet: Fleet) -> Fleet:
+    """One agent gets two versions of another model, their truth a window later, and groups of people."""
+    agent, models = fleet.agents[2], (everything.CHAMPION, everything.CHALLENGER)
+    with sending(agent) as send:
+        for version in models:
+            send(everything.loaded(version, FOLLOWED))
+        for index in range(FOLLOWED_WINDOWS):
+            for version in models:
+                assert send(everything.answers(index, version, FOLLOWED)).accepted == ROWS
+            if index:
+                assert send(everything.truth(index - 1, index, FOLLOWED)).accepted == ROWS
+    counted = f'sum(sidelight_performance_outcomes_total{{sidelight_model_name="{FOLLOWED}"}})'
+    expected = len(models) * (FOLLOWED_WINDOWS - 2) * ROWS  # the newest window's end brings the truth of those before
+    until(lambda: fleet.prometheus.value(counted) == expected)
+    return fleet
+
+
+def test_the_fleets_accuracy_is_that_of_its_labels(followed: Fleet) -> None:
+    """By the rules, from counts of outcomes: of either version."""
+    selector = f'fleet:sidelight_performance_accuracy:1h{{sidelight_model_name="{FOLLOWED}"}}'
+    for version in (everything.CHAMPION, everything.CHALLENGER):
+        windows = range(FOLLOWED_WINDOWS - 2)
+        right = np.mean([everything.guesses(index, version) == everything.true(index) for index in windows])
+        until(lambda: followed.prometheus.values(selector, "sidelight_model_version"))
+        found = followed.prometheus.values(selector, "sidelight_model_version")[version]
+        assert abs(found - right) < TOLERANCE
+
+
+def test_every_query_of_the_dashboards_finds_data(followed: Fleet) -> None:
     """With all variables on all; panels that rightly are empty say when they are not."""
+    fleet = followed
     until(lambda: fleet.prometheus.value("count(fleet:sidelight_drift_sigmas:1h)"))
     empty = []
     for row in dashboards.rows():
         for panel in row.panels:
             for query in panel.queries:
                 expression = re.sub(r"\$(\w+)", lambda found: VARIABLES[found[1]], query.expression)
-                if not query.sparse and not fleet.prometheus.value(f"count({expression})"):
+                if query.sparse in FULFILLED and not fleet.prometheus.value(f"count({expression})"):
                     empty.append((row.title, panel.title))
     assert empty == []
