@@ -80,7 +80,7 @@ class App:
             self.exporter,
             self.watches,
             Tracing(settings, otel) if self.exporter.wants(spool.TRACES) else None,
-            Desks(settings, self.folder / "labels"),
+            Desks(settings, self.folder / "labels", resource.instance_id(self.folder)),
         )
         self.exporter.watch(lambda: wording.standing(self.pipeline.outbox.alerts))
         self.admission = Admission(

@@ -147,6 +147,27 @@ PREDICTIONS_UNLABELLED = _define(
 LABEL_STORE_SIZE = _define(
     "sidelight.label.store.size", Shape.GAUGE, "By", "What the predictions that wait for their label occupy on disk."
 )
+LABEL_STORE_UP = _define(
+    "sidelight.label.store.up",
+    Shape.GAUGE,
+    "1",
+    "Whether the store that replicas share answers: 1 yes, 0 no. Only where there is one.",
+)
+LABEL_STORE_ERRORS = _define(
+    "sidelight.label.store.errors",
+    Shape.COUNTER,
+    "{error}",
+    "Answers that the shared store did not give, by what was wrong: connection, timeout, loading, read_only, "
+    "out_of_memory, refused, other.",
+    "error.type",
+)
+LABEL_STORE_DROPPED = _define(
+    "sidelight.label.store.dropped",
+    Shape.COUNTER,
+    "{row}",
+    "Predictions and labels that the agent could not hold while the shared store was away.",
+    "sidelight.store.rows",
+)
 LIFECYCLE = _define(
     "sidelight.lifecycle.events", Shape.COUNTER, "{event}", "Lifecycle events received.", "sidelight.lifecycle.event"
 )

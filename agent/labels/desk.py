@@ -113,7 +113,7 @@ class Desk:
         self.started_ns = self.started_ns or batch.arrived_ns
         self.kept.predicted(rows["time"] // self.bounds.window_ns)
         if self.limit < WHOLE:
-            chosen = _sample_of(rows) < np.uint64(self.limit)
+            chosen = sample_of(rows) < np.uint64(self.limit)
             self.kept.kinds["unkept"] += int(np.count_nonzero(~chosen))
             rows = rows[chosen]
         segments, places = self.log.append(rows, self.tables.layout, batch.arrived_ns, self.limit)
@@ -247,7 +247,7 @@ class Desk:
         found = self._single(found.pick(first))
         inside = np.ones(len(found.at), dtype=bool)
         if self.lowest < WHOLE:
-            inside = _sample_of(found.rows)[found.at].astype(np.float64) < found.shares[found.at] * WHOLE
+            inside = sample_of(found.rows)[found.at].astype(np.float64) < found.shares[found.at] * WHOLE
         kinds[found.label[~inside]] = KINDS.index("unsampled") + 1
         found = found.pick(inside)
         kinds[found.label] = kind
@@ -409,7 +409,7 @@ class Desk:
         def work() -> Install:
             keys = np.unique(rows["id"])
             at, wheres = self.index.find(keys, held)
-            stays = (_sample_of(rows) < np.uint64(limit)) if limit < WHOLE else np.ones(len(rows), dtype=bool)
+            stays = (sample_of(rows) < np.uint64(limit)) if limit < WHOLE else np.ones(len(rows), dtype=bool)
             left = rows[stays & ~np.isin(rows["id"], keys[at[runs.is_mark(wheres)]])]
 
             def install() -> None:
@@ -499,7 +499,7 @@ class Desk:
                 os.close(one.fd)
 
 
-def _sample_of(rows: Rows) -> Hashes:
+def sample_of(rows: Rows) -> Hashes:
     """The hash a row is kept by: of the request, which its versions share, or else of the prediction; lists whole."""
     names = rows.dtype.names or ()
     found: Hashes = rows["id"]

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,31 +15,45 @@ from typing import Any
 import xxhash
 
 from agent.config import Settings
+from agent.config.label_store import label_store
 from agent.errors import CorruptError
 from agent.labels.desk import Bounds, Desk
+from agent.labels.redis.desk import RedisDesk
+from agent.labels.redis.link import Link
 from agent.records import Batch, Labels, ModelKey, Pairs
-from agent.telemetry import Point
+from agent.telemetry import LABEL_STORE_ERRORS, LABEL_STORE_UP, Point
 
-KEY = "labels/"
+AnyDesk = Desk | RedisDesk
+KEYS = ("labels/", "labels-redis/")  # of blobs: with files here, or with rows in Redis
+FINISH_SECONDS = 2.0  # for what is not in Redis when the agent ends
 log = logging.getLogger("sidelight.labels")
 
 
 class Desks:
-    """Owned by the pipeline. folder: of all; None: no label is joined."""
+    """Owned by the pipeline. folder: of all; None: no label is joined. agent: who this replica is, where several share
+    a store."""
 
-    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, folder: Path | None = None, agent: str = "") -> None:
+        self._settings, self._agent = settings, agent
         self._folder = folder if settings.label_seconds else None
-        self._all: dict[ModelKey, Desk] = {}
+        where = settings.label_store.get_secret_value()
+        self._link = Link(label_store(where)) if where and self._folder is not None else None
+        self._all: dict[ModelKey, AnyDesk] = {}
+        self._next = 0  # whose work is next
         self._written: dict[str, int] = {}  # revision by key
         self._gone: set[str] = set()
         self.corrupt = 0
         self.busy_seconds = 0.0
 
-    def __iter__(self) -> Iterator[Desk]:
+    def __iter__(self) -> Iterator[AnyDesk]:
         return iter(list(self._all.values()))
 
-    def of(self, key: ModelKey) -> Desk | None:
+    @property
+    def versions_max(self) -> int:
+        """Up to how many versions are watched because labels met predictions of theirs that other replicas had."""
+        return 0 if self._link is None else self._settings.models_max
+
+    def of(self, key: ModelKey) -> AnyDesk | None:
         """The desk of this version's model, if it has one."""
         return self._all.get(_whole(key))
 
@@ -48,13 +63,14 @@ class Desks:
             return []
         return self._make(batch.model, window_ns).predicted(batch)
 
-    def labelled(self, labels: Labels, window_ns: int) -> list[Pairs]:
-        """What labels bring at once; most wait until they are settled."""
+    def labelled(self, labels: Labels, window_ns: int, offset: int = 0) -> list[Pairs]:
+        """What labels bring at once; most wait until they are settled. offset: of their frame in the journal."""
         if self._folder is None:
             return []
-        return self._make(labels.model, window_ns).labelled(labels)
+        desk = self._make(labels.model, window_ns)
+        return desk.labelled(labels, offset) if isinstance(desk, RedisDesk) else desk.labelled(labels)
 
-    def due(self, now_ns: int) -> list[Desk]:
+    def due(self, now_ns: int) -> list[AnyDesk]:
         """Those with labels to settle."""
         return [desk for desk in self if desk.due(now_ns)]
 
@@ -63,27 +79,42 @@ class Desks:
             desk.expire(now_ns)
 
     async def work(self) -> None:
-        """One piece of background work in a thread, if there is any."""
-        for desk in self:
+        """One piece of background work in a thread, if there is any; the desks take turns."""
+        desks = list(self)
+        for i in range(len(desks)):
+            desk = desks[(self._next + i) % len(desks)]
             job = desk.job()
             if job is not None:
+                self._next = (self._next + i + 1) % len(desks)
                 install = await asyncio.to_thread(job)
                 install()
                 desk.revision += 1
                 return
 
+    async def finish(self) -> None:
+        """Before the end: what other replicas need goes where they find it, within two seconds."""
+        until = time.monotonic() + FINISH_SECONDS
+        for desk in self:
+            if isinstance(desk, RedisDesk):
+                await asyncio.to_thread(desk.finish, until)
+
     def keep(self, names: set[tuple[str, str]]) -> None:
         """Only the models of these names and tenants are remembered."""
         for key in [key for key in self._all if (key.name, key.tenant) not in names]:
             desk = self._all.pop(key)
-            self._gone.add(KEY + _id(key))
+            self._gone.add(self._key(key))
             desk.close()
-            shutil.rmtree(desk.folder, ignore_errors=True)
+            if isinstance(desk, Desk):
+                shutil.rmtree(desk.folder, ignore_errors=True)
             self._bound()
 
     def points(self) -> Iterator[Point]:
         for desk in self:
             yield from desk.points()
+        if self._link is not None:
+            yield Point(LABEL_STORE_UP, int(not self._link.reason), {})
+            for kind, count in sorted(self._link.errors.items()):
+                yield Point(LABEL_STORE_ERRORS, count, {"error.type": kind})
 
     def show(self, key: ModelKey) -> dict[str, Any]:
         """Of this version's model; empty where it has none."""
@@ -97,7 +128,7 @@ class Desks:
         thread."""
         puts, fds = [], []
         for key, desk in self._all.items():
-            name = KEY + _id(key)
+            name = self._key(key)
             if self._written.get(name) == desk.revision:
                 continue
             blob, own = desk.dump()
@@ -122,9 +153,11 @@ class Desks:
             return
         for (name, tenant), window_ns in models.items():
             key = ModelKey(name, tenant=tenant)
-            blob = stored(KEY + _id(key))
+            blob = stored(self._key(key))
             if blob is not None:
                 self._load(key, blob, window_ns)
+        if self._link is not None:
+            return  # files from before stay for who goes back to them
         known = {_id(key) for key in self._all}
         for folder in self._folder.iterdir() if self._folder.is_dir() else ():
             if folder.name not in known:
@@ -144,8 +177,13 @@ class Desks:
         for desk in self:
             with contextlib.suppress(OSError):
                 desk.close()
+        if self._link is not None:
+            self._link.close()
 
-    def _make(self, key: ModelKey, window_ns: int) -> Desk:
+    def _key(self, key: ModelKey) -> str:
+        return KEYS[self._link is not None] + _id(key)
+
+    def _make(self, key: ModelKey, window_ns: int) -> AnyDesk:
         whole = _whole(key)
         found = self._all.get(whole)
         if found is None and self._folder is not None:
@@ -154,18 +192,22 @@ class Desks:
                 int(settings.label_seconds * 1e9), int(settings.label_early_seconds * 1e9),
                 settings.label_bytes_max, window_ns, settings.time == "event",
             )  # fmt: skip
-            folder = self._folder / _id(whole)
-            found = self._all[whole] = Desk(whole, folder, bounds)
-            self._gone.discard(KEY + _id(whole))
+            if self._link is None:
+                found = Desk(whole, self._folder / _id(whole), bounds)
+            else:
+                found = RedisDesk(whole, self._link, bounds, self._agent)
+            self._all[whole] = found
+            self._gone.discard(self._key(whole))
             self._bound()
         if found is None:
             raise LookupError("no label is joined")
         return found
 
     def _bound(self) -> None:
-        """The room is shared evenly."""
+        """The room is shared evenly; in Redis, where replicas may know different models, it is each one's."""
         for desk in self:
-            desk.bytes_max = self._settings.label_bytes_max // len(self._all)
+            shared = 1 if self._link is not None else len(self._all)
+            desk.bytes_max = self._settings.label_bytes_max // shared
 
 
 def _whole(key: ModelKey) -> ModelKey:

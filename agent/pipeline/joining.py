@@ -7,8 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from agent.labels.desk import Desk
-from agent.labels.desks import Desks
+from agent.labels.desks import AnyDesk, Desks
 from agent.records import Batch, Labels, Pairs
 from agent.watching import Watch, Watching
 
@@ -30,9 +29,9 @@ class Joining:
         self._busy_seconds["join"] += time.perf_counter() - began
         await self._paired(pairs)
 
-    async def labelled(self, watch: Watch, labels: Labels) -> None:
-        """Labels came: most wait until they are settled together."""
-        await self._paired(self._desks.labelled(labels, watch.series.window_ns))
+    async def labelled(self, watch: Watch, labels: Labels, offset: int) -> None:
+        """Labels came, in the journal's frame of this offset: most wait until they are settled together."""
+        await self._paired(self._desks.labelled(labels, watch.series.window_ns, offset))
 
     async def settle_due(self, now_ns: int) -> None:
         await self._settle(self._desks.due(now_ns))
@@ -54,9 +53,10 @@ class Joining:
         """Nothing is at work behind any more, and no label waits unsettled."""
         if self._behind is not None:
             await asyncio.wait({self._behind})
+        await self._desks.finish()
         await self._settle(self._desks)
 
-    async def _settle(self, desks: Iterable[Desk]) -> None:
+    async def _settle(self, desks: Iterable[AnyDesk]) -> None:
         """Looks up the labels that wait, in a thread: it reads files. Nothing else is counted meanwhile."""
         for desk in desks:
             began = time.perf_counter()
@@ -66,9 +66,14 @@ class Joining:
 
     async def _paired(self, several: Sequence[Pairs]) -> None:
         for pairs in several:
+            came_ns = int(pairs.label_ns.max(initial=0))
             watch = self._watches.get(pairs.model)
+            if watch is None and len(self._watches) < self._desks.versions_max:
+                watch = await self._watches.begin(pairs.model, came_ns)  # another replica has its predictions
             if watch is None:
                 continue  # forgotten since: nobody asks how it was any more
+            if self._desks.versions_max:
+                watch.series.last_seen_ns = max(watch.series.last_seen_ns, came_ns)
             knew = watch.labelled
             watch.series.counters["joined"] += pairs.rows
             watch.series.revision += 1

@@ -167,7 +167,7 @@ class Pipeline:
             await self.watches.prepare(watch)  # what is judged by labels takes its share of the dial
         self._report(watch.series, item)
         if item.labels is not None:
-            await self._joining.labelled(watch, item.labels)
+            await self._joining.labelled(watch, item.labels, item.offset)
         content = item.content
         if content is not None and id(content) not in done:
             done.add(id(content))

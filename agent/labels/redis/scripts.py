@@ -132,7 +132,7 @@ return {share, unpack(found)}
 """
 )
 
-# ARGV 4 now (s), 5 seconds a label may wait, 6 how many may, 7 seconds a mark stays, 8 records, then texts of classes.
+# ARGV 4 now (s), 5 seconds a label may wait, 6 how many may, 7 records, then texts of classes.
 # A record of 47 bytes is key │ u1 flags (1 by request, 2 not in the sample) │ token │ u4 deadline │ digest │ f8 value │
 # i8 time │ f4 weight │ u2 class. Returns a letter for each: j joined (again), J joined and done with, E met a
 # prediction that came later, r repeated, c changed, w waits, n not in the sample, u no room; then what was joined:
@@ -140,7 +140,7 @@ return {share, unpack(found)}
 LABEL = (
     _COMMON
     + """
-local now, early_s, room, blob = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8]
+local now, early_s, room, blob = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local codes, heads, bodies, fresh = {}, {}, {}, {}
 local function four(n) return say2(n % 65536) .. say2(math.floor(n / 65536)) end
 local function give(place, id, entries)
@@ -185,7 +185,7 @@ local function wait(record, state)
   local waiting = call('INCR', counter)
   if waiting == 1 then call('EXPIRE', counter, early_s * 2 + 60) end
   if waiting > room then return 'u' end
-  local class = ARGV[8 + u2(record, 46)]
+  local class = ARGV[7 + u2(record, 46)]
   local value = state .. string.char(by) .. sub(record, 18, 21) .. token .. sub(record, 22, 45)
   call('SET', key, value .. (u2(record, 46) > 0 and class or ''), 'EX', deadline - now + early_s + 60)
   return 'w'
