@@ -24,6 +24,7 @@ from agent.staleness.follower import Staleness
 
 # Of each version; a later one is told what those before found.
 OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Estimating, Fairness, Staleness, Capture)
+EVERY_SEGMENT = (Fairness.name, Capture.name)  # they choose by options of their own
 SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"
 WEIGHT_MIN, WEIGHT_MAX = 1e-9, 1e9  # squares of more, times a number's fourth power, are no numbers
@@ -36,13 +37,15 @@ class Followers:
     """Of one version. One that fails is logged, and the others go on.
 
     labelled_in: windows in which labels came and that are not over. closed_below: windows below this one are; labels
-    that come late count in the newest. revision: rises with every change.
+    that come late count in the newest. revision: rises with every change. segments: keys that the operator chose: no
+    value of another one is counted apart, or leaves by name, whatever senders send.
     """
 
     members: tuple[Follower, ...] = field(default_factory=lambda: tuple(make() for make in OWN))
     labelled_in: set[int] = field(default_factory=set)
     closed_below: int = 0
     revision: int = 0
+    segments: tuple[str, ...] = ()
 
     @classmethod
     def shared(cls) -> Followers:
@@ -50,6 +53,7 @@ class Followers:
         return cls(tuple(make() for make in SHARED))
 
     def prepare(self, about: About) -> None:
+        self.segments = about.settings.segments
         self._each("prepare", lambda one: one.prepare(about))
 
     def predicted(self, batch: Batch, index: int) -> None:
@@ -62,7 +66,8 @@ class Followers:
         if (sound := weighed(pairs.weights)) is not pairs.weights:
             pairs = replace(pairs, weights=sound)
         self.labelled_in.add(index)
-        self._each("labelled", lambda one: one.labelled(pairs, index))
+        chosen = replace(pairs, segments={key: pairs.segments[key] for key in self.segments if key in pairs.segments})
+        self._each("labelled", lambda one: one.labelled(pairs if one.name in EVERY_SEGMENT else chosen, index))
 
     def due(self, upto: int) -> list[int]:
         """Windows before `upto` that had labels and were not closed, oldest first."""

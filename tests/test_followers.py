@@ -123,6 +123,26 @@ def test_nothing_that_comes_stops_a_follower(task: Task, caplog: pytest.LogCaptu
     assert stumbled == []
 
 
+def test_segments_that_nobody_chose_leave_by_no_name() -> None:
+    """Senders send whatever they have: only SIDELIGHT_SEGMENTS is counted apart, by any of them."""
+    rng, followers = np.random.default_rng(4), Followers()
+    shared = Followers.shared()
+    for these in (followers, shared):
+        these.prepare(_about(Task.BINARY))
+    secret = ("secret 1", "secret 2", "secret 3")
+    told = ""
+    for k in range(20):
+        pairs = _pairs(rng, names=secret, label_ns=np.full(ROWS, (START + k) * HOUR_NS))
+        pairs = replace(pairs, segments={"patient": pairs.segments["region"]}, groups={})
+        for these in (followers, shared):
+            these.labelled(pairs, START + k)
+            told += "".join(str(found) for found in these.close(START + k, (), 0))
+            told += "".join(str(point) for point in these.points()) + str(these.events())
+            told += str(these.show())
+    assert "predictions made" in told
+    assert "secret" not in told
+
+
 class _Failing(Performance):
     """One that fails whatever it is asked."""
 
