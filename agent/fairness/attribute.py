@@ -52,9 +52,10 @@ class Attribute:
         self._window(index).labelled(places, pairs, meaning, self.groups.size)
 
     def end(self, index: int) -> Outcomes:
-        """The window is over: among the recent ones, unless nothing came."""
-        closed = self.open.pop(index, None) or Outcomes.empty()
-        closed.grow(self.groups.size)
+        """The window is over, and whatever is older: among the recent ones, unless nothing came."""
+        closed = Outcomes.empty(self.groups.size)
+        for old in [k for k in self.open if k <= index]:
+            closed.add(self.open.pop(old))
         self.recent = [(k, o) for k, o in self.recent if k > index - WINDOWS_MAX]
         if closed.rows.any():
             self.recent.append((index, closed))
@@ -129,7 +130,7 @@ class Attribute:
             found.recent = [(int(k), _outcomes(arrays)) for k in head["recent"][:WINDOWS_MAX]]
             for side, count in zip(found.own.windows, head["learned"], strict=True):
                 side += [_array(arrays, (MEASURES, SUMS)) for _ in range(min(int(count), LEARN_WINDOWS_MAX))]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise CorruptError(f"fairness: {name}: {type(error).__name__}") from error
         return found
 
@@ -138,10 +139,11 @@ class Attribute:
         try:
             self.groups = Groups([str(value) for value in head["values"]])
             self.open = {int(k): _outcomes(arrays) for k in head["open"][:OPEN_MAX]}
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise CorruptError(f"fairness: {self.name}: {type(error).__name__}") from error
-        held = [o for _, o in self.recent] + list(self.open.values())
-        if any(len(outcomes.sums) > self.groups.size for outcomes in held) or len(self.rows) > self.groups.size:
+        held = [o.sums for _, o in self.recent] + [o.sums for o in self.open.values()]
+        sizes = [len(sums) for sums in (*held, *self.own.windows[0], *self.own.windows[1], self.rows)]
+        if max(sizes) > self.groups.size:
             raise CorruptError(f"fairness: {self.name}: more groups than names")
 
 
@@ -155,7 +157,10 @@ def _parts(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
 
 
 def _outcomes(arrays: list[Floats]) -> Outcomes:
-    return Outcomes(*(_array(arrays, shape) for shape in ((MEASURES, SUMS), (BINS, BIN_SUMS), (2,))))
+    sums, bins, rows = (_array(arrays, shape) for shape in ((MEASURES, SUMS), (BINS, BIN_SUMS), (2,)))
+    if not len(sums) == len(bins) == len(rows):
+        raise ValueError("groups")
+    return Outcomes(sums, bins, rows)
 
 
 def _array(arrays: list[Floats], shape: tuple[int, ...]) -> Floats:

@@ -36,11 +36,10 @@ class Fairness:
 
     def prepare(self, about: About) -> None:
         names = about.settings.fairness
-        meaning = Meaning(about.task, about.positive, about.threshold)
+        meaning = self._meaning.with_known(about.task, about.positive, about.threshold)
         self._about = about
         self._of = {name: self._of.get(name) or Attribute(name) for name in names}
-        # What is not known for a while, at a start say, takes nothing back.
-        if not same_meaning(self._meaning, meaning) and (meaning.measures or not self._meaning.measures):
+        if not same_meaning(self._meaning, meaning):
             for attribute in self._of.values():
                 attribute.restart()
             self._meaning = meaning
@@ -102,11 +101,17 @@ class Fairness:
         return join((self._closed_state, self._packed(opened=True)))
 
     def load(self, stored: bytes) -> None:
-        """Raises CorruptError."""
+        """Raises CorruptError, and is as new then."""
         self._of, self._findings = {}, {}
         self._changed()
-        if not stored:
-            return
+        try:
+            if stored:
+                self._load(stored)
+        finally:
+            if self._about is not None:
+                self.prepare(self._about)
+
+    def _load(self, stored: bytes) -> None:
         parts = [unpack(part, self.name) for part in split(stored, self.name)]
         try:
             (head, numbered), (opened, open_numbered) = parts
@@ -117,11 +122,9 @@ class Fairness:
             for name, own in head["of"].items():
                 found[name] = Attribute.of_closed(name, own, arrays)
                 found[name].take_open(opened["of"][name], open_arrays)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CorruptError(f"fairness: {type(error).__name__}") from error
         self._of, self._meaning = found, meaning
-        if self._about is not None:
-            self.prepare(self._about)
 
     def _packed(self, opened: bool) -> bytes:
         heads: dict[str, Any] = {}
@@ -144,7 +147,7 @@ class Fairness:
         if body is None:
             return None
         try:
-            return of_reference(body, attribute.name, about.task, about.positive, attribute.groups)
+            return of_reference(body, attribute.name, self._meaning.task, self._meaning.positive, attribute.groups)
         except CorruptError as error:
             log.warning("reference_section_unusable attribute=%s error=%s", attribute.name, error)
             return None

@@ -75,7 +75,12 @@ class Groups:
 
     def name(self, place: int, exported: bool) -> str:
         """What a group is called where the values may be read, or may not."""
-        return self.values[place - FIRST] if exported and place >= FIRST else self.number(place)
+        if not exported:
+            return self.number(place)
+        if place >= FIRST:
+            return self.values[place - FIRST]
+        word = _NAMES[place]
+        return f"({word})" if word in self.values else word  # a value may be called so itself
 
     def legend(self) -> Mapping[str, str]:
         """Number -> value, for inside the pod."""

@@ -62,8 +62,9 @@ def limits(found: Estimates, z: float | Floats) -> tuple[Floats, Floats]:
     centre = (found.mean + z * z / (2.0 * n)) / shrink
     half = z * np.sqrt(np.maximum(found.mean * (1.0 - found.mean), 0.0) / n + z * z / (4.0 * n * n)) / shrink
     plain = z * np.sqrt(found.variance / n)
-    low = np.where(RATES, np.maximum(centre - half, 0.0), found.mean - plain)
-    high = np.where(RATES, np.minimum(centre + half, 1.0), found.mean + plain)
+    # Rounding must not leave the mean outside.
+    low = np.where(RATES, np.maximum(np.minimum(centre - half, found.mean), 0.0), found.mean - plain)
+    high = np.where(RATES, np.minimum(np.maximum(centre + half, found.mean), 1.0), found.mean + plain)
     return low, high
 
 

@@ -18,7 +18,7 @@ from agent.fairness.intervals import estimate
 from agent.fairness.level import Level, level
 from agent.fairness.outcomes import RATES, Meaning, Measure
 from agent.fairness.past import stacked
-from agent.records import Finding, Floats, Source, Verdict
+from agent.records import Finding, Floats, Source, Task, Verdict
 
 GAP, LIMIT = "fairness", "fairness_limit"  # checks
 USUAL_P = 0.01  # newest windows as likely as that by chance are usual again (agent/alerting/machine.py)
@@ -44,8 +44,8 @@ def judge(attribute: Attribute, index: int, terms: Terms) -> list[Finding]:
     if terms.meaning.silence:
         return [_silent(attribute.name, Verdict.NO_REFERENCE, terms.meaning.silence, index)]
     told, sums = attribute.pooled(index)
-    if not sums[:, FIRST:, :, 0].any():
-        why = f"no prediction of the recent windows carries {attribute.name}"
+    why = _nothing(attribute, sums, terms.meaning)
+    if why:
         return [_silent(attribute.name, Verdict.NO_DATA, why, index)]
     horizons = np.array(told, dtype=np.float64)
     found = [_gap(attribute, sums, horizons, terms, index)]
@@ -56,6 +56,22 @@ def judge(attribute: Attribute, index: int, terms: Terms) -> list[Finding]:
         found.append(_limit(attribute, sums, horizons, terms, index))
     _remember(attribute, found[0], index)
     return found
+
+
+def _nothing(attribute: Attribute, sums: Floats, meaning: Meaning) -> str:
+    """Why there is nothing to compare; empty: there is something."""
+    named = sums[:, FIRST - 1 :]
+    if not named[..., 0].any():
+        came = sum(float(outcomes.rows[FIRST - 1 :].sum()) for _, outcomes in attribute.recent)
+        if not came:
+            return f"no prediction of the recent windows carries {attribute.name}"
+        if meaning.task is Task.REGRESSION:
+            return "no true number met a predicted one in the recent windows"
+        return "the recent predictions carry no label, and the threshold of their score is not known"
+    positives = named[:, :, [Measure.SELECTION_RATE, Measure.TRUE_POSITIVE_RATE], [2, 0]]
+    if meaning.binary and not attribute.over and not positives.any():
+        return "no prediction and no label of the recent windows is the positive one: are they written alike?"
+    return ""
 
 
 def _remember(attribute: Attribute, found: Finding, index: int) -> None:

@@ -58,6 +58,13 @@ class Meaning:
     positive: str = ""
     threshold: float = math.nan
 
+    def with_known(self, task: Task, positive: str, threshold: float) -> Meaning:
+        """With what is known now. What is not known for a while, at a start say, takes nothing back."""
+        if task not in (Task.UNKNOWN, self.task):
+            return Meaning(task, positive, threshold)
+        known = threshold if not math.isnan(threshold) else self.threshold
+        return Meaning(self.task, positive or self.positive, known)
+
     @property
     def binary(self) -> bool:
         """Whether somebody is selected. Of several classes, one may be the favourable one."""

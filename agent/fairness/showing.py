@@ -75,10 +75,10 @@ def row_points(attribute: Attribute, about: Mapping[str, Any], exported: bool) -
 def points(attribute: Attribute, found: Look, about: Mapping[str, Any], exported: bool) -> Iterator[Point]:
     """Every disparity over every horizon, and each group's rates over the shortest and the longest."""
     for run in found.runs:
-        at = {**about, "sidelight.horizon": run.horizon}
+        at = {**about, "sidelight.horizon": str(run.horizon)}
         for each in run.told:
             said = {**at, "sidelight.fairness.metric": each.metric.name}
-            for name, value in (("value", each.value), ("low", each.low), ("high", each.high)):
+            for name, value in (("value", each.value), ("lower", each.low), ("upper", each.high)):
                 if math.isfinite(value):
                     yield Point(telemetry.FAIRNESS_DISPARITY, value, {**said, "sidelight.statistic": name})
         if run.horizon in GROUP_HORIZONS:
