@@ -102,5 +102,3 @@ class Detector:
             raise ValueError(f"not the arrays of {len(self.alarming)} series")
         self.capital, self.run, self.since = arrays[:3]
         self.alarming = arrays[3] > 0.0
-
-

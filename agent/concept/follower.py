@@ -193,7 +193,7 @@ class Concept:
         self.__init__()  # type: ignore[misc]  # as new, should it raise
         try:
             self._take(*unpack(stored))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             self.__init__()  # type: ignore[misc]
             raise CorruptError(f"concept: {type(error).__name__}") from error
         finally:

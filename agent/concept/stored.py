@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.concept.gathered import Gathered
 from agent.concept.losses import Kind, Scale, cells_of
-from agent.concept.tracks import SERIES, Tracks
+from agent.concept.tracks import BLOCKS_MAX, SERIES, Tracks
 from agent.errors import CorruptError
 from agent.records import Floats
 
@@ -30,8 +32,12 @@ def unpack(stored: bytes) -> tuple[dict[str, Any], list[Floats]]:
     if head["format"] != FORMAT:
         raise CorruptError(f"concept: format {head['format']}, expected {FORMAT}")
     values, arrays, at = np.frombuffer(body, "<f8"), [], 0
+    if not np.isfinite(values).all():
+        raise CorruptError("concept: a number that is none")
     for shape in head["shapes"]:
-        size = int(np.prod(shape, dtype=np.int64))
+        if any(side < 0 for side in shape):
+            raise CorruptError("concept: a shape that is none")
+        size = int(np.prod(shape, dtype=object))
         arrays.append(values[at : at + size].reshape(shape).astype(np.float64))
         at += size
     if at != len(values):
@@ -56,15 +62,23 @@ def unpack_tracks(head: dict[str, Any], arrays: Sequence[Floats]) -> Tracks:
         raise ValueError("names of series")
     found.followed.names = names
     raw, learned, known, few, alarmed, *detector = arrays
+    if ((known < 0) | (known > BLOCKS_MAX)).any() or (found.scale is not None and not 0.0 < found.scale.cap < math.inf):
+        raise ValueError("blocks or a scale that nobody learned")
     found.raw = raw.reshape(-1, cells_of(kind))
-    for whole, part in zip((found.learned, found.few, found.alarmed), (learned, few, alarmed), strict=True):
-        whole[: len(names)] = part
-    found.known[: len(names)] = known.astype(np.int64)
+    wholes = (found.learned, found.few, found.alarmed, found.known)
+    for whole, part in zip(wholes, (learned, few, alarmed, known.astype(np.int64)), strict=True):
+        _fill(whole, part, len(names))
     full = [array.copy() for array in found.detector.arrays()]
     for whole, part in zip(full, detector, strict=True):
-        whole[: len(names)] = part
+        _fill(whole, part, len(names))
     found.detector.take(tuple(full))
     return found
+
+
+def _fill(whole: npt.NDArray[Any], part: npt.NDArray[Any], series: int) -> None:
+    if part.shape != whole[:series].shape:
+        raise ValueError("an array of another shape")
+    whole[:series] = part
 
 
 def pack_open(windows: dict[int, Gathered]) -> tuple[list[list[int]], list[Floats]]:

@@ -83,10 +83,11 @@ class Tracks:
         self.few: Floats = np.zeros((SERIES, 1 + 2 * streams))  # labels of windows too small to be a block
         self.alarmed: Floats = np.full(SERIES, NEVER)  # the newest window that did
         self.detector = Detector(SERIES, streams)
+        self._baseline: tuple[int, Asked, Baseline] | None = None  # of how many series, and what was asked
 
     def give(self, section: Section | None) -> None:
         """The reference's blocks, which are not in the state."""
-        self.section = section
+        self.section, self._baseline = section, None
 
     def judge(self, index: int, gathered: Gathered, asked: Asked) -> Judged | None:
         """One window that has labels; None while errors have no scale yet."""
@@ -98,10 +99,9 @@ class Tracks:
 
     def _judge(self, at: Ints, counts: Floats, moment: Moment, asked: Asked) -> Judged:
         assert self.scale is not None  # noqa: S101 - scaled before
-        asks = np.where(at == 0, asked.whole, asked.segment)
-        known = Baseline(self.scale, self._usual(at), asks)
+        known = self._reckoned(asked).part(at)
         ready = known.ready
-        tested = Baseline(self.scale, known.blocks[ready], asks[ready])
+        tested = known.part(np.flatnonzero(ready))
         said = self._learning(at, counts, known, ready)
         if ready.any():
             evidence = self.detector.step(at[ready], tested, counts[ready], moment)
@@ -121,8 +121,7 @@ class Tracks:
         found = {}
         labels, means = counts.sum(axis=1), self._means(counts)
         for k in np.flatnonzero(~ready).tolist():
-            windows = int((known.blocks[k, :, 0] > 0.0).sum())
-            reason = f"{windows} labelled windows with {known.labels[k]:.0f} labels known"
+            reason = f"{known.windows[k]:.0f} labelled windows with {known.labels[k]:.0f} labels known"
             found[int(at[k])] = Said(Verdict.LEARNING, float(labels[k]), means[k], reason)
         return found
 
@@ -160,6 +159,16 @@ class Tracks:
 
     # ── what is usual ──
 
+    def _reckoned(self, asked: Asked) -> Baseline:
+        """Of all series there are. Kept until something was learned: it costs as much as a window's test."""
+        assert self.scale is not None  # noqa: S101 - scaled before
+        count = len(self.followed.names)
+        if self._baseline is None or self._baseline[:2] != (count, asked):
+            at = np.arange(count)
+            asks = np.where(at == 0, asked.whole, asked.segment)
+            self._baseline = count, asked, Baseline(self.scale, self._usual(at), asks)
+        return self._baseline[2]
+
     def _usual(self, at: Ints) -> Floats:
         """(series, blocks, width): the reference's where it has enough, else what was learned."""
         if self.section is None:
@@ -183,6 +192,8 @@ class Tracks:
         self.learned[room, self.known[room]] = self.few[room]
         self.known[room] += 1
         self.few[full] = 0.0
+        if room.size:
+            self._baseline = None
 
     def _scaled(self, counts: Floats) -> bool:
         """Takes the scale from the first windows of numbers' errors; these are then the first that are learned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from agent.bins import Feature, Layout
 from agent.concept.follower import Concept
 from agent.concept.gathered import SEGMENTS_MAX
+from agent.concept.stored import pack, unpack
 from agent.errors import CorruptError
 from agent.ledger import RUNNING, Dial, Ledger
 from agent.records import Finding, Kind, Source, Task, Verdict
@@ -188,6 +190,40 @@ def test_a_cut_state_is_refused() -> None:
     closed(concept, world.classified(0, 0.1, 0.1), 0)
     with pytest.raises(CorruptError):
         Concept().load(concept.dump()[:-80])
+
+
+@pytest.mark.parametrize("at", range(0, 64, 4))
+def test_a_flipped_byte_is_refused_or_harmless(at: int) -> None:
+    """Wherever it lies: the next windows are judged, and the state can be stored again."""
+    concept, world = watching(), World(14, segments=REGIONS)
+    for i in range(3):
+        closed(concept, world.classified(i, 0.1, 0.1), i)
+    stored = bytearray(concept.dump())
+    where = len(stored) * at // 64
+    stored[where] ^= 0xFF
+    other = watching()
+    with contextlib.suppress(CorruptError):
+        other.load(bytes(stored))
+    for i in range(3, 6):
+        closed(other, world.classified(i, 0.1, 0.1), i)
+    other.show()
+    list(other.points())
+    watching().load(other.dump())
+
+
+def test_what_nobody_learned_is_refused() -> None:
+    """Numbers that are none, and more blocks than there are places, would fail at every window's end."""
+    concept, world = watching(), World(14, segments=REGIONS)
+    for i in range(3):
+        closed(concept, world.classified(i, 0.1, 0.1), i)
+    head, arrays = unpack(concept.dump())
+    for k, array in enumerate(arrays):
+        for value in (np.nan, np.inf, *((33.0, -1.0) if array.ndim == 1 and k == 2 else ())):
+            if array.size:
+                broken = array.copy()
+                broken.flat[-1] = value
+                with pytest.raises(CorruptError):
+                    watching().load(pack(head, [*arrays[:k], broken, *arrays[k + 1 :]]))
 
 
 def test_another_positive_label_is_another_question() -> None:

@@ -128,3 +128,48 @@ def test_no_error_in_the_reference_is_no_certainty() -> None:
     one, many = np.array([[99.0, 0.0, 0.0, 1.0]]), np.array([[88.0, 0.0, 0.0, 12.0]])
     assert Detector(1, 1).step(np.array([0]), known, one, Moment(0, 0, 0))[0] < 9.0
     assert Detector(1, 1).step(np.array([0]), known, many, Moment(0, 0, 0))[0] > 9.0
+
+
+@pytest.mark.parametrize(("rate", "blocks"), [(0.97, 30), (0.999, 16), (0.5, 16)])
+def test_a_model_that_is_mostly_wrong_is_not_called_worse(rate: float, blocks: int) -> None:
+    """One right answer in thirty, as of a choice among thousands: bets against a bound below the usual would win."""
+    rng, threshold = np.random.default_rng(10), 200.0
+    known = baseline(rng, 200, blocks, 1000, math.log(threshold), rate=rate)
+    assert (known.bound > known.mean[..., None]).all()
+    assert (known.bound < 1.0).all()
+    found = passed(known, rng, 200, 1000, rate=rate)
+    assert found.mean() - 2.0 * found.std() / math.sqrt(200) <= 200 / threshold
+
+
+@pytest.mark.parametrize(("n", "rate", "heavy"), [(1000, 0.02, 20.0), (200, 0.1, 50.0)])
+def test_heavy_labels_keep_the_threshold(n: int, rate: float, heavy: float) -> None:
+    """One in twenty counts for so many: a bet raised to a power above 1 is no fair one, and φ makes up for it."""
+    rng, threshold = np.random.default_rng(11), 200.0
+
+    def counts(shape: tuple[int, ...]) -> Floats:
+        many = rng.binomial(n, 0.05, shape)
+        weight, squares = n - many + heavy * many, n - many + heavy**2 * many
+        wrong = rng.binomial(n - many, rate) + heavy * rng.binomial(many, rate)
+        nothing, worth = np.zeros(shape), weight / squares
+        return np.stack(((weight - wrong) * worth, nothing, nothing, wrong * worth), axis=-1)
+
+    known = Baseline(WRONG, block_of(counts((300, 30)), WRONG), np.full(300, math.log(threshold)))
+    detector, at, found = Detector(300, 1), np.arange(300), np.zeros(300)
+    for step in range(200):
+        over = detector.step(at, known, counts((300,)), Moment(step, 0, 0)) >= known.asked
+        found += over
+        for one in np.flatnonzero(over).tolist():
+            detector.clear(one)
+    assert found.mean() - 2.0 * found.std() / math.sqrt(300) <= 200 / threshold
+
+
+def test_a_part_of_the_series_is_judged_as_it_is_alone() -> None:
+    """What was reckoned of all series at once serves some of them."""
+    rng = np.random.default_rng(12)
+    blocks = block_of(windows(rng, (7, 20), 300, 0.1, 0.02), WRONG)
+    whole, at = Baseline(WRONG, blocks, np.linspace(3.0, 9.0, 7)), np.array([1, 4, 5])
+    alone, counts = Baseline(WRONG, blocks[at], whole.asked[at]), windows(rng, (3,), 300, 0.15)
+    part = whole.part(at)
+    assert np.array_equal(part.gains(counts), alone.gains(counts))
+    assert np.array_equal(part.dilution(counts.sum(axis=1)), alone.dilution(counts.sum(axis=1)))
+    assert np.array_equal(part.part(np.array([2])).bound, alone.bound[2:])
