@@ -128,7 +128,7 @@ LABEL_SAMPLE = _define(
     "sidelight.label.sample", Shape.GAUGE, "1", "Share of the predictions that are kept for their label, by their id."
 )
 LABELS_SETTLED = _define(
-    "sidelight.labels.settled",
+    "sidelight.label.settled",
     Shape.COUNTER,
     "{label}",
     "Labels by what became of them: joined, early (joined when the prediction came), repeated, changed (the first "
@@ -136,13 +136,13 @@ LABELS_SETTLED = _define(
     "sidelight.outcome",
 )
 LABELS_WAITING = _define(
-    "sidelight.labels.waiting", Shape.GAUGE, "{label}", "Labels whose prediction has not come, or is being looked up."
+    "sidelight.label.waiting", Shape.GAUGE, "{label}", "Labels whose prediction has not come, or is being looked up."
 )
 PREDICTIONS_WAITING = _define(
-    "sidelight.predictions.waiting", Shape.GAUGE, "{prediction}", "Predictions kept whose label has not come."
+    "sidelight.prediction.waiting", Shape.GAUGE, "{prediction}", "Predictions kept whose label has not come."
 )
 PREDICTIONS_UNLABELLED = _define(
-    "sidelight.predictions.unlabelled", Shape.COUNTER, "{prediction}", "Predictions that got no label in time."
+    "sidelight.prediction.unlabelled", Shape.COUNTER, "{prediction}", "Predictions that got no label in time."
 )
 LABEL_STORE_SIZE = _define(
     "sidelight.label.store.size", Shape.GAUGE, "By", "What the predictions that wait for their label occupy on disk."
@@ -481,7 +481,7 @@ SHADOW_DECISION = _define(
     "sidelight.decision",
 )
 SHADOW_NEEDED = _define(
-    "sidelight.shadow.labels.needed",
+    "sidelight.shadow.label.needed",
     Shape.GAUGE,
     "{label}",
     "Labels more until a decision is likely, if the difference stays as it is; no point where none is foreseen.",
@@ -674,7 +674,7 @@ FEATURE_DISTINCT = _define(
 )
 # The agent itself.
 MESSAGES_REFUSED = _define(
-    "sidelight.messages.refused",
+    "sidelight.message.refused",
     Shape.COUNTER,
     "{message}",
     "Messages refused whole, before any model could be charged.",
@@ -701,7 +701,7 @@ CHECKPOINT_DURATION = _define(
     "sidelight.checkpoint.duration", Shape.GAUGE, "s", "How long the newest checkpoint took, until it was stored."
 )
 FRAMES_FAILED = _define(
-    "sidelight.frames.failed", Shape.COUNTER, "{frame}", "Journalled messages that could not be counted."
+    "sidelight.frame.failed", Shape.COUNTER, "{frame}", "Journalled messages that could not be counted."
 )
 STATE_CORRUPT = _define(
     "sidelight.state.corrupt", Shape.COUNTER, "{file}", "Stored state that was broken and set aside at the start."
@@ -710,8 +710,8 @@ STATION_TIME = _define(
     "sidelight.station.time",
     Shape.COUNTER,
     "s",
-    "Time each station was at work: door (decode to answer), count, judge, export (points and their encoding), and "
-    "checkpoint, which waits for the disk.",
+    "Time each station was at work: door (decode to answer), count, join (labels and predictions), judge, export "
+    "(points and their encoding), and checkpoint, which waits for the disk.",
     "sidelight.station",
 )
 JOURNAL_SIZE = _define("sidelight.journal.size", Shape.GAUGE, "By", "The journal's size on disk.")
@@ -771,23 +771,23 @@ SPOOL_AGE = _define(
 )  # fmt: skip
 SPOOL_LIMIT = _define("sidelight.spool.limit", Shape.GAUGE, "By", "The spool's size at which telemetry is let go.")
 NOT_DURABLE = _define(
-    "sidelight.records.not_durable", Shape.COUNTER, "{record}", "Records kept while the journal could not be written."
+    "sidelight.record.not_durable", Shape.COUNTER, "{record}", "Records kept while the journal could not be written."
 )
 SPANS_DROPPED = _define(
-    "sidelight.spans.dropped",
+    "sidelight.span.dropped",
     Shape.COUNTER,
     "{prediction}",
     "Predictions that were to become spans: over a limit per minute, by why they were chosen, or over the outbox.",
     "sidelight.sampled.reason",
 )
 EVENTS_DROPPED = _define(
-    "sidelight.window.events.dropped",
+    "sidelight.window.event.dropped",
     Shape.COUNTER,
     "{event}",
     "Closed windows that no event told of: too many closed before a checkpoint.",
 )
 SEGMENTS_REFUSED = _define(
-    "sidelight.segment.records.refused",
+    "sidelight.segment.record.refused",
     Shape.COUNTER,
     "{record}",
     "Records whose segment value was not counted apart, for want of room; they are in the whole.",

@@ -72,7 +72,7 @@ def made() -> dict[str, Any]:
                 _series("sidelight.model.state", (model, version, "sidelight.state")),
             ]),
             _group("Labels and performance", [
-                _series("sidelight.labels.settled", (model, outcome)),
+                _series("sidelight.label.settled", (model, outcome)),
                 _latency("sidelight.label.delay", f"{SCOPE},$model"),
                 _series("sidelight.label.coverage", (model,), f"{SCOPE},$model"),
                 _performance("sidelight.performance", "sidelight.horizon:24"),

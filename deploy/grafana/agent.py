@@ -14,7 +14,7 @@ from deploy.promql import metric
 
 ROWS = {
     "GPU": ("hw.", "sidelight.gpu."),
-    "What leaves": ("sidelight.export.", "sidelight.spool.", "sidelight.spans.", "sidelight.capture."),
+    "What leaves": ("sidelight.export.", "sidelight.spool.", "sidelight.span.", "sidelight.capture."),
     "The machine": (
         "container.", "sidelight.container.", "system.", "sidelight.watched.", "sidelight.collector.",
         "process.thread", "process.paging", "process.context", "process.unix", "process.memory.virtual",
@@ -26,7 +26,7 @@ ROWS = {
 NEEDS = {"GPU": "with a GPU", "The machine": "with its collector"}
 ALWAYS = frozenset({
     "process.cpu.time", "process.memory.usage", "sidelight.checkpoint.age", "sidelight.journal.size",
-    "sidelight.queue.size", "sidelight.records.not_durable", "sidelight.export.produced", "sidelight.export.items",
+    "sidelight.queue.size", "sidelight.record.not_durable", "sidelight.export.produced", "sidelight.export.items",
     "sidelight.spool.items", "sidelight.spool.size", "sidelight.spool.limit",
 })  # fmt: skip
 """What every agent that has a backend reports, whatever happens."""

@@ -232,8 +232,8 @@ def _quality() -> list[Panel]:
                    "{{sidelight_feature_name}} {{sidelight_bin}}", sparse=QUIET)], "cps",
         ),
         Panel(
-            "Records in no segment", about("sidelight.segment.records.refused"),
-            [Query(f"sum by (instance) ({rate_of_model('sidelight.segment.records.refused')})", "{{instance}}")], "cps",
+            "Records in no segment", about("sidelight.segment.record.refused"),
+            [Query(f"sum by (instance) ({rate_of_model('sidelight.segment.record.refused')})", "{{instance}}")], "cps",
         ),
     ]  # fmt: skip
 

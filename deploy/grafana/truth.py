@@ -38,8 +38,8 @@ def _labels() -> list[Panel]:
                    f"({rate('sidelight.labels', scope=MODEL_SCOPE)})", f"{VERSION} {{{{sidelight_outcome}}}}")], "cps",
         ),
         Panel(
-            "What became of labels", f"{about('sidelight.labels.settled')} Of all versions together.",
-            [Query(f"sum by (sidelight_outcome) ({rate('sidelight.labels.settled', scope=NAME_SCOPE)})",
+            "What became of labels", f"{about('sidelight.label.settled')} Of all versions together.",
+            [Query(f"sum by (sidelight_outcome) ({rate('sidelight.label.settled', scope=NAME_SCOPE)})",
                    "{{sidelight_outcome}}", sparse=LABELS)], "cps",
         ),
         Panel(
@@ -54,13 +54,13 @@ def _labels() -> list[Panel]:
         ),
         Panel(
             "What waits", "Predictions for their label, and labels for their prediction. All versions.",
-            [Query(f"sum({selector('sidelight.predictions.waiting', scope=NAME_SCOPE)})", "predictions", sparse=LABELS),
-             Query(f"sum({selector('sidelight.labels.waiting', scope=NAME_SCOPE)})", "labels", sparse=LABELS)],
+            [Query(f"sum({selector('sidelight.prediction.waiting', scope=NAME_SCOPE)})", "predictions", sparse=LABELS),
+             Query(f"sum({selector('sidelight.label.waiting', scope=NAME_SCOPE)})", "labels", sparse=LABELS)],
             "short", width=6,
         ),
         Panel(
-            "Predictions that got no label", about("sidelight.predictions.unlabelled"),
-            [Query(f"sum({rate('sidelight.predictions.unlabelled', scope=NAME_SCOPE)})", "no label", sparse=LABELS)],
+            "Predictions that got no label", about("sidelight.prediction.unlabelled"),
+            [Query(f"sum({rate('sidelight.prediction.unlabelled', scope=NAME_SCOPE)})", "no label", sparse=LABELS)],
             "cps", width=6,
         ),
         Panel(
@@ -207,8 +207,8 @@ def _versions() -> list[Panel]:
             [beside("sidelight.shadow.loss.difference", by="sidelight_statistic")], "none",
         ),
         Panel(
-            "Labels until a decision", about("sidelight.shadow.labels.needed"),
-            [Query(f"max by (sidelight_challenger_version) ({of_model('sidelight.shadow.labels.needed')})", CHALLENGER,
+            "Labels until a decision", about("sidelight.shadow.label.needed"),
+            [Query(f"max by (sidelight_challenger_version) ({of_model('sidelight.shadow.label.needed')})", CHALLENGER,
                    sparse="where one is foreseen")], "short",
         ),
         Panel(

@@ -92,7 +92,7 @@ def test_each_label_is_counted_by_what_became_of_it(scene: Scene) -> None:
     assert all(expected[kind] for kind in ("joined", "early", "repeated", "changed"))
     join = model_of(scene.status)["label_join"]
     assert {kind: join[kind] for kind in KINDS} == expected
-    assert scene.points.by("sidelight.labels.settled", "outcome", MODEL) == expected
+    assert scene.points.by("sidelight.label.settled", "outcome", MODEL) == expected
     assert join["received"] == scene.sent == sum(expected.values()) + NOBODY
     own = MODEL | {"model.version": "3"}
     assert scene.points.by("sidelight.labels", "outcome", own) == {"kept": scene.sent, "refused": 0}
@@ -145,8 +145,8 @@ def test_what_waited_too_long_is_given_up(scene: Scene) -> None:
     expected = {kind: scene.account.kinds[kind] for kind in KINDS} | {"unknown": NOBODY + 1}
     assert {kind: join[kind] for kind in KINDS} == expected
     assert (join["waiting_labels"], join["waiting_predictions"], join["never"]) == (0, 0, never)
-    assert scene.points_later.by("sidelight.labels.settled", "outcome", MODEL) == expected
-    assert scene.points_later.number("sidelight.predictions.unlabelled", MODEL) == never
+    assert scene.points_later.by("sidelight.label.settled", "outcome", MODEL) == expected
+    assert scene.points_later.number("sidelight.prediction.unlabelled", MODEL) == never
 
 
 def _never(scene: Scene) -> int:

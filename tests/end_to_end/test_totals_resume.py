@@ -19,7 +19,7 @@ SAMPLED, LABELLED = "sidelight.shadow.pairs", "sidelight.labelled"  # a few requ
 LIVES = (range(8), range(8, 14))
 STORED = {
     "sidelight.predictions", "sidelight.windows", "sidelight.feature.bin.values", "sidelight.prediction.duration",
-    "sidelight.labels", "sidelight.labels.settled", "sidelight.label.delay", "sidelight.performance.outcomes",
+    "sidelight.labels", "sidelight.label.settled", "sidelight.label.delay", "sidelight.performance.outcomes",
     "sidelight.fairness.group.records", "sidelight.shadow.pairs", "sidelight.capture.rows",
 }  # fmt: skip
 

@@ -82,7 +82,7 @@ async def test_deltas_add_up_to_the_totals_whatever_happens(tmp_path: Path) -> N
         for i, count in enumerate(point.positive.bucket_counts if hasattr(point, "scale") else ()):
             sums[f"bucket {point.positive.offset + i + 3}"] += count
     assert sums.pop("sidelight.recordskept") == kept
-    assert sums.pop("sidelight.messages.refused") == refused_ever
+    assert sums.pop("sidelight.message.refused") == refused_ever
     assert sums.pop("sidelight.prediction.duration") == sum(buckets)
     assert sums == {f"bucket {i}": count for i, count in enumerate(buckets)}
 
