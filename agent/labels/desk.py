@@ -11,23 +11,26 @@ Calls come in the order of the journal, and what they do is a function of them a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.counting.fingerprints import Hashes
+from agent.errors import CorruptError
 from agent.labels import runs, stored
+from agent.labels.files import Grown, Marks
+from agent.labels.found import PLACE, Found, Kinds, Sought, heads, said_again
 from agent.labels.index import Index, Install
 from agent.labels.kept import KINDS, Kept, quantile
 from agent.labels.log import Log
-from agent.labels.rows import Rows, Tables, alias, pairs_of
-from agent.labels.truths import BY_REQUEST, MET, TRUTH, Early, truths_of
-from agent.records import Batch, Bools, Floats, Ints, Labels, ModelKey, Pairs
+from agent.labels.rows import Rows, Tables, alias, begins, pairs_of, seal, taken, together
+from agent.labels.runs import Run
+from agent.labels.truths import BY_REQUEST, MET, TRUTH, UNTOLD, Early, read_truths
+from agent.records import Batch, Floats, Ints, Labels, ModelKey, Pairs
 from agent.telemetry import (
     LABEL_COVERAGE,
     LABEL_DELAY,
@@ -45,6 +48,7 @@ LIMIT_MIN = 1 << 40  # the sample is never smaller than one in 16 million
 SETTLE_ROWS = 196_608  # labels that are looked up at once, at most: 9 MB
 SETTLE_NS = 2_000_000_000  # how long a label waits for others
 SPANS = 32  # files of rows that a label's time is cut into, at least
+WINDOWS_APART = 64  # of labels settled together, that are told apart by event time
 MARKED_SHARE = 0.25  # of a file's rows that are labelled, from which it is worth writing it anew
 
 
@@ -60,25 +64,6 @@ class Bounds:
     event_time: bool = False
 
 
-@dataclass(slots=True)
-class _Found:
-    """Labels beside the rows they found. label, at: places among the labels and in the rows, of equal length, labels
-    rising; wheres, shares: of each row, where it lies and the share of the sample it was kept with."""
-
-    label: Ints
-    at: Ints
-    rows: Rows
-    wheres: Hashes
-    shares: Floats
-
-    def pick(self, chosen: Ints | Bools) -> _Found:
-        return _Found(self.label[chosen], self.at[chosen], self.rows, self.wheres, self.shares)
-
-    def ids(self) -> Hashes:
-        found: Hashes = self.rows["id"][self.at]
-        return found
-
-
 class Desk:
     """Of one model name. folder: its own."""
 
@@ -91,11 +76,14 @@ class Desk:
         self.raised_ns = 0
         self.started_ns = 0  # when the first prediction or label came: since then it counts
         self.revision = 0
+        self.newest_ns = 0  # time of the newest prediction
         self.numbers = 0  # of files, given so far
         self.waiting: list[Rows] = []  # labels that are not looked up yet
+        self._waits = 0  # how many
         self.log = Log(folder, self._number, bounds.label_ns // SPANS)
-        self.index = Index(folder, self._number)
-        self._planned: list[Any] = []  # files that the checkpoint being written no longer names
+        self.marks = Marks(folder, self._number)
+        self.index = Index(folder, self._number, self._entries)
+        self._planned: list[Run | Grown] = []  # files that the checkpoint being written no longer names
         self.lost = 0  # rows of files that were corrupt
 
     def _number(self) -> int:
@@ -111,15 +99,27 @@ class Desk:
             return []
         self.revision += 1
         self.started_ns = self.started_ns or batch.arrived_ns
+        self.newest_ns = max(self.newest_ns, int(rows["time"].max()))
         self.kept.predicted(rows["time"] // self.bounds.window_ns)
         if self.limit < WHOLE:
-            chosen = sample_of(rows) < np.uint64(self.limit)
-            self.kept.kinds["unkept"] += int(np.count_nonzero(~chosen))
-            rows = rows[chosen]
+            rows = self._sampled(rows)
+        if self.full:  # a disk that takes nothing keeps nothing
+            self.kept.kinds["unkept"] += len(rows)
+            return []
         segments, places = self.log.append(rows, self.tables.layout, batch.arrived_ns, self.limit)
         wheres = runs.where(runs.ROW, segments, places)
         self._enter(rows, wheres)
         return self._meet(rows, wheres)
+
+    def _sampled(self, rows: Rows) -> Rows:
+        chosen = np.flatnonzero(sample_of(rows) < np.uint64(self.limit))
+        self.kept.kinds["unkept"] += len(rows) - len(chosen)
+        return taken(rows, chosen)
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk has taken nothing for so long that no more may wait for it in memory."""
+        return self.log.full or self.index.turns_away
 
     def _enter(self, rows: Rows, wheres: Hashes) -> None:
         """Rows can be found from now on, by prediction and by request."""
@@ -134,84 +134,109 @@ class Desk:
         self.revision += 1
         self.started_ns = self.started_ns or labels.arrived_ns
         self.kept.kinds["received"] += labels.rows
-        truths, unwatched = truths_of(labels, self.tables, self.bounds.event_time)
-        self.kept.kinds["unknown"] += unwatched
-        if labels.predictions is None or labels.at is None:
+        truths, watched = read_truths(labels, self.tables, self.bounds.event_time)
+        waits = np.ones(labels.rows, dtype=bool)
+        pairs: list[Pairs] = []
+        if watched is not None:
+            waits &= watched
+            self.kept.kinds["unknown"] += labels.rows - int(np.count_nonzero(watched))
+        if labels.predictions is not None and labels.at is not None:
+            brought = np.flatnonzero(waits[labels.at])
+            pairs = self._brought(labels.predictions, brought, taken(truths, labels.at[brought]))
+            waits[labels.at] = False
+        if not waits.all():
+            truths = taken(truths, np.flatnonzero(waits))
+        if len(truths):
             self.waiting.append(truths)
-            return []
-        if unwatched:  # of several outputs, which no prediction that comes along has
-            return []
-        brought = np.zeros(labels.rows, dtype=bool)
-        brought[labels.at] = True
-        self.waiting.append(truths[~brought])
-        return self._brought(labels.predictions, truths[labels.at])
+            self._waits += len(truths)
+        return pairs
 
     def waits(self) -> int:
         """Labels that are not settled."""
-        return sum(map(len, self.waiting))
+        return self._waits
+
+    def await_(self, truths: Rows) -> None:
+        """Takes these up as the labels that are not settled."""
+        self.waiting, self._waits = [truths] if len(truths) else [], len(truths)
 
     def due(self, now_ns: int) -> bool:
         """Whether to settle now: enough of them, or they waited long enough, or the window they came in is over."""
-        first = next((int(rows["arrived_ns"][0]) for rows in self.waiting if len(rows)), None)
-        if first is None:
+        if not self.waiting:
             return False
+        first = int(self.waiting[0]["arrived_ns"][0])
         over = first // self.bounds.window_ns != now_ns // self.bounds.window_ns
-        return over or now_ns - first >= SETTLE_NS or self.waits() >= SETTLE_ROWS
+        # A clock that was put back must not make them wait until it comes by again.
+        return over or not 0 <= now_ns - first < SETTLE_NS or self._waits >= SETTLE_ROWS
 
     # ── the join ──
 
     def settle(self) -> list[Pairs]:
         """Looks up every label that waits."""
-        truths = np.concatenate([np.zeros(0, TRUTH), *self.waiting])
-        self.waiting = []
-        if not len(truths):
+        if not self._waits:
             return []
+        truths = together(self.waiting, TRUTH)
+        self.await_(truths[:0])
         self.revision += 1
-        self.log.flush()
-        kinds = np.zeros(len(truths), np.int8)  # places in KINDS, from one
+        kinds = np.zeros(len(truths), np.int8)
         found = self._found(truths, kinds)
-        pairs = self._joined(truths, found, kinds, KINDS.index("joined") + 1)
+        pairs = self._joined(truths, found, kinds, PLACE["joined"])
         self._keep_early(truths, kinds)
-        for place, kind in enumerate(KINDS, 1):
-            self.kept.kinds[kind] += int(np.count_nonzero(kinds == place))
+        self._count(kinds)
         return pairs
 
-    def _found(self, truths: Rows, kinds: Any) -> _Found:
+    def _count(self, kinds: Kinds) -> None:
+        counts = np.bincount(kinds, minlength=len(KINDS) + 1).tolist()
+        for place, kind in enumerate(KINDS, 1):
+            self.kept.kinds[kind] += counts[place]
+
+    def _found(self, truths: Rows, kinds: Kinds) -> Found:
         """What the labels found, without what was labelled before; those that met only such are repeated or
         changed."""
-        keys, of_key = np.unique(truths["key"], return_inverse=True)
-        at, wheres = self.index.find(keys)
+        sought = Sought(truths["key"].copy())
+        at, wheres = self.index.find(sought.keys)
         marks = runs.is_mark(wheres)
-        self._again(truths, kinds, _spread(at[marks], runs.low_of(wheres[marks]), of_key))
-        order = np.argsort(wheres[~marks], kind="stable")
-        at, wheres = at[~marks][order], wheres[~marks][order]
-        once = _begins(at) | _begins(wheres)
-        at, wheres = at[once], wheres[once]
+        if marks.any():
+            label, hit = sought.labels(at[marks])
+            said_again(kinds, truths, label, runs.low_of(wheres[marks])[hit])
+            at, wheres = at[~marks], wheres[~marks]
+        order = np.argsort(wheres)
+        at, wheres = at[order], wheres[order]
+        if (wheres[1:] == wheres[:-1]).any():  # found by two keys, or in two places
+            order = np.lexsort((at, wheres))
+            at, wheres = at[order], wheres[order]
+            once = begins(at) | begins(wheres)
+            at, wheres = at[once], wheres[once]
         rows, sound = self.log.read(wheres, self.tables.layout)
-        at, wheres = at[sound], wheres[sound]
-        rows, at, wheres = self._own(rows, at, wheres, keys)
-        label, row = _joined_by(at, of_key)
+        if sound is not None:
+            at, wheres = at[sound], wheres[sound]
+        rows, at, wheres = self._own(rows, at, wheres, sought.keys)
+        label, row = sought.labels(at)
         free = kinds[label] == 0
-        label, row = label[free], row[free]
-        found = _Found(label, row, rows, wheres, self._shares(wheres))
-        return self._unmarked(truths, kinds, found)
+        if not free.all():
+            label, row = label[free], row[free]
+        return self._unmarked(truths, kinds, Found(label, row, rows, wheres, self._shares(wheres)))
 
     def _own(self, rows: Rows, at: Ints, wheres: Hashes, keys: Hashes) -> tuple[Rows, Ints, Hashes]:
         """Rows that are what was sought: an entry of an index may be corrupt, and point to another's."""
         right = rows["id"] == keys[at]
+        if right.all():
+            return rows, at, wheres
         if "request" in (rows.dtype.names or ()):
             right |= alias(rows["request"]) == keys[at]
-        return rows[right], at[right], wheres[right]
+        chosen = np.flatnonzero(right)
+        return taken(rows, chosen), at[chosen], wheres[chosen]
 
-    def _shares(self, wheres: Hashes) -> Floats:
-        """With which share of the sample each row was kept."""
+    def _shares(self, wheres: Hashes) -> Floats | None:
+        """With which share of the sample each row was kept; None: all with the whole."""
+        if self.lowest >= WHOLE:
+            return None
         segments = runs.segments_of(wheres)
         held = self.log.segments
         numbers, at = np.unique(segments, return_inverse=True)
         limits = [min(self.limit, held[n].limit if n in held else WHOLE) / WHOLE for n in numbers.tolist()]
         return np.array(limits, dtype=np.float64)[at]
 
-    def _unmarked(self, truths: Rows, kinds: Any, found: _Found) -> _Found:
+    def _unmarked(self, truths: Rows, kinds: Kinds, found: Found) -> Found:
         """Found by the request's id a row may yet have been labelled by its own."""
         if not (truths["flags"][found.label] & BY_REQUEST).any():
             return found
@@ -219,86 +244,93 @@ class Desk:
         at, wheres = self.index.find(ids)
         marks = runs.is_mark(wheres)
         said = np.full(len(ids), -1, np.int64)
-        said[at[marks]] = runs.low_of(wheres[marks])
+        said[at[marks][::-1]] = runs.low_of(wheres[marks][::-1])
         before = said[of_id]
-        for i in np.flatnonzero(before >= 0):
-            label = found.label[i]
-            kinds[label] = _kind_again(int(truths["digest"][label]), int(before[i]))
         free = before < 0
+        said_again(kinds, truths, found.label[~free], before[~free])
         kinds[found.label[free]] = 0  # another version's row is still to be joined
         return found.pick(free)
 
-    def _again(self, truths: Rows, kinds: Any, marked: tuple[Ints, Ints]) -> None:
-        """These labels' predictions are labelled: is it the same truth?"""
-        label, digest = marked
-        same = truths["digest"][label] == digest
-        kinds[label] = np.where(same, KINDS.index("repeated") + 1, KINDS.index("changed") + 1)
-
-    def _joined(self, truths: Rows, found: _Found, kinds: Any, kind: int) -> list[Pairs]:
+    def _joined(self, truths: Rows, found: Found, kinds: Kinds, kind: int) -> list[Pairs]:
         """Joins each row with the first of its labels, each label with one row a version; the others come again."""
-        found = found.pick(np.argsort(found.wheres[found.at], kind="stable"))  # of one row's labels the first first
-        wheres = found.wheres[found.at]
-        first = _begins(wheres)
-        heads = found.label[first]
-        group = np.cumsum(first) - 1
-        for i in np.flatnonzero(~first):
-            label, head = found.label[i], heads[group[i]]
-            kinds[label] = _kind_again(int(truths["digest"][label]), int(truths["digest"][head]))
-        found = self._single(found.pick(first))
-        inside = np.ones(len(found.at), dtype=bool)
-        if self.lowest < WHOLE:
+        found = found.by_row()
+        first = begins(found.wheres[found.at])
+        heads(kinds, truths, found.label, first)
+        found = self._single(found if first.all() else found.pick(first))
+        if found.shares is not None:
             inside = sample_of(found.rows)[found.at].astype(np.float64) < found.shares[found.at] * WHOLE
-        kinds[found.label[~inside]] = KINDS.index("unsampled") + 1
-        found = found.pick(inside)
+            kinds[found.label[~inside]] = PLACE["unsampled"]
+            found = found.pick(inside)
         kinds[found.label] = kind
-        return self._mark(truths, found.pick(np.argsort(found.label, kind="stable")))
+        return self._mark(truths, found.by_label(len(truths)))
 
-    def _single(self, found: _Found) -> _Found:
+    def _single(self, found: Found) -> Found:
         """A prediction that was sent twice under one id is one prediction: the first."""
-        if np.bincount(found.label).max(initial=0) <= 1:
+        if np.bincount(found.label, minlength=1).max() <= 1:
             return found  # as nearly always
         ids, versions, wheres = found.ids(), found.rows["version"][found.at], found.wheres[found.at]
         found = found.pick(order := np.lexsort((wheres, versions, ids, found.label)))
-        single = _begins(found.label) | _begins(ids[order]) | _begins(versions[order])
+        single = begins(found.label) | begins(ids[order]) | begins(versions[order])
         self.log.labelled(runs.segments_of(wheres[order][~single]))  # nothing waits for these any more
         return found.pick(single)
 
-    def _mark(self, truths: Rows, found: _Found) -> list[Pairs]:
+    def _mark(self, truths: Rows, found: Found) -> list[Pairs]:
         """Says of the rows that they are labelled, and makes pairs of them."""
         if not len(found.label):
             return []
-        own, rows = truths[found.label], found.rows[found.at]
-        segments, weights = runs.segments_of(found.wheres[found.at]), 1.0 / found.shares[found.at]
-        self.index.add(rows["id"].copy(), runs.where(runs.MARK, segments, own["digest"]))
+        own, rows = taken(truths, found.label), taken(found.rows, found.at)
+        segments = runs.segments_of(found.wheres[found.at])
+        self._marked(rows["id"].copy(), runs.where(runs.MARK, segments, own["digest"]), int(own["arrived_ns"].max()))
         self.log.labelled(segments)
+        weights = np.ones(len(rows)) if found.shares is None else 1.0 / found.shares[found.at]
         self.kept.joined(rows["time"] // self.bounds.window_ns, own["label_ns"] - rows["time"], weights)
-        own["weight"] *= weights
-        return pairs_of(rows, own, self.tables, self.bounds.window_ns)
+        if found.shares is not None:
+            own["weight"] *= weights
+        return self._pairs(rows, own)
 
-    def _keep_early(self, truths: Rows, kinds: Any) -> None:
+    def _marked(self, keys: Hashes, wheres: Hashes, now_ns: int) -> None:
+        self.index.add(keys, wheres)
+        self.marks.add(keys, wheres, now_ns)
+
+    def _pairs(self, rows: Rows, truths: Rows) -> list[Pairs]:
+        """By the windows their truths are of: by event time none beyond the predictions', and of those long ago, which
+        are over, all together."""
+        windows = truths["label_ns"] // self.bounds.window_ns
+        if self.bounds.event_time:
+            windows = np.minimum(windows, self.newest_ns // self.bounds.window_ns + 1)
+            apart = np.unique(windows)[-WINDOWS_APART:]
+            windows = np.maximum(windows, apart[0])
+        return pairs_of(rows, truths, self.tables, self.bounds.window_ns, windows)
+
+    def _keep_early(self, truths: Rows, kinds: Kinds) -> None:
         """Labels without a prediction wait for it; those by request in any case, for the other versions' answers."""
-        missing = kinds == 0
-        if self.lowest < WHOLE:
-            outside = truths["sample"] >= np.uint64(self.lowest)
-            if "request" in self.tables.layout.columns:  # then a prediction is kept by its request's id
-                outside &= truths["flags"] & BY_REQUEST != 0
-            kinds[missing & outside] = KINDS.index("unsampled") + 1
-            missing &= ~outside
-        others = (truths["flags"] & BY_REQUEST != 0) & (kinds != KINDS.index("unsampled") + 1)
-        chosen = np.flatnonzero(missing | others)
+        if self.limit < WHOLE:  # a prediction that is yet to come would not be kept
+            outside = (truths["sample"] >= np.uint64(self.limit)) & (truths["flags"] & UNTOLD == 0)
+            kinds[(kinds == 0) & outside] = PLACE["unsampled"]
+        others = (truths["flags"] & BY_REQUEST != 0) & (kinds != PLACE["unsampled"])
+        chosen = np.flatnonzero((kinds == 0) | others)
         at, held = self.early.find(truths["key"][chosen])
-        for i, j in zip(chosen[at].tolist(), held.tolist(), strict=True):
-            if kinds[i] == 0:
-                kinds[i] = _kind_again(int(truths["digest"][i]), int(self.early.rows["digest"][j]))
+        again = kinds[chosen[at]] == 0
+        said_again(kinds, truths, chosen[at][again], self.early.rows["digest"][held][again].astype(np.int64))
         chosen = np.delete(chosen, at)
-        _, first, back = np.unique(truths["key"][chosen], return_index=True, return_inverse=True)
-        for place in np.flatnonzero(first[back] != np.arange(len(chosen))).tolist():
-            i, head = int(chosen[place]), int(chosen[first[back[place]]])
-            if kinds[i] == 0:
-                kinds[i] = _kind_again(int(truths["digest"][i]), int(truths["digest"][head]))
-        fresh = truths[chosen[np.sort(first)]]
-        fresh["flags"] |= (kinds[chosen[np.sort(first)]] != 0) * np.uint8(MET)
-        self.kept.kinds["unknown"] += self.early.add(fresh)
+        order = chosen[np.argsort(truths["key"][chosen], kind="stable")]
+        first = begins(truths["key"][order])
+        told = kinds[order]
+        heads(kinds, truths, order, first)
+        kinds[order] = np.where(told == 0, kinds[order], told)
+        fresh = taken(truths, np.sort(order[first]))
+        fresh["flags"] |= (kinds[np.sort(order[first])] != 0) * np.uint8(MET)
+        self._given_up(self.early.add(fresh))
+
+    def _given_up(self, truths: Rows) -> None:
+        """These found no prediction in time. Where only a sample is kept, it may have been one that was not."""
+        lowest = self.lowest
+        unsampled = 0
+        if lowest < WHOLE:
+            out = (truths["sample"] >= np.uint64(lowest)) | (truths["flags"] & UNTOLD != 0)
+            unsampled = int(np.count_nonzero(out))
+        self.kept.kinds["unsampled"] += unsampled
+        self.kept.kinds["unknown"] += len(truths) - unsampled
 
     @property
     def lowest(self) -> int:
@@ -313,57 +345,62 @@ class Desk:
             at, early = np.concatenate((at, by_request)), np.concatenate((early, further))
         if not len(at):
             return []
-        self.log.flush()
-        truths = self.early.rows[early]
+        truths = taken(self.early.rows, early)
         kinds = np.zeros(len(truths), np.int8)
-        found = _Found(np.arange(len(at)), at, rows, wheres, self._shares(wheres))
-        found = self._unmarked(truths, kinds, found)
-        kinds[:] = 0
-        pairs = self._joined(truths, found, kinds, KINDS.index("early") + 1)
-        met = kinds == KINDS.index("early") + 1
-        new = np.unique(early[met & (truths["flags"] & MET == 0)])
-        self.kept.kinds["early"] += len(new)
-        self.early.met(np.unique(early[met]))
+        found = Found(np.arange(len(at)), at, rows, wheres, self._shares(wheres))
+        pairs = self._joined(truths, self._unmarked(truths, kinds, found), kinds, PLACE["early"])
+        fresh = truths["flags"] & MET == 0  # each counts once, by the best that became of it
+        for kind in ("early", "repeated", "changed"):
+            own = np.unique(early[(kinds == PLACE[kind]) & fresh])
+            self.kept.kinds[kind] += len(own)
+            fresh &= ~np.isin(early, own)
+        self.early.met(np.unique(early[kinds != 0]))
         return pairs
 
-    def _brought(self, batch: Batch, truths: Rows) -> list[Pairs]:
-        """Labels with their prediction. Those with an id are known again when they come twice."""
+    def _brought(self, batch: Batch, chosen: Ints, truths: Rows) -> list[Pairs]:
+        """Labels with their prediction; chosen: of the batch, those whose labels these are. Those with an id are known
+        again when they come twice."""
         ids = np.zeros(batch.rows, np.uint64) if batch.ids is None else batch.ids
         numbered = replace(batch, ids=np.arange(1, batch.rows + 1, dtype=np.uint64), items=None)
         rows = self.tables.rows(numbered)
-        at = rows["id"].astype(np.int64) - 1
-        self.kept.kinds["unknown"] += batch.rows - len(at)  # neither prediction nor score came along
-        rows["id"], truths = ids[at], truths[at]
-        kinds = np.zeros(len(at), np.int8)
-        keys, of_key = np.unique(rows["id"], return_inverse=True)
-        places, wheres = self.index.find(keys[keys != 0])
+        row_of = np.full(batch.rows, -1, np.int64)
+        row_of[rows["id"].astype(np.int64) - 1] = np.arange(len(rows))
+        says = row_of[chosen] >= 0  # the others came with neither prediction nor score
+        self.kept.kinds["unknown"] += len(chosen) - int(np.count_nonzero(says))
+        chosen = chosen[says]
+        rows, truths = taken(rows, row_of[chosen]), taken(truths, np.flatnonzero(says))
+        rows["id"] = ids[chosen]
+        seal(rows)
+        kinds = np.zeros(len(rows), np.int8)
+        named = np.flatnonzero(rows["id"] != 0)
+        sought = Sought(rows["id"][named])
+        at, wheres = self.index.find(sought.keys)
         marks = runs.is_mark(wheres)
-        places = places + int(np.count_nonzero(keys == 0))
-        self._again(truths, kinds, _spread(places[marks], runs.low_of(wheres[marks]), of_key))
-        _, first = np.unique(rows["id"], return_index=True)
-        repeated = np.ones(len(at), dtype=bool)
-        repeated[first] = False
-        repeated &= (rows["id"] != 0) & (kinds == 0)
-        heads = first[of_key]
-        same = truths["digest"] == truths["digest"][heads]
-        kinds[repeated] = np.where(same, KINDS.index("repeated") + 1, KINDS.index("changed") + 1)[repeated]
-        chosen = np.flatnonzero(kinds == 0)
-        kinds[chosen] = KINDS.index("joined") + 1
-        for place, kind in enumerate(KINDS, 1):
-            self.kept.kinds[kind] += int(np.count_nonzero(kinds == place))
-        return self._beside(rows[chosen], truths[chosen], batch.arrived_ns)
+        label, hit = sought.labels(at[marks])
+        said_again(kinds, truths, named[label], runs.low_of(wheres[marks])[hit])
+        order = named[np.argsort(rows["id"][named], kind="stable")]
+        order = order[kinds[order] == 0]
+        heads(kinds, truths, order, begins(rows["id"][order]))
+        left = np.flatnonzero(kinds == 0)
+        kinds[left] = PLACE["joined"]
+        self._count(kinds)
+        return self._beside(taken(rows, left), taken(truths, left), batch.arrived_ns)
 
     def _beside(self, rows: Rows, truths: Rows, now_ns: int) -> list[Pairs]:
         """Joins predictions that never waited. Their marks lie in the newest file's time."""
-        named = rows["id"] != 0
-        if named.any():
-            segments, _ = self.log.append(rows[named], self.tables.layout, now_ns, WHOLE)
+        if not len(rows):
+            return []
+        named = np.flatnonzero(rows["id"] != 0)
+        if named.size and not self.full:
+            own = taken(rows, named)
+            segments, _ = self.log.append(own, self.tables.layout, now_ns, WHOLE)
             self.log.labelled(segments)
-            self.index.add(rows["id"][named], runs.where(runs.MARK, segments, truths["digest"][named]))
+            self._marked(own["id"].copy(), runs.where(runs.MARK, segments, truths["digest"][named]), now_ns)
+        self.newest_ns = max(self.newest_ns, int(rows["time"].max()))
         self.kept.predicted(rows["time"] // self.bounds.window_ns)
         late_ns = truths["label_ns"] - rows["time"]
         self.kept.joined(rows["time"] // self.bounds.window_ns, late_ns, np.ones(len(rows)))
-        return pairs_of(rows, truths, self.tables, self.bounds.window_ns) if len(rows) else []
+        return self._pairs(rows, truths)
 
     # ── time and space ──
 
@@ -372,7 +409,8 @@ class Desk:
         before = (self.kept.kinds["never"], self.kept.kinds["unknown"], len(self.log.segments))
         self.kept.kinds["never"] += self.log.expire(now_ns - self.bounds.label_ns)
         self.index.idle &= before[2] == len(self.log.segments)
-        self.kept.kinds["unknown"] += self.early.expire(now_ns - self.bounds.early_ns)
+        self.marks.expire(now_ns - self.bounds.label_ns - 2 * (self.bounds.label_ns // SPANS))
+        self._given_up(self.early.expire(now_ns - self.bounds.early_ns))
         self.revision += before != (self.kept.kinds["never"], self.kept.kinds["unknown"], len(self.log.segments))
         often = now_ns - self.raised_ns > self.bounds.label_ns // SPANS
         if self.limit < WHOLE and often and self.size < self.bytes_max // 4:
@@ -381,7 +419,12 @@ class Desk:
     @property
     def size(self) -> int:
         """Bytes on disk, once the background is done."""
-        return self.log.bytes + self.index.bytes
+        return self.log.bytes + self.index.bytes + self.marks.bytes
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for the background that it is to be waited for."""
+        return self.index.behind
 
     def job(self) -> Callable[[], Install] | None:
         """The next work for the background, if any: to be called in a thread, and what it gives afterwards here."""
@@ -403,14 +446,17 @@ class Desk:
             self.log.open = None  # its rows are sifted, too
             worth = list(self.log.segments.values())
         old, limit = worth[0], self.limit
-        self.log.flush()
-        rows, labelled, held = self.log.whole(old.number), old.labelled, self.index.held()
+        (rows, _), labelled, held = self.log.whole(old.number), old.labelled, self.index.held()
 
         def work() -> Install:
             keys = np.unique(rows["id"])
-            at, wheres = self.index.find(keys, held)
+            try:
+                at, wheres = self.index.find_in(keys, held)
+            except CorruptError as error:
+                return partial(self._set_aside, str(error))
             stays = (sample_of(rows) < np.uint64(limit)) if limit < WHOLE else np.ones(len(rows), dtype=bool)
-            left = rows[stays & ~np.isin(rows["id"], keys[at[runs.is_mark(wheres)]])]
+            stays &= ~np.isin(rows["id"], keys[at[runs.is_mark(wheres)]])
+            left = taken(rows, np.flatnonzero(stays))
 
             def install() -> None:
                 if old.number not in self.log.segments:
@@ -423,6 +469,23 @@ class Desk:
             return install
 
         return work
+
+    def _set_aside(self, error: str) -> None:
+        self.index.set_aside(error)
+
+    def _entries(self) -> Iterator[runs.Entries]:
+        """What the index should hold, from rows and marks themselves, a file's at once."""
+        known = self.log.known()
+        for number in list(self.log.segments):
+            rows, places = self.log.whole(number)
+            wheres = runs.where(runs.ROW, number, places)
+            yield rows["id"].copy(), wheres
+            if "request" in (rows.dtype.names or ()):
+                asked = rows["request"] != 0
+                yield alias(rows["request"][asked]), wheres[asked]
+        for keys, wheres in self.marks.parts():
+            counts = np.isin(runs.segments_of(wheres), known)
+            yield keys[counts], wheres[counts]
 
     def work_now(self) -> None:
         """Does all background work, waiting for it."""
@@ -474,18 +537,23 @@ class Desk:
     def dump(self) -> tuple[bytes, list[int]]:
         """Its state beside the files, and descriptors to sync before that is stored: duplicates, to be closed."""
         held, fds = stored.dump(self)
-        self._planned += [*self.index.gone, *self.log.gone]
-        self.index.gone, self.log.gone = [], []
+        self._planned += [
+            *(Grown(one) if isinstance(one, Path) else one for one in self.index.gone), *self.log.gone, *self.marks.gone
+        ]  # fmt: skip
+        self.index.gone, self.log.gone, self.marks.gone = [], [], []
         return held, fds
 
     def written(self) -> None:
         """What `dump` gave is stored: files that it does not name are deleted."""
         for one in self._planned:
-            path = one if isinstance(one, Path) else stored.path_of(self.folder, one)
-            if not isinstance(one, Path):
-                os.close(one.fd)
-            path.unlink(missing_ok=True)
+            one.drop()
         self._planned = []
+
+    def failed(self) -> None:
+        """It is not: what was to be synced is synced again."""
+        self.log.unsynced()
+        self.marks.unsynced()
+        self.index.unsynced()
 
     def load(self, blob: bytes | None) -> None:
         """Takes up a state; without one whatever lies in the folder is left over. Raises CorruptError."""
@@ -493,52 +561,21 @@ class Desk:
 
     def close(self) -> None:
         self.log.close()
+        self.marks.close()
         self.index.close()
         for one in self._planned:
-            if not isinstance(one, Path):
-                os.close(one.fd)
+            one.close()
 
 
 def sample_of(rows: Rows) -> Hashes:
     """The hash a row is kept by: of the request, which its versions share, or else of the prediction; lists whole."""
     names = rows.dtype.names or ()
     found: Hashes = rows["id"]
-    if "list" in names:
-        found = np.where(rows["list"] != 0, rows["list"], found)
     if "request" in names:
-        listed = rows["position"] != 0 if "position" in names else np.zeros(len(rows), dtype=bool)
-        found = np.where((rows["request"] != 0) & ~listed, rows["request"], found)
+        found = np.where(rows["request"] != 0, rows["request"], found)
+    if "list" in names:  # of an item it is not the row's own
+        found = np.where((rows["list"] != 0) & (rows["list"] != rows["id"]), rows["list"], found)
     return found
-
-
-def _begins(values: npt.NDArray[Any]) -> Bools:
-    """Where another value begins."""
-    found = np.ones(len(values), dtype=bool)
-    found[1:] = values[1:] != values[:-1]
-    return found
-
-
-def _kind_again(digest: int, before: int) -> int:
-    return KINDS.index("repeated" if digest == before else "changed") + 1
-
-
-def _joined_by(at: Ints, of_key: Ints) -> tuple[Ints, Ints]:
-    """Every (label, hit) of one key. at: keys of the hits; of_key: of the labels."""
-    if not len(at):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    order = np.argsort(at, kind="stable")
-    counts = np.bincount(at, minlength=int(of_key.max(initial=0)) + 1)
-    ends = np.cumsum(counts)
-    label, hit = runs.spread((ends - counts)[of_key], ends[of_key])
-    return label, order[hit]
-
-
-def _spread(at: Ints, values: Ints, of_key: Ints) -> tuple[Ints, Ints]:
-    """Labels whose key has a value, and the first of these."""
-    label, hit = _joined_by(at, of_key)
-    first: Bools = np.ones(len(label), dtype=bool)
-    first[1:] = label[1:] != label[:-1]
-    return label[first], values[hit[first]]
 
 
 def _or_none(value: float) -> float | None:

@@ -18,6 +18,8 @@ from agent.config import Settings
 from agent.config.label_store import label_store
 from agent.errors import CorruptError
 from agent.labels.desk import Bounds, Desk
+from agent.labels.files import closed
+from agent.labels.index import Install
 from agent.labels.redis.desk import RedisDesk
 from agent.labels.redis.link import Link
 from agent.records import Batch, Labels, ModelKey, Pairs
@@ -26,6 +28,7 @@ from agent.telemetry import LABEL_STORE_ERRORS, LABEL_STORE_UP, Point
 AnyDesk = Desk | RedisDesk
 KEYS = ("labels/", "labels-redis/")  # of blobs: with files here, or with rows in Redis
 FINISH_SECONDS = 2.0  # for what is not in Redis when the agent ends
+REST_SECONDS = 5.0  # between two tries of background work on a disk that takes nothing
 log = logging.getLogger("sidelight.labels")
 
 
@@ -42,8 +45,11 @@ class Desks:
         self._next = 0  # whose work is next
         self._written: dict[str, int] = {}  # revision by key
         self._gone: set[str] = set()
+        self._calm = asyncio.Lock()  # held while labels are looked up, and while what they are looked up in changes
+        self._working: ModelKey | None = None  # whose background work is under way
+        self._doomed: set[ModelKey] = set()  # to be forgotten when that is done
+        self._rests_until = 0.0  # monotonic: the disk took nothing
         self.corrupt = 0
-        self.busy_seconds = 0.0
 
     def __iter__(self) -> Iterator[AnyDesk]:
         return iter(list(self._all.values()))
@@ -61,14 +67,22 @@ class Desks:
         """What a batch brings: pairs, where labels were there before it."""
         if self._folder is None or (batch.ids is None and batch.request_ids is None):
             return []
-        return self._make(batch.model, window_ns).predicted(batch)
+        try:
+            return self._make(batch.model, window_ns).predicted(batch)
+        except OSError as error:  # no folder can be made
+            self._rest(error)
+            return []
 
     def labelled(self, labels: Labels, window_ns: int, offset: int = 0) -> list[Pairs]:
         """What labels bring at once; most wait until they are settled. offset: of their frame in the journal."""
         if self._folder is None:
             return []
-        desk = self._make(labels.model, window_ns)
-        return desk.labelled(labels, offset) if isinstance(desk, RedisDesk) else desk.labelled(labels)
+        try:
+            desk = self._make(labels.model, window_ns)
+            return desk.labelled(labels, offset) if isinstance(desk, RedisDesk) else desk.labelled(labels)
+        except OSError as error:
+            self._rest(error)
+            return []
 
     def due(self, now_ns: int) -> list[AnyDesk]:
         """Those with labels to settle."""
@@ -78,18 +92,52 @@ class Desks:
         for desk in self:
             desk.expire(now_ns)
 
+    async def settle(self, desk: AnyDesk) -> list[Pairs]:
+        """Looks up the desk's labels that wait, in a thread: it reads files."""
+        async with self._calm:
+            return await asyncio.to_thread(desk.settle)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for the background that it is to be waited for: memory is bounded."""
+        works = time.monotonic() >= self._rests_until
+        return works and any(isinstance(desk, Desk) and desk.behind for desk in self)
+
     async def work(self) -> None:
         """One piece of background work in a thread, if there is any; the desks take turns."""
-        desks = list(self)
+        if time.monotonic() < self._rests_until:
+            return
+        desks = list(self._all.items())
         for i in range(len(desks)):
-            desk = desks[(self._next + i) % len(desks)]
-            job = desk.job()
+            key, desk = desks[(self._next + i) % len(desks)]
+            async with self._calm:
+                job = desk.job()
             if job is not None:
                 self._next = (self._next + i + 1) % len(desks)
-                install = await asyncio.to_thread(job)
-                install()
-                desk.revision += 1
+                try:
+                    await self._work(key, desk, job)
+                except OSError as error:
+                    self._rest(error)
                 return
+
+    async def _work(self, key: ModelKey, desk: AnyDesk, job: Callable[[], Install]) -> None:
+        self._working = key
+        try:
+            install = await asyncio.to_thread(job)
+            async with self._calm:
+                install()
+            desk.revision += 1
+        finally:
+            self._working = None
+            for doomed in self._doomed:
+                self._forget(doomed)
+            self._doomed.clear()
+
+    def _rest(self, error: OSError) -> None:
+        """The disk takes nothing: it is tried again a little later."""
+        if time.monotonic() > self._rests_until + REST_SECONDS:
+            log.error("labels_unwritten error=%s", error)
+        self._rests_until = time.monotonic() + REST_SECONDS
 
     async def finish(self) -> None:
         """Before the end: what other replicas need goes where they find it, within two seconds."""
@@ -101,12 +149,19 @@ class Desks:
     def keep(self, names: set[tuple[str, str]]) -> None:
         """Only the models of these names and tenants are remembered."""
         for key in [key for key in self._all if (key.name, key.tenant) not in names]:
-            desk = self._all.pop(key)
-            self._gone.add(self._key(key))
-            desk.close()
-            if isinstance(desk, Desk):
-                shutil.rmtree(desk.folder, ignore_errors=True)
-            self._bound()
+            if key == self._working:  # a thread is at it
+                self._doomed.add(key)
+            else:
+                self._forget(key)
+
+    def _forget(self, key: ModelKey) -> None:
+        desk, name = self._all.pop(key), self._key(key)
+        self._gone.add(name)
+        self._written.pop(name, None)
+        desk.close()
+        if isinstance(desk, Desk):
+            shutil.rmtree(desk.folder, ignore_errors=True)
+        self._bound()
 
     def points(self) -> Iterator[Point]:
         for desk in self:
@@ -126,12 +181,17 @@ class Desks:
     def collect(self) -> tuple[list[tuple[str, bytes]], list[str], Callable[[], None]]:
         """What changed, as blobs; the keys of blobs that go; and what syncs the files before these are stored, in a
         thread."""
-        puts, fds = [], []
+        puts: list[tuple[str, bytes]] = []
+        fds: list[int] = []
         for key, desk in self._all.items():
             name = self._key(key)
             if self._written.get(name) == desk.revision:
                 continue
-            blob, own = desk.dump()
+            try:
+                blob, own = desk.dump()
+            except OSError:
+                closed(fds)
+                raise
             puts.append((name, blob))
             fds += own
             self._written[name] = desk.revision
@@ -146,6 +206,9 @@ class Desks:
     def failed(self) -> None:
         """It is not: everything is collected again."""
         self._written.clear()
+        for desk in self:
+            if isinstance(desk, Desk):
+                desk.failed()
 
     def load(self, stored: Callable[[str], bytes | None], models: dict[tuple[str, str], int]) -> None:
         """Takes up the desks of these models (name and tenant -> length of windows), and deletes all others' files."""
@@ -185,6 +248,7 @@ class Desks:
 
     def _make(self, key: ModelKey, window_ns: int) -> AnyDesk:
         whole = _whole(key)
+        self._doomed.discard(whole)
         found = self._all.get(whole)
         if found is None and self._folder is not None:
             settings = self._settings
@@ -219,8 +283,8 @@ def _id(key: ModelKey) -> str:
 
 
 def _sync(fds: list[int]) -> None:
-    for fd in fds:
-        try:
+    try:
+        for fd in fds:
             os.fdatasync(fd)
-        finally:
-            os.close(fd)
+    finally:
+        closed(fds)

@@ -6,16 +6,20 @@ An index finds a row again by (segment, row). Rows of one file have one layout.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import contextlib
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.counting.fingerprints import Hashes
-from agent.labels.rows import Layout, Rows, sound, widened
+from agent.labels.files import Grown, gathered
+from agent.labels.rows import Layout, Rows, begins, sound, taken, widened
 from agent.labels.runs import low_of, segments_of
 from agent.records import Ints
 
@@ -23,24 +27,23 @@ SEGMENT_ROWS = 262_144
 PAGE_ROWS = 4_096  # rows read together where several of them are wanted
 FEW = 12  # rows of a page up to which they are read singly
 BUFFER_ROWS = 4_096  # rows in memory before they are written
+PENDING_MAX = 8 << 20  # bytes that wait for a disk to have room; then rows are turned away
+log = logging.getLogger("sidelight.labels")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Segment:
-    """One file. labelled: rows whose truth came; first_ns, newest_ns: arrival of its rows. written: rows in the file;
-    synced: of them those told to the disk. limit: of the sample when it was last sifted."""
+    """One file. labelled: rows whose truth came; first_ns, newest_ns: arrival of its rows. limit: of the sample when
+    it was last sifted."""
 
     number: int
     layout: Layout
     first_ns: int
     newest_ns: int
+    file: Grown
     rows: int = 0
     labelled: int = 0
-    written: int = 0
-    synced: int = 0
     limit: int = 1 << 64
-    fd: int = -1
-    buffer: list[Rows] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -55,8 +58,9 @@ class Log:
         self.segments: dict[int, Segment] = {}  # oldest first, by the rows' arrival
         self.sifted: dict[int, int] = {}  # segments that were rewritten, whose marks still count: newest_ns
         self.open: Segment | None = None
-        self.gone: list[Segment] = []
+        self.gone: list[Grown] = []
         self.corrupt = 0  # rows
+        self._failing = False  # the disk takes nothing
 
     @property
     def bytes(self) -> int:
@@ -71,6 +75,11 @@ class Log:
         """Rows whose truth has not come."""
         return sum(one.rows - one.labelled for one in self.segments.values())
 
+    @property
+    def full(self) -> bool:
+        """Whether the disk has taken nothing for so long that no more rows may wait for it in memory."""
+        return self._failing and sum(one.file.pending for one in self.segments.values()) > PENDING_MAX
+
     def live(self) -> Ints:
         return np.array(sorted(self.segments), dtype=np.int64)
 
@@ -81,15 +90,16 @@ class Log:
         """Returns each row's segment and place in it."""
         count, done = len(rows), 0
         segments, places = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        size = layout.dtype.itemsize
         while done < count:
             one = self._room(layout, now_ns, limit)
             part = rows[done : done + SEGMENT_ROWS - one.rows]
             end = done + len(part)
             segments[done:end], places[done:end] = one.number, np.arange(one.rows, one.rows + len(part))
-            one.buffer.append(part)
+            one.file.add(part.tobytes())
             one.rows += len(part)
             one.newest_ns = max(one.newest_ns, now_ns)
-            if one.rows - one.written >= BUFFER_ROWS:
+            if one.file.pending >= BUFFER_ROWS * size:
                 self._write(one)
             done = end
         return segments, places
@@ -100,59 +110,63 @@ class Log:
         if one is None or full or now_ns - one.first_ns > self._span_ns:
             if one is not None:
                 self._write(one)
-            one = self.open = self._begin(Segment(self._take(), layout, now_ns, now_ns, limit=limit))
-            self.segments[one.number] = one
-        return one
-
-    def _begin(self, one: Segment) -> Segment:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        one.fd = os.open(segment_path(self._folder, one.number), flags, 0o600)
+            number = self._take()
+            file = Grown(segment_path(self._folder, number))
+            one = self.open = self.segments[number] = Segment(number, layout, now_ns, now_ns, file, limit=limit)
         return one
 
     def _write(self, one: Segment) -> None:
-        if not one.buffer:
-            return
-        data, size = memoryview(b"".join(part.tobytes() for part in one.buffer)), one.layout.dtype.itemsize
-        done = 0
-        while done < len(data):
-            done += os.pwrite(one.fd, data[done:], one.written * size + done)
-        one.written, one.buffer = one.rows, []
+        """Where the disk takes nothing, the rows wait in memory; the next checkpoint says so."""
+        try:
+            one.file.write()
+        except OSError as error:
+            if not self._failing:
+                log.error("labels_unwritten error=%s", error)
+            self._failing = True
+        else:
+            self._failing = False
 
-    def flush(self) -> None:
-        """Everything is in the files, though not on the disk."""
-        for one in self.segments.values():
-            self._write(one)
-
-    def read(self, wheres: Hashes, layout: Layout) -> tuple[Rows, Ints]:
-        """Rows in `layout` for places that rise, and which of the places they are of: what is gone or corrupt is left
-        out. After `flush`; may run in a thread."""
-        found, at = [np.zeros(0, layout.dtype)], [np.zeros(0, np.int64)]
+    def read(self, wheres: Hashes, layout: Layout) -> tuple[Rows, Ints | None]:
+        """Rows in `layout` for places that rise, and which of the places they are of (None: of all): what is gone or
+        corrupt is left out. May run in a thread."""
+        found = np.zeros(len(wheres), layout.dtype)
+        good = np.zeros(len(wheres), dtype=bool)
         segments, places = segments_of(wheres), low_of(wheres)
-        for number in np.unique(segments).tolist():
-            one = self.segments.get(number)
-            chosen = np.flatnonzero(segments == number)
+        for begin, beyond in _groups(segments):
+            one = self.segments.get(int(segments[begin]))
             if one is None:
                 continue
-            chosen = chosen[places[chosen] < one.written]
-            rows = _picked(one, places[chosen])
-            good = sound(rows)
-            self.corrupt += int(np.count_nonzero(~good))
-            found.append(widened(rows[good], layout))
-            at.append(chosen[good])
-        return np.concatenate(found), np.concatenate(at)
+            end = begin + int(np.searchsorted(places[begin:beyond], one.rows))
+            same = one.layout.dtype == layout.dtype
+            rows = found[begin:end] if same else np.zeros(end - begin, one.layout.dtype)
+            _fill(rows, one, places[begin:end])
+            whole = good[begin:end] = sound(rows)
+            self.corrupt += len(whole) - int(np.count_nonzero(whole))
+            if not same:
+                found[begin:end] = widened(rows, layout)
+        if good.all():
+            return found, None
+        at = np.flatnonzero(good)
+        return taken(found, at), at
 
-    def whole(self, number: int) -> Rows:
-        """All sound rows of a segment, with their places in it known by `places`."""
+    def whole(self, number: int) -> tuple[Rows, Ints]:
+        """All sound rows of a segment, and their places in it."""
         one = self.segments[number]
-        raw = os.pread(one.fd, one.written * one.layout.dtype.itemsize, 0)
-        return np.frombuffer(raw, one.layout.dtype)[: one.written]
+        rows = np.zeros(one.rows, one.layout.dtype)
+        one.file.read(_bytes_of(rows), 0)
+        at = np.flatnonzero(sound(rows)) if len(rows) else np.zeros(0, np.int64)
+        self.corrupt += len(rows) - len(at)
+        return (rows if len(at) == len(rows) else taken(rows, at)), at
 
     def labelled(self, segments: Ints) -> None:
         """Counts rows whose truth came."""
-        numbers, counts = np.unique(segments, return_counts=True)
-        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            if number in self.segments:
-                self.segments[number].labelled += count
+        if not len(segments):
+            return
+        lowest = int(segments.min())
+        counts = np.bincount(segments - lowest)
+        for at in np.flatnonzero(counts).tolist():
+            if at + lowest in self.segments:
+                self.segments[at + lowest].labelled += int(counts[at])
 
     def expire(self, before_ns: int) -> int:
         """Throws away files with nothing newer. Returns how many of their rows never got a truth."""
@@ -165,18 +179,27 @@ class Log:
 
     def _drop(self, one: Segment) -> None:
         del self.segments[one.number]
-        self.gone.append(one)
+        self.gone.append(one.file)
         if self.open is one:
             self.open = None
 
     def replace(self, old: Segment, rows: Rows, labelled: int, limit: int) -> Segment | None:
-        """Puts these rows in the place of a segment's, in a file of their own. Returns it, None where none are left."""
+        """Puts these rows in the place of a segment's, in a file of their own. Returns it, None where none are left.
+        Raises OSError where the disk takes nothing; then all is as it was."""
         made = None
-        self.sifted[old.number] = old.newest_ns
         if len(rows):
-            made = Segment(self._take(), old.layout, old.first_ns, old.newest_ns, len(rows), labelled, limit=limit)
-            made.buffer = [rows]
-            self._write(self._begin(made))
+            number = self._take()
+            file = Grown(segment_path(self._folder, number))
+            made = Segment(number, old.layout, old.first_ns, old.newest_ns, file, len(rows), labelled, limit)
+            file.add(rows.tobytes())
+            try:
+                file.write()
+            except OSError:
+                file.close()
+                with contextlib.suppress(OSError):
+                    file.path.unlink(missing_ok=True)
+                raise
+        self.sifted[old.number] = old.newest_ns
         order = list(self.segments.values())
         at = order.index(old)
         self._drop(old)
@@ -187,59 +210,73 @@ class Log:
     # ── checkpoints ──
 
     def store(self) -> tuple[dict[str, Any], list[int]]:
-        """What a checkpoint holds of it, and descriptors to sync before that is written: they stay open."""
-        self.flush()
+        """What a checkpoint holds of it, and descriptors to sync and close before that is written. Raises OSError."""
+        for one in self.segments.values():
+            one.file.write()
+        self._failing = False
         held = [
             [one.number, list(one.layout.columns), one.first_ns, one.newest_ns, one.rows, one.labelled, one.limit]
             for one in self.segments.values()
         ]
         opened = -1 if self.open is None else self.open.number
-        fresh = [one for one in self.segments.values() if one.synced < one.rows]
-        for one in fresh:
-            one.synced = one.rows
-        return {"segments": held, "sifted": list(self.sifted.items()), "open": opened}, [one.fd for one in fresh]
+        fds: list[int] = []
+        for one in self.segments.values():
+            gathered(fds, one.file)
+        return {"segments": held, "sifted": list(self.sifted.items()), "open": opened}, fds
+
+    def unsynced(self) -> None:
+        """What was told to the disk may not have got there."""
+        for one in self.segments.values():
+            one.file.synced = min(one.file.synced, one.file.written - 1)
 
     def load(self, held: dict[str, Any]) -> int:
         """Opens what a checkpoint names; what is behind its end was never acknowledged. Returns rows that are lost."""
         lost = 0
         for number, columns, first_ns, newest_ns, rows, labelled, limit in held["segments"]:
-            one = Segment(number, Layout(tuple(columns)), first_ns, newest_ns, rows, labelled, rows, rows, limit)
-            path, size = segment_path(self._folder, number), one.bytes
-            if not path.exists() or path.stat().st_size < size:
+            file = Grown(segment_path(self._folder, number))
+            one = Segment(number, Layout(tuple(columns)), first_ns, newest_ns, file, rows, labelled, limit)
+            if not file.path.exists() or file.path.stat().st_size < one.bytes:
                 lost += rows
-                if path.exists():
-                    path.rename(path.with_suffix(".corrupt"))
+                if file.path.exists():
+                    file.path.rename(file.path.with_suffix(".corrupt"))
                 continue
-            self._begin(one)
-            os.ftruncate(one.fd, size)
+            file.cut(one.bytes)
             self.segments[number] = one
         self.sifted = {int(number): int(ns) for number, ns in held["sifted"]}
         self.open = self.segments.get(held["open"])
         return lost
 
     def close(self) -> None:
-        for one in (*self.segments.values(), *self.gone):
-            os.close(one.fd)
+        for file in (*(one.file for one in self.segments.values()), *self.gone):
+            file.close()
 
 
-def _picked(one: Segment, places: Ints) -> Rows:
-    """Rows at rising places; singly, or by pages where several are wanted."""
-    kind = one.layout.dtype
-    found = np.zeros(len(places), kind)
-    raw = found.view("u1").reshape(len(places), kind.itemsize) if len(places) else found
-    pages, begins, counts = np.unique(places // PAGE_ROWS, return_index=True, return_counts=True)
-    for page, begin, count in zip(pages.tolist(), begins.tolist(), counts.tolist(), strict=True):
-        own = places[begin : begin + count]
-        if count <= FEW:
-            for i, place in enumerate(own.tolist(), begin):
-                got = os.pread(one.fd, kind.itemsize, place * kind.itemsize)
-                raw[i, : len(got)] = np.frombuffer(got, "u1")
+def _groups(values: Ints) -> Iterator[tuple[int, int]]:
+    """Where each of the equal ones that follow each other begin and end."""
+    edges = [*np.flatnonzero(begins(values)).tolist(), len(values)]
+    return itertools.pairwise(edges)
+
+
+def _bytes_of(rows: npt.NDArray[Any]) -> memoryview:
+    """The array's own memory, to be read into."""
+    return memoryview(rows.view("u1").reshape(-1)) if len(rows) else memoryview(bytearray())  # type: ignore[arg-type]
+
+
+def _fill(rows: Rows, one: Segment, places: Ints) -> None:
+    """Reads the rows at rising places; singly, or by pages where several are wanted. What cannot be read stays zero."""
+    size = one.layout.dtype.itemsize
+    raw = rows.view("u1").reshape(len(rows), size) if len(rows) else rows
+    whole, page = _bytes_of(rows), np.zeros((PAGE_ROWS, size), "u1")
+    buffer = _bytes_of(page)
+    for begin, end in _groups(places // PAGE_ROWS):
+        if end - begin <= FEW:
+            for i, place in enumerate(places[begin:end].tolist(), begin):
+                one.file.read(whole[i * size : (i + 1) * size], place * size)
             continue
-        base, size = page * PAGE_ROWS, min(PAGE_ROWS, one.written - page * PAGE_ROWS)
-        got = os.pread(one.fd, size * kind.itemsize, base * kind.itemsize)
-        if len(got) == size * kind.itemsize:
-            found[begin : begin + count] = np.frombuffer(got, kind)[own - base]
-    return found
+        low, high = int(places[begin]), int(places[end - 1]) + 1
+        page[: high - low] = 0
+        one.file.read(buffer[: (high - low) * size], low * size)
+        page.take(places[begin:end] - low, axis=0, out=raw[begin:end], mode="clip")
 
 
 def segment_path(folder: Path, number: int) -> Path:

@@ -1,13 +1,14 @@
 """One sorted run of index entries in a file: (key, where), never changed, found in by bisection, merged in streams.
 
-    chunk: up to 16,384 keys, then as many wheres │ … │ footer: fences, checksums │ counts, xxh3 of the footer
+    block: up to 512 keys, then as many wheres │ … │ footer: fences, checksums │ counts, xxh3 of the footer
 
-A fence is each 512th key; these and a checksum for each chunk are all that is held in memory: 2 bytes an entry at
-most. Files are read with pread, so that what is read is the kernel's to keep or to give back.
+A fence is each block's first key; these and a checksum for each block are all that is held in memory: 1/32 byte an
+entry. Files are read with pread, so that what is read is the kernel's to keep or to give back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +23,10 @@ from agent.counting.fingerprints import Hashes
 from agent.errors import CorruptError
 from agent.records import Bools, Ints
 
-CHUNK = 16_384  # entries read, checked and merged at once: 256 KiB
-BLOCK = 512  # keys between two fences: a page
-FEW = 12  # keys sought in one chunk up to which single pages are read instead of the whole chunk
+CHUNK = 16_384  # entries read and merged at once: 256 KiB
+BLOCK = 512  # entries checked together: two pages
+FEW = 12  # keys sought in one chunk up to which single blocks are read instead of the whole chunk
+SAME_MAX = 1_024  # entries of one key that are kept: an id that is no id must not fill a run
 TAIL = struct.Struct("<QQQQ")  # entries, first and last segment, xxh3
 Entries = tuple[Hashes, Hashes]  # keys and wheres, of equal length
 
@@ -79,34 +81,56 @@ class Run:
         try:
             size = os.fstat(fd).st_size
             entries, first, last, digest = TAIL.unpack(os.pread(fd, TAIL.size, max(0, size - TAIL.size)))
-            fences, chunks = -(-entries // BLOCK), -(-entries // CHUNK)
-            if size != entries * 16 + (fences + chunks) * 8 + TAIL.size:
+            blocks = -(-entries // BLOCK)
+            if size != entries * 16 + blocks * 16 + TAIL.size:
                 raise CorruptError(f"{path.name}: {size} bytes for {entries} entries")
-            footer = os.pread(fd, (fences + chunks) * 8, entries * 16)
+            footer = os.pread(fd, blocks * 16, entries * 16)
             if _footed(footer, entries, first, last) != digest:
                 raise CorruptError(f"{path.name}: checksum of the footer")
-        except (CorruptError, struct.error) as error:
+        except (CorruptError, struct.error, OSError) as error:
             os.close(fd)
             raise CorruptError(str(error)) from None
         numbers = np.frombuffer(footer, "<u8")
-        return cls(path, number, fd, entries, first, last, numbers[:fences], numbers[fences:])
+        return cls(path, number, fd, entries, first, last, numbers[:blocks], numbers[blocks:])
 
     def close(self) -> None:
-        os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def drop(self) -> None:
+        """Closes and deletes it."""
+        self.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def chunk(self, number: int, into: bytearray | None = None) -> Entries:
-        """Raises CorruptError where its checksum does not fit."""
+        """Raises CorruptError where a checksum does not fit."""
         count = min(CHUNK, self.entries - number * CHUNK)
-        buffer = memoryview(bytearray(count * 16) if into is None else into)[: count * 16]
-        got = os.preadv(self.fd, [buffer], number * CHUNK * 16)
-        if got != count * 16 or xxhash.xxh3_64_intdigest(buffer) != int(self.checks[number]):
-            raise CorruptError(f"{self.path.name}: checksum of chunk {number}")
-        found = np.frombuffer(buffer, "<u8")
-        return found[:count], found[count:]
+        raw = self._blocks(number * (CHUNK // BLOCK), count, bytearray(count * 16) if into is None else into)
+        whole = count - count % BLOCK
+        pairs, rest = raw[: 2 * whole].reshape(-1, 2, BLOCK), raw[2 * whole :]
+        keys, wheres = np.empty(count, np.uint64), np.empty(count, np.uint64)
+        keys[:whole].reshape(-1, BLOCK)[:], wheres[:whole].reshape(-1, BLOCK)[:] = pairs[:, 0], pairs[:, 1]
+        keys[whole:], wheres[whole:] = rest[: count - whole], rest[count - whole :]
+        return keys, wheres
+
+    def _blocks(self, first: int, count: int, into: bytearray) -> Hashes:
+        """So many entries from a block on, as they lie in the file."""
+        buffer = memoryview(into)[: count * 16]
+        try:
+            got = os.preadv(self.fd, [buffer], first * BLOCK * 16)
+        except OSError as error:
+            raise CorruptError(f"{self.path.name}: {error.strerror}") from None
+        digest, step = xxhash.xxh3_64_intdigest, BLOCK * 16
+        checks = self.checks[first : first + -(-count // BLOCK)].tolist()
+        if got != count * 16 or checks != [digest(buffer[at : at + step]) for at in range(0, count * 16, step)]:
+            raise CorruptError(f"{self.path.name}: checksum of the entries from {first * BLOCK}")
+        return np.frombuffer(buffer, "<u8")
 
     def find(self, keys: Hashes) -> tuple[Ints, Hashes]:
-        """For keys that rise: places among them and wheres, of all entries that match. Pages of chunks with few of them
-        are read singly, unchecked: what they point to is checked itself."""
+        """For keys that rise: places among them and wheres, of all entries that match. Of chunks with few of them only
+        their blocks are read. Raises CorruptError."""
         places: list[Ints] = []
         found: list[Hashes] = []
         starts = np.searchsorted(keys, self.fences[:: CHUNK // BLOCK]).tolist()
@@ -118,25 +142,15 @@ class Run:
             high += 1 if high < len(keys) and number + 1 < len(starts) and keys[high] == self._begins(number + 1) else 0
             if low >= high:
                 continue
-            own = keys[low:high]
             if high - low <= FEW:
-                for i in range(high - low):
-                    some = self._single(number, own[i])
-                    places += [np.full(len(some), low + i)] * bool(len(some))
+                for i in range(low, high):
+                    some = self._single(number, keys[i], buffer)
+                    places += [np.full(len(some), i)] * bool(len(some))
                     found += [some] * bool(len(some))
                 continue
-            held, wheres = self.chunk(number, buffer)
-            at = np.searchsorted(held, own)
-            hits = np.arange(len(own))
-            while True:  # once more for each time that a key comes again
-                inside = at < len(held)
-                equal = held[at[inside]] == own[hits[inside]]
-                hits, at = hits[inside][equal], at[inside][equal]
-                if not len(hits):
-                    break
-                places.append(hits + low)
-                found.append(wheres[at])
-                at = at + 1
+            at, wheres = _matched(keys[low:high], *self.chunk(number, buffer))
+            places.append(at + low)
+            found.append(wheres)
         if not places:
             return np.zeros(0, np.int64), np.zeros(0, np.uint64)
         return np.concatenate(places), np.concatenate(found)
@@ -144,19 +158,36 @@ class Run:
     def _begins(self, chunk: int) -> np.uint64:
         return np.uint64(self.fences[chunk * (CHUNK // BLOCK)])
 
-    def _single(self, number: int, key: np.uint64) -> Hashes:
+    def _single(self, number: int, key: np.uint64, buffer: bytearray) -> Hashes:
         """One key's wheres in one chunk."""
         first = number * (CHUNK // BLOCK)
         fences = self.fences[first : first + CHUNK // BLOCK]
-        low = max(int(np.searchsorted(fences, key, "left")) - 1, 0) * BLOCK
-        count = min(CHUNK, self.entries - number * CHUNK)
-        high = min(max(int(np.searchsorted(fences, key, "right")), 1) * BLOCK, count)
-        base = number * CHUNK * 16
-        held = np.frombuffer(os.pread(self.fd, (high - low) * 8, base + low * 8), "<u8")
-        left, right = int(np.searchsorted(held, key, "left")), int(np.searchsorted(held, key, "right"))
-        if left == right:
-            return np.zeros(0, np.uint64)
-        return np.frombuffer(os.pread(self.fd, (right - left) * 8, base + (count + low + left) * 8), "<u8")
+        low = max(int(np.searchsorted(fences, key, "left")) - 1, 0)
+        high = max(int(np.searchsorted(fences, key, "right")), 1)
+        found = []
+        for block in range(first + low, first + high):
+            count = min(BLOCK, self.entries - block * BLOCK)
+            raw = self._blocks(block, count, buffer)
+            left, right = np.searchsorted(raw[:count], key, "left"), np.searchsorted(raw[:count], key, "right")
+            found.append(raw[count + int(left) : count + int(right)].copy())
+        return np.concatenate(found)
+
+
+def _matched(own: Hashes, held: Hashes, wheres: Hashes) -> tuple[Ints, Hashes]:
+    """Places among `own` and the wheres of all that match in `held`; both rise."""
+    at = np.searchsorted(held, own)
+    hits = np.flatnonzero(held.take(at, mode="clip") == own)
+    at = at[hits]
+    places, found = [hits], [wheres[at]]
+    while True:  # once more for each time that a key comes again
+        at = at + 1
+        again = np.flatnonzero(held.take(at, mode="clip") == own[hits])
+        again = again[at[again] < len(held)]
+        if not len(again):
+            return np.concatenate(places), np.concatenate(found)
+        hits, at = hits[again], at[again]
+        places.append(hits)
+        found.append(wheres[at])
 
 
 def spread(left: Ints, right: Ints) -> tuple[Ints, Ints]:
@@ -167,17 +198,31 @@ def spread(left: Ints, right: Ints) -> tuple[Ints, Ints]:
 
 
 def write(path: Path, parts: Iterable[Entries]) -> int:
-    """Writes sorted entries to a new run, synced. Returns how many; where there are none, no file is left."""
+    """Writes sorted entries to a new run, synced. Returns how many; where there are none, no file is left, nor where
+    the disk has no room: that raises OSError."""
+    try:
+        entries = _written(path, parts)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+    if not entries:
+        path.unlink()
+    return entries
+
+
+def _written(path: Path, parts: Iterable[Entries]) -> int:
     fences: list[Hashes] = []
     checks: list[int] = []
     entries, first, last = 0, 1 << 30, 0
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         for keys, wheres in _chunked(parts):
-            body = np.concatenate((keys, wheres)).tobytes()
+            body = memoryview(_interleaved(keys, wheres))
             _write_all(fd, body, entries * 16)
             fences.append(keys[::BLOCK].copy())
-            checks.append(xxhash.xxh3_64_intdigest(body))
+            step = BLOCK * 16
+            checks += [xxhash.xxh3_64_intdigest(body[at : at + step]) for at in range(0, len(body), step)]
             own = segments_of(wheres)
             first, last = min(first, int(own.min())), max(last, int(own.max()))
             entries += len(keys)
@@ -188,9 +233,14 @@ def write(path: Path, parts: Iterable[Entries]) -> int:
             os.fdatasync(fd)
     finally:
         os.close(fd)
-    if not entries:
-        path.unlink()
     return entries
+
+
+def _interleaved(keys: Hashes, wheres: Hashes) -> bytes:
+    """As blocks lie in the file."""
+    whole = len(keys) - len(keys) % BLOCK
+    pairs = np.stack((keys[:whole].reshape(-1, BLOCK), wheres[:whole].reshape(-1, BLOCK)), axis=1)
+    return pairs.tobytes() + keys[whole:].tobytes() + wheres[whole:].tobytes()
 
 
 def merged(runs: Sequence[Run], live: Ints, known: Ints) -> Iterator[Entries]:
@@ -217,7 +267,12 @@ def kept(keys: Hashes, wheres: Hashes, live: Ints, known: Ints) -> Entries:
         marked = np.logical_or.reduceat(marks & stays, begins)
         group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(keys))))
         stays &= marks | ~marked[group]
-    return keys[stays], wheres[stays]
+    keys, wheres = keys[stays], wheres[stays]
+    if len(keys) > SAME_MAX and (keys[SAME_MAX:] == keys[:-SAME_MAX]).any():
+        stays = np.ones(len(keys), dtype=bool)
+        stays[SAME_MAX:] = keys[SAME_MAX:] != keys[:-SAME_MAX]
+        keys, wheres = keys[stays], wheres[stays]
+    return keys, wheres
 
 
 class _Stream:
@@ -265,7 +320,7 @@ def _footed(footer: bytes, entries: int, first: int, last: int) -> int:
     return digest.intdigest()
 
 
-def _write_all(fd: int, data: bytes, at: int) -> None:
+def _write_all(fd: int, data: bytes | memoryview, at: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(fd, memoryview(data)[done:], at + done)

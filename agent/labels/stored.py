@@ -6,38 +6,48 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agent.errors import CorruptError
+from agent.labels.files import closed
 from agent.labels.kept import Kept
-from agent.labels.log import Segment, segment_path
-from agent.labels.rows import CLASSES_MAX, NAMES_MAX, Layout, Places
-from agent.labels.runs import Run
+from agent.labels.log import segment_path
+from agent.labels.rows import CLASSES_MAX, NAMES_MAX, Layout, Places, together
 from agent.labels.truths import TRUTH
 from agent.records import ModelKey, Role
 
 if TYPE_CHECKING:
     from agent.labels.desk import Desk
 
-FORMAT = 1
+FORMAT = 2
 CORRUPT = ".corrupt"
 
 
 def dump(desk: Desk) -> tuple[bytes, list[int]]:
-    """The state, and duplicated descriptors of the files to sync before it is stored."""
-    log, logged = desk.log.store()
-    index, tails = desk.index.store()
+    """The state, and duplicated descriptors of the files to sync before it is stored. Raises OSError."""
+    fds: list[int] = []
+    try:
+        log, own = desk.log.store()
+        fds += own
+        marks, own = desk.marks.store()
+        fds += own
+        index, own = desk.index.store()
+        fds += own
+    except OSError:
+        closed(fds)
+        raise
     tables = desk.tables
-    waiting = np.concatenate([np.zeros(0, TRUTH), *desk.waiting])
+    waiting = together(desk.waiting, TRUTH)
     held = {
         "format": FORMAT,
         "log": log,
+        "marks": marks,
         "index": index,
+        "window_ns": desk.bounds.window_ns,
+        "newest_ns": desk.newest_ns,
         "numbers": desk.numbers,
         "limit": desk.limit,
         "raised_ns": desk.raised_ns,
@@ -54,7 +64,7 @@ def dump(desk: Desk) -> tuple[bytes, list[int]]:
     }
     head = json.dumps(held).encode()
     body = struct.pack("<I", len(head)) + head + waiting.tobytes() + desk.early.rows.tobytes()
-    return body, [*tails, *(os.dup(fd) for fd in logged)]
+    return body, fds
 
 
 def load(desk: Desk, blob: bytes | None) -> None:
@@ -82,22 +92,25 @@ def _load(desk: Desk, blob: bytes) -> None:
     tables.names = Places.of(NAMES_MAX, held["names"])
     tables.output, tables.layout = held["output"], Layout(tuple(held["layout"]))
     desk.kept, desk.limit, desk.raised_ns = Kept.load(held["kept"]), int(held["limit"]), int(held["raised_ns"])
-    desk.waiting = [body[: held["waiting"]].copy()]
+    if held["window_ns"] != desk.bounds.window_ns:
+        desk.kept.windows.clear()  # they were others
+    desk.newest_ns = int(held["newest_ns"])
+    desk.await_(body[: held["waiting"]].copy())
     desk.early.add(body[held["waiting"] :].copy())
     desk.numbers, desk.started_ns = int(held["numbers"]), int(held.get("started_ns", 0))
-    desk.lost += desk.log.load(held["log"])
+    desk.lost += desk.log.load(held["log"]) + desk.marks.load(held["marks"])
     desk.index.load(held["index"])
+    if desk.index.broken:
+        desk.index.renew()
 
 
 def _sweep(desk: Desk) -> None:
     """Deletes files that the state does not name: they were begun after it, or replaced before it."""
     named = {segment_path(desk.folder, number).name for number in desk.log.segments}
+    named |= {one.file.path.name for one in desk.marks.files}
     named |= {run.path.name for run in desk.index.runs}
     named |= {f"tail-{table.number}" for table in (*desk.index.full, desk.index.table)}
     for path in desk.folder.iterdir():
         if path.name not in named and path.suffix != CORRUPT:
             path.unlink()
 
-
-def path_of(folder: Path, one: Segment | Run) -> Path:
-    return one.path if isinstance(one, Run) else segment_path(folder, one.number)

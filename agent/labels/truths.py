@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from agent.counting.fingerprints import Hashes, ids_of, mixed
-from agent.labels.rows import Rows, Tables, alias, of_item
+from agent.labels.rows import Rows, Tables, alias, of_item, taken, together
 from agent.records import ABSENT, Bools, Ints, Labels
 
-BY_REQUEST, MET = 1, 2  # flags: found by the request's id; some prediction was met already
+# Flags: found by the request's id; some prediction was met already; whether it is in the sample cannot be told.
+BY_REQUEST, MET, UNTOLD = 1, 2, 4
 TRUTH = np.dtype(
     [
         ("key", "<u8"), ("sample", "<u8"), ("value", "<f8"), ("label_ns", "<i8"), ("arrived_ns", "<i8"),
@@ -20,14 +21,27 @@ _BUCKETS = np.uint64(64 - 20)  # a megabyte of flags says which keys need not be
 
 
 def truths_of(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, int]:
-    """The labels as rows, and how many are of an output that is not watched.
+    """The labels of the output that is watched, as rows, and how many others there are."""
+    found, watched = read_truths(labels, tables, event_time)
+    if watched is None:
+        return found, 0
+    return taken(found, np.flatnonzero(watched)), int(np.count_nonzero(~watched))
 
-    key: of the prediction, or where there is no such id of the request; sample: the id itself. label_ns: when it
-    arrived, by event time when it came to be.
+
+def read_truths(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, Bools | None]:
+    """The labels as rows, and which of them are of the output that is watched; None: all.
+
+    key: of the prediction, or where there is no such id of the request; sample: what the prediction is kept by, as far
+    as the label knows. label_ns: when it arrived, by event time when it came to be.
     """
     found = np.zeros(labels.rows, TRUTH)
-    by_request = labels.ids == 0
+    by_request, asked = labels.ids == 0, "request" in tables.layout.columns
     found["key"], found["sample"] = of_item(labels.ids, labels.items), labels.ids
+    if asked:  # then a prediction is kept by its request's id, which a label by prediction may not know
+        own = (labels.items == 0) & ~by_request
+        told = own & (labels.request_ids != 0)
+        found["sample"][told] = labels.request_ids[told]
+        found["flags"][own & ~told] = UNTOLD
     if by_request.any():
         requests = labels.request_ids[by_request]
         found["key"][by_request] = alias(of_item(requests, labels.items[by_request]))
@@ -43,9 +57,8 @@ def truths_of(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, i
         bits = np.where(numeric, bits, ids_of(labels.labels.dictionary)[labels.labels.codes])
     found["digest"] = (bits >> np.uint64(32)).astype(np.uint32)
     if not labels.outputs:
-        return found, 0
-    watched = np.array([one in ("", tables.output) for one in labels.outputs])
-    return found[watched], int(np.count_nonzero(~watched))
+        return found, None
+    return found, np.array([one in ("", tables.output) for one in labels.outputs], dtype=bool)
 
 
 def _classes(labels: Labels, tables: Tables, numeric: Bools) -> Ints:
@@ -77,14 +90,14 @@ class Early:
         self._seen = np.zeros(1 << 20, dtype=bool)
         self._order: Ints | None = None
 
-    def add(self, rows: Rows) -> int:
-        """Those whose key is not in it yet. Returns how many others fell out that had met nothing."""
+    def add(self, rows: Rows) -> Rows:
+        """Those whose key is not in it yet. Returns the others that fell out and had met nothing."""
         if not len(rows):
-            return 0
-        held = np.concatenate((self.rows, rows))
+            return rows
+        held = together((self.rows, rows), TRUTH)
         lost = held[: max(0, len(held) - EARLY_MAX)]
-        self._set(held[len(lost) :])
-        return int(np.count_nonzero(lost["flags"] & MET == 0))
+        self._set(held[len(lost) :].copy())
+        return _unmet(lost)
 
     def _set(self, rows: Rows) -> None:
         self.rows, self._order = rows, None
@@ -113,17 +126,21 @@ class Early:
         done[places] = True
         done &= self.rows["flags"] & BY_REQUEST == 0
         if done.any():
-            self._set(self.rows[~done])
+            self._set(taken(self.rows, np.flatnonzero(~done)))
 
-    def expire(self, before_ns: int) -> int:
-        """Drops those that came before. Returns how many of them met nothing."""
+    def expire(self, before_ns: int) -> Rows:
+        """Drops those that came before. Returns those of them that met nothing."""
         old = self.rows["arrived_ns"] < before_ns
         if not old.any():
-            return 0
-        lost = int(np.count_nonzero(self.rows["flags"][old] & MET == 0))
-        self._set(self.rows[~old])
-        return lost
+            return self.rows[:0]
+        lost = taken(self.rows, np.flatnonzero(old))
+        self._set(taken(self.rows, np.flatnonzero(~old)))
+        return _unmet(lost)
 
     @property
     def waiting(self) -> int:
         return int(np.count_nonzero(self.rows["flags"] & MET == 0))
+
+
+def _unmet(rows: Rows) -> Rows:
+    return taken(rows, np.flatnonzero(rows["flags"] & MET == 0))

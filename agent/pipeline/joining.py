@@ -28,6 +28,11 @@ class Joining:
         pairs = self._desks.predicted(batch, watch.series.window_ns)
         self._busy_seconds["join"] += time.perf_counter() - began
         await self._paired(pairs)
+        while self._desks.behind:  # a replay, say, brings them faster than they are sorted
+            if self._behind is not None and not self._behind.done():
+                await asyncio.wait({self._behind})
+            else:
+                await self._desks.work()
 
     async def labelled(self, watch: Watch, labels: Labels, offset: int) -> None:
         """Labels came, in the journal's frame of this offset: most wait until they are settled together."""
@@ -60,7 +65,7 @@ class Joining:
         """Looks up the labels that wait, in a thread: it reads files. Nothing else is counted meanwhile."""
         for desk in desks:
             began = time.perf_counter()
-            pairs = await asyncio.to_thread(desk.settle)
+            pairs = await self._desks.settle(desk)
             self._busy_seconds["join"] += time.perf_counter() - began
             await self._paired(pairs)
 
