@@ -17,6 +17,9 @@ DAY = 86_400.0
 # A reason stands so many windows after it was last found: horizons speak now and then, and a suggestion that comes and
 # goes with them would ask for training again and again.
 HELD_WINDOWS = 24
+# Windows end out of order by an hour or so; by more a clock had gone ahead, and all versions would be old for ever.
+BACK_NS = 24 * 3600 * 10**9
+AHEAD_DAYS, LONG_DAYS = 1.0, 50 * 365.25  # a training in the future, or before there were models like these, was none
 TITLE = "Age, and reasons to train anew"
 WORDS_MAX = 300  # characters kept of a reason
 FORMAT = 1
@@ -50,7 +53,8 @@ class Staleness:
 
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
         """`stale`: its age beside the limit; `retrain`: the reasons that stand, in one finding."""
-        self._end_ns = max(self._end_ns, end_ns)
+        if end_ns > self._end_ns or self._end_ns - end_ns > BACK_NS:
+            self._end_ns = end_ns
         stale = self._stale(index)
         faulty = faults(self._beside)
         if faulty:
@@ -89,7 +93,7 @@ class Staleness:
         verdict, effect = Verdict.WITHIN_NOISE, float("nan")
         if age is None:
             verdict = Verdict.NO_DATA
-            said = "when it was trained is not known: neither the model's start nor its reference says it"
+            said = self._unknown
         elif not limit:
             said = f"trained {age / DAY:.3g} days ago; no limit is set"
         else:
@@ -108,7 +112,20 @@ class Staleness:
     def _age(self) -> float | None:
         """Seconds from the training to the end of the newest window; by event time those of the history."""
         trained = 0 if self._about is None else _trained(self._about)
-        return max(self._end_ns - trained, 0) / 1e9 if trained and self._end_ns else None
+        if not trained or not self._end_ns:
+            return None
+        age = (self._end_ns - trained) / 1e9
+        return max(age, 0.0) if -AHEAD_DAYS * DAY <= age <= LONG_DAYS * DAY else None
+
+    @property
+    def _unknown(self) -> str:
+        """Why there is no age."""
+        trained = 0 if self._about is None else _trained(self._about)
+        if trained and self._end_ns:
+            days = (self._end_ns - trained) / 1e9 / DAY
+            where = f"{-days:.3g} days ahead of" if days < 0.0 else f"{days:.3g} days before"
+            return f"its trained_at lies {where} this window's end: nanoseconds since 1970 are expected"
+        return "when it was trained is not known: neither the model's start nor its reference says it"
 
     def points(self) -> Iterator[Point]:
         if self._about is None:

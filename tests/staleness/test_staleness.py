@@ -81,6 +81,35 @@ def test_what_is_not_known_or_not_wanted_is_no_alarm() -> None:
     assert stale.reason == "trained 900 days ago; no limit is set"
 
 
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        (TRAINED + 30 * DAY_NS, "29 days ahead of this window's end"),
+        (TRAINED // 1_000_000, "1.97e+04 days before this window's end"),  # milliseconds
+        ((1 << 63) - 1, "8.71e+04 days ahead of"),
+    ],
+)
+def test_a_training_that_cannot_be_is_no_age(trained: int, said: str) -> None:
+    """Neither young for ever nor an alarm; a clock that is a little behind is no matter."""
+    follower = model(trained)
+    stale, retrain = told(follower, 0)
+    assert (stale.verdict, retrain.verdict) == (Verdict.NO_DATA, Verdict.WITHIN_NOISE)
+    assert said in stale.reason
+    assert list(follower.points()) == []
+    assert told(model(TRAINED + DAY_NS), 0, day=0.9)[0].current == 0.0
+
+
+def test_a_clock_that_had_gone_ahead_makes_nobody_old() -> None:
+    """One window that ends in ten years, then the present again, after a restart too; an hour back is no news."""
+    follower = model()
+    assert told(follower, 0, day=3650.0)[0].alarms
+    after = model()
+    after.load(follower.dump())
+    assert told(after, 1, day=80.0)[0].verdict is Verdict.WITHIN_NOISE
+    assert told(after, 2, day=90.01)[0].alarms
+    assert told(after, 1, day=89.99)[0].alarms
+
+
 def test_a_borrowed_reference_tells_another_version_s_age() -> None:
     """The successor of an old version is not old: its own start or its own reference says when it was trained."""
     own = replace(small_reference(KEY.name, KEY.version), trained_at_ns=TRAINED)
