@@ -6,10 +6,10 @@ import asyncio
 
 
 class Relay:
-    """Passes bytes on both ways. port: where it listens."""
+    """Passes bytes on both ways. port: where it listens; carried: bytes from the agent so far."""
 
     def __init__(self, to_port: int) -> None:
-        self._to_port, self.port = to_port, 0
+        self._to_port, self.port, self.carried = to_port, 0, 0
         self._passing: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
 
@@ -38,13 +38,14 @@ class Relay:
         ends = {writer, far_writer}
         self._ends |= ends
         for source, sink in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.ensure_future(self._pass(source, sink))
+            task = asyncio.ensure_future(self._pass(source, sink, source is reader))
             self._passing.add(task)
             task.add_done_callback(self._passing.discard)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, forth: bool) -> None:
         try:
             while data := await source.read(1 << 16):
+                self.carried += len(data) * forth
                 sink.write(data)
                 await sink.drain()
         except OSError:

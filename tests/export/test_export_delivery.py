@@ -18,6 +18,7 @@ from agent.config import Otel
 from agent.records import ModelKey
 from agent.telemetry import RECORDS, Point
 from tests.export.backend import GrpcBackend, HttpBackend, Say
+from tests.export.relay import Relay
 from tests.export.scene import scene, trace
 
 
@@ -265,6 +266,27 @@ async def test_headers_travel(tmp_path: Path, kind: str) -> None:
         await s.until_settled("logs", 1)
     assert backend.got[0].headers["api-key"] == "a b"
     assert backend.got[0].headers.get("content-encoding") == (None if kind == "grpc" else "gzip")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_requests_are_compressed_as_asked(tmp_path: Path, kind: str, compression: str) -> None:
+    """Of 200 kB of the same letter gzip leaves little on the wire, none leaves all; either arrives whole."""
+    backend: GrpcBackend | HttpBackend = GrpcBackend() if kind == "grpc" else HttpBackend()
+    await backend.start()
+    wire = Relay(backend.port)
+    await wire.start()
+    otel = Otel.model_validate({
+        "exporter_otlp_endpoint": f"http://127.0.0.1:{wire.port}", "exporter_otlp_compression": compression,
+        "exporter_otlp_protocol": "grpc" if kind == "grpc" else "http/protobuf",
+    })  # fmt: skip
+    async with scene(tmp_path, otel) as s:
+        await s.tell("x" * 200_000)
+        await s.until_settled("logs", 1)
+    assert backend.bodies() == ["x" * 200_000]
+    assert wire.carried < 20_000 if compression == "gzip" else wire.carried > 200_000
+    await wire.stop()
+    await backend.stop()
 
 
 async def test_the_final_flush_keeps_its_deadline(tmp_path: Path) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from deploy.backends import build
 from tests.end_to_end.harness import free_port
 from tests.integration.servers import Server, get
 
 
+def documented() -> Any:
+    """The configuration that docs/alerts.md shows."""
+    page = (Path(build.__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
+    (block,) = [each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "inhibit_rules" in each]
+    return yaml.safe_load(block)
+
+
 class Alertmanager(Server):
-    """Forgets its alerts when it stops. url: what the agent is told; hook: where it posts them to."""
+    """Forgets its alerts when it stops. url: what the agent is told; hook: where it posts them to. It inhibits as
+    docs/alerts.md says."""
 
     def __init__(self, folder: Path, hook: str) -> None:
         folder.mkdir()
@@ -20,6 +32,7 @@ class Alertmanager(Server):
         at_once = {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"}
         config = {
             "route": {"receiver": "hook", "group_by": ["alertname"], **at_once},
+            "inhibit_rules": documented()["inhibit_rules"],
             "receivers": [{"name": "hook", "webhook_configs": [{"url": hook, "send_resolved": True}]}],
         }
         path = folder / "alertmanager.yml"
