@@ -373,7 +373,9 @@ ESTIMATED = _define(
     Shape.GAUGE,
     "{score}",
     "How good the newest window's predictions probably are, before labels come: value, and lower and upper limit of "
-    "95 % for what labels would show. accuracy, precision, recall, f1, specificity, roc_auc; mae, rmse, mape.",
+    "95 % for what labels would show. accuracy, precision, recall, f1, specificity, roc_auc; mae, rmse, mape. Of "
+    "accuracy or mae also realised: what labels showed of predictions whose label came, and estimated_of_realised: "
+    "what had been estimated of the same.",
     "sidelight.performance.metric",
     "sidelight.statistic",
 )

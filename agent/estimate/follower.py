@@ -19,6 +19,7 @@ from agent.estimate.validity import (
     TALLY,
     TRUTH_WINDOWS,
     Belief,
+    Realised,
     Support,
     Validity,
     against_labels,
@@ -163,6 +164,10 @@ class Estimating:
                 if math.isfinite(value):
                     said = {"sidelight.performance.metric": metric, "sidelight.statistic": statistic}
                     yield Point(ESTIMATED, value, {**shared, **said})
+        if (told := self._realised()) is not None:
+            for statistic, value in (("realised", told[1].shown), ("estimated_of_realised", told[1].estimated)):
+                said = {"sidelight.performance.metric": told[0], "sidelight.statistic": statistic}
+                yield Point(ESTIMATED, value, {**shared, **said})
         yield Point(ESTIMATE_BELIEVED, self._validity.belief.figure, shared)
 
     def events(self) -> list[Event]:
@@ -174,6 +179,8 @@ class Estimating:
         usual, shares = self._ready.judge.usual, not isinstance(self._ready.method, ByLosses)
         told = self._estimates.items()
         lines = [_line(name, found, usual, shares) for name, found in told if math.isfinite(found.value)]
+        if (known := self._realised()) is not None:
+            lines.insert(1, _realised_line(*known, shares))
         note = self._validity.words() if lines else "no window with predictions has closed yet"
         return {"title": TITLE, "lines": lines, "note": note, "believed": str(self._validity.belief)}
 
@@ -207,9 +214,19 @@ class Estimating:
         parts.append(unknown(method.outside(sums), "have a score beyond the reference's"))
         if self._truths:
             metric = method.past.metrics[0]
-            tally = np.sum(list(self._truths.values()), axis=0)
-            parts.append(against_labels(tally, WORDS[metric], ready.judge.prior(metric), metric in RATES))
+            parts.append(against_labels(self._tally(), WORDS[metric], ready.judge.prior(metric), metric in RATES))
         return parts
+
+    def _tally(self) -> Floats:
+        return np.asarray(np.sum(list(self._truths.values()), axis=0))
+
+    def _realised(self) -> tuple[str, Realised] | None:
+        """The first metric of predictions whose label came in the newest windows with labels; None: no label came."""
+        if self._ready is None or not self._truths:
+            return None
+        metric = self._ready.method.past.metrics[0]
+        found = Realised.of(self._tally(), metric in RATES)
+        return None if found is None else (metric, found)
 
 
 def _of_others(ready: _Ready, newest: Closed | None, about: About) -> Iterator[Validity]:
@@ -249,6 +266,14 @@ def _interval(metric: str, found: Estimate) -> dict[str, float]:
     if not math.isfinite(far):
         return {"value": found.value}
     return {"value": found.value, "lower": max(found.value - far, 0.0), "upper": min(found.value + far, highest)}
+
+
+def _realised_line(metric: str, found: Realised, share: bool) -> dict[str, Any]:
+    """What labels showed, beside what had been estimated of the same predictions, as far as chance lets it differ."""
+    far = NORMAL_95 * found.error
+    note = f"of {found.rows} predictions whose label came, {found.estimated:.3g} ± {far:.2g} was estimated"
+    return {"name": f"{WORDS[metric]}, as labels show it", "value": found.shown, "unit": "share" if share else "number",
+            "note": note}  # fmt: skip
 
 
 def _line(metric: str, found: Estimate, usual: dict[str, float], share: bool) -> dict[str, Any]:

@@ -33,6 +33,7 @@ FEATURES_MAX = 24  # asked for by the trees: those that a first, shallow look fi
 FIRST_ROWS, FIRST_TREES, FIRST_DEPTH = 10_000, 24, 3
 MAE, RMSE, MAPE = "mae", "rmse", "mape"
 UNBOUNDED = frozenset({MAE, RMSE, MAPE})
+ERROR_MAX = 1e50  # the square of its square is a number; more is none
 FOLD_RUNS = 4  # each fold is so many runs of neighbouring windows
 
 
@@ -76,10 +77,11 @@ class LossModel:
 def losses_of(pairs: Pairs, task: Task) -> tuple[tuple[str, ...], Floats]:
     """Metrics and (targets, rows) losses of joined pairs; NaN where a pair lacks its truth or prediction."""
     if task is Task.REGRESSION:
-        error = pairs.predicted - pairs.actual
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.abs(error) / np.abs(pairs.actual)
-        return (MAE, RMSE, MAPE), np.stack((np.abs(error), error**2, relative))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            error = np.abs(pairs.predicted - pairs.actual)
+            error = np.where(error < ERROR_MAX, error, np.nan)
+            relative = error / np.abs(pairs.actual)
+        return (MAE, RMSE, MAPE), np.stack((error, error**2, relative))
     known = (pairs.predicted_class >= 0) & (pairs.actual_class >= 0)
     wrong = np.where(known, pairs.predicted_class != pairs.actual_class, np.nan)
     return (ACCURACY,), wrong[None].astype(np.float64)

@@ -118,21 +118,42 @@ def moved(findings: Sequence[Finding]) -> Validity:
     return Validity(Belief.DOUBTFUL, tuple(found)) if found else Validity()
 
 
+@dataclass(frozen=True, slots=True)
+class Realised:
+    """What labels showed of `rows` predictions, and what had been estimated of the same ones, in the metric's unit.
+    error: standard error of their difference, by the labels' chance alone."""
+
+    rows: int
+    shown: float
+    estimated: float
+    error: float
+
+    @classmethod
+    def of(cls, tally: Floats, is_rate: bool) -> Realised | None:
+        """tally: (6,), of losses, as `against_labels` has it. None: no label came that says anything."""
+        weight = float(tally[WEIGHT])
+        if not weight > 0.0:
+            return None
+        actual, expected = float(tally[ACTUAL]) / weight, float(tally[EXPECTED]) / weight
+        error = math.sqrt(max(float(tally[VARIANCE]), 0.0)) / weight
+        shown, told = (1.0 - actual, 1.0 - expected) if is_rate else (actual, expected)
+        return cls(int(tally[ROWS]), shown, told, error)
+
+
 def against_labels(tally: Floats, metric: str, prior: float, is_rate: bool) -> Validity:
     """tally: (6,) of predictions whose label came: rows, Σw, Σw², Σw·actual, Σw·expected, Σw²·variance, of losses.
 
     prior: standard deviation between windows of the mean loss. A rate must differ by a hundredth at least.
     """
-    if tally[ROWS] < LABELS_MIN:
+    found = Realised.of(tally, is_rate)
+    if found is None or found.rows < LABELS_MIN:
         return Validity()
-    actual, expected = tally[ACTUAL] / tally[WEIGHT], tally[EXPECTED] / tally[WEIGHT]
-    error = math.sqrt(max(tally[VARIANCE] / tally[WEIGHT] ** 2, 0.0) + prior**2)
-    apart = abs(actual - expected)
-    if apart <= DEVIATE_MAX * error or apart < RELATIVE_MIN * expected or (is_rate and apart < 0.01):
+    apart, expected = abs(found.shown - found.estimated), 1.0 - found.estimated if is_rate else found.estimated
+    far = apart > DEVIATE_MAX * math.hypot(found.error, prior) and apart >= RELATIVE_MIN * expected
+    if not far or (is_rate and apart < 0.01):
         return Validity()
-    shown, told = (1.0 - actual, 1.0 - expected) if is_rate else (actual, expected)
-    said = f"of {tally[ROWS]:.0f} predictions whose label came, {metric} is {shown:.3g} where {told:.3g} was estimated"
-    return Validity(Belief.NO, (said,))
+    words = f"{metric} is {found.shown:.3g} where {found.estimated:.3g} was estimated"
+    return Validity(Belief.NO, (f"of {found.rows} predictions whose label came, {words}",))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -133,6 +135,51 @@ def test_a_regression_s_labels_are_held_against_their_window(numeric: Reference)
         follower.predicted(batch_of({"prediction": predicted_now}, features), index)
         follower.close(index, [], 0)
         assert follower.show()["believed"] == believed
+
+
+def test_the_estimate_is_shown_beside_what_labels_show(scored: Reference, numeric: Reference) -> None:
+    """Of the very predictions whose label came, weighted; on the page and as points; before any label nothing."""
+    world, follower = Scored(seed=9), _follower(scored)
+    _window(follower, scored, world, 0)
+    assert not [p for p in follower.points() if p.attributes.get("sidelight.statistic") == "realised"]
+    score, said, truth = world.rows_of(400)
+    pairs = replace(pairs_of(said, truth, score, CLASSES), weights=np.where(said == truth, 1.0, 3.0))
+    follower.labelled(pairs, 1)
+    _window(follower, scored, world, 1)
+    right = float(np.average(said == truth, weights=pairs.weights))
+    line = follower.show()["lines"][1]
+    assert (line["name"], line["value"]) == ("accuracy, as labels show it", pytest.approx(right))
+    assert line["note"].startswith("of 400 predictions whose label came, 0.")
+    told = {p.attributes["sidelight.statistic"]: p.value for p in follower.points()
+            if p.attributes.get("sidelight.performance.metric") == "accuracy"}  # fmt: skip
+    assert told["realised"] == pytest.approx(right)
+    assert told["estimated_of_realised"] == pytest.approx(np.mean(said == truth), abs=0.08)
+    features, predicted, actual = Numeric(seed=10).rows_of(2_000)
+    other = _follower(numeric)
+    other.predicted(batch_of({"prediction": predicted}, features), 0)
+    other.close(0, [], 0)
+    other.labelled(pairs_of(predicted, actual, np.full(2_000, np.nan), ()), 1)
+    assert other.show()["lines"][1]["value"] == pytest.approx(np.abs(predicted - actual).mean())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e160, -1e308, 5e-324, -7.0])
+def test_values_of_any_size_stop_nothing(scored: Reference, numeric: Reference, value: float) -> None:
+    """In scores, predictions and truths: numbers stay numbers, and the state can be read again."""
+    rng, odd = np.random.default_rng(15), np.arange(200) % 3 == 0
+    score, said = np.where(odd, value, rng.random(200)), np.where(odd, value, rng.integers(0, 2, 200).astype(float))
+    for reference in (scored, numeric):
+        follower = _follower(reference)
+        for index in range(3):
+            names = [feature.name for feature in reference.layout.features if feature.source is Source.FEATURE]
+            features = dict.fromkeys(names, score)
+            batch = batch_of({"score": score, "prediction": said}, features)
+            follower.predicted(replace(batch, weights=np.where(odd, 1e9, 1e-9)), index)
+            follower.labelled(pairs_of(said, np.roll(score, 1), score, CLASSES, index), index)
+            follower.labelled(pairs_of(score, said, said, (), index + 1_000_000), index)
+            follower.close(index, [closed_of(reference, batch, index)], 0)
+        assert all(isinstance(point.value, float) and np.isfinite(point.value) for point in follower.points())
+        assert all(np.isfinite(line["value"]) for line in follower.show()["lines"])
+        _follower(reference).load(follower.dump())
 
 
 def test_values_beyond_the_reference_are_in_doubt_then_not_believed(scored: Reference) -> None:
