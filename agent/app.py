@@ -28,10 +28,11 @@ from agent.errors import ConfigurationError
 from agent.export import resource, spool
 from agent.export.attributes import plain
 from agent.export.exporter import Exporter
-from agent.ingest.admission import Admission, Queue
+from agent.ingest.admission import Admission
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, reason_name
+from agent.ingest.queue import Queue
 from agent.ingest.server import Server
 from agent.labels.desks import Desks
 from agent.pipeline.pipeline import Pipeline

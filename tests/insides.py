@@ -9,10 +9,11 @@ from pathlib import Path
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.export.spool import SpoolRow
-from agent.ingest.admission import Admission, Queue
+from agent.ingest.admission import Admission
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
+from agent.ingest.queue import Queue
 from agent.pipeline.pipeline import Pipeline
 from agent.records import Event, ModelKey
 from agent.state import Store

@@ -12,7 +12,8 @@ from google.protobuf.message import DecodeError
 from agent.counting.fingerprints import Hashes, identities, numbered
 from agent.errors import RefusedError
 from agent.ingest.limits import Limits, Refusals
-from agent.ingest.rows import Gathering, parse
+from agent.ingest.row import parse
+from agent.ingest.rows import Gathering
 from agent.records import ABSENT, Bools, Floats, Ints, Labels, ModelKey, Texts
 from agent.wire import labels_pb2, twin_pb2
 from agent.wire import recorder_pb2 as wire

@@ -1,167 +1,39 @@
-"""Rows on the wire to columns inside.
-
-Rows of one model are gathered over messages and turned into columns a few hundred at a time: numpy costs more per call
-than per value. A gathered field keeps one tuple a row, in the order of its names; reading a protobuf map through an
-`itemgetter` costs a quarter of walking it.
+"""Rows on the wire to columns inside: rows of one model are gathered over messages and turned into columns a few
+hundred at a time, for numpy costs more per call than per value.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from agent.counting.fingerprints import identities
 from agent.errors import RefusedError
-from agent.ingest.limits import Limits
-from agent.records import (
-    ABSENT,
-    NULL,
-    PRESENT,
-    Batch,
-    Bools,
-    Bytes,
-    Columns,
-    Flags,
-    Items,
-    ModelKey,
-    Numbers,
-    Texts,
-    Vectors,
+from agent.ingest.fields import (
+    Field,
+    beside,
+    coded,
+    items_of,
+    number_columns,
+    padded,
+    state_of,
+    text_columns,
+    vector_columns,
+    with_state,
 )
+from agent.ingest.limits import Limits
+from agent.ingest.row import TEXTUAL, check_keys, check_text, start_ns, too_many, traceparent
+from agent.records import ABSENT, NULL, Batch, Columns, Flags, ModelKey, Numbers, Texts
 from agent.traces.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
 from agent.wire import recorder_pb2 as wire
 from agent.wire import rows_pb2 as rows_wire
-from agent.wire import twin_pb2 as twin
 
 RARE = ("flags", "vectors", "measures", "segments", "protected")
-TEXTUAL = ("texts", "segments", "protected")
-TRACE_ID, PARENT_ID, FLAGS = range(1, 4)  # parts of a traceparent
-PART_LENGTHS = (2, 32, 16, 2)
-INT32_MAX = (1 << 31) - 1
-TIME_MAX_NS = (1 << 63) - 1
 Outputs = tuple[dict[str, float], dict[str, str]]  # numbers and texts by name
-
-
-def parse(raw: bytes, limits: Limits) -> rows_wire.Row:
-    """One row. Raises RefusedError; where a string is not UTF-8, naming the field."""
-    try:
-        return rows_wire.Row.FromString(raw)
-    except DecodeError:
-        pass
-    try:
-        row = twin.Row.FromString(raw)
-    except DecodeError:
-        raise RefusedError(wire.REASON_UNDECODABLE, "row", f"not a Row, {len(raw)} bytes") from None
-    for name in ("prediction_id", "request_id", "error_type", "traceparent", "tracestate", "batch_id"):
-        limits.text(getattr(row, name), name)
-    for name in ("numbers", "texts", "flags", "vectors", "measures", "segments", "protected"):
-        for entry in getattr(row, name):
-            key = limits.text(entry.key, f"{name}.key")
-            if name in TEXTUAL:
-                limits.text(entry.value, f"{name}[{key}]")
-    for value in row.nulls:
-        limits.text(value, "nulls")
-    raise RefusedError(wire.REASON_INVALID_UTF8, "outputs or stages", f"not UTF-8, row of {len(raw)} bytes")
-
-
-def traceparent(text: str) -> tuple[bytes, bytes, int] | None:
-    """Trace id, parent id and flags, or None where W3C Trace Context (level 1, 3.2.2) forbids it."""
-    parts = text.split("-")
-    if tuple(map(len, parts[:4])) != PART_LENGTHS or parts[0] == "ff" or (parts[0] == "00" and len(parts) > 4):
-        return None
-    try:
-        trace_id, parent_id = bytes.fromhex(parts[TRACE_ID]), bytes.fromhex(parts[PARENT_ID])
-        (flags,) = bytes.fromhex(parts[FLAGS])
-    except ValueError:
-        return None
-    if len(trace_id) != 16 or len(parent_id) != 8 or not any(trace_id) or not any(parent_id):
-        return None
-    return trace_id, parent_id, flags
-
-
-class Field:
-    """One typed map of the gathered rows: a tuple a row, entries in the order of `names`, None where the row lacks
-    it."""
-
-    __slots__ = ("_getter", "_kept", "before", "names", "ragged", "rows")
-
-    def __init__(self) -> None:
-        self.names: dict[str, None] = {}
-        self.before = 0  # names known when the present message began: the limit is on what one message adds
-        self._kept = 0  # names some kept row has, or was lent
-        self.rows: list[tuple[Any, ...]] = []
-        self.ragged = False  # some row lacks a name, or came before a name was known
-        self._getter: Callable[[Any], tuple[Any, ...]] | None = None
-
-    def read(self, mapping: Any, again: Callable[[], Any], limits: Limits) -> tuple[Any, ...]:
-        """The map's values. `again` parses the map anew: asking a protobuf map for a key it lacks adds the key."""
-        names, size = self.names, len(mapping)
-        if size == len(names) and self._getter is not None:
-            values = self._getter(mapping)
-            if len(mapping) == size:
-                return values
-            mapping = again()
-        fresh = [name for name in mapping if name not in names]
-        if len(names) + len(fresh) > self.before + limits.features:
-            raise _too_many("features", f"over {limits.features} different names in one message", limits.features)
-        if (len(names) + len(fresh)) * len(self.rows) > limits.cells:
-            raise _too_many("features", f"rows too different, over {limits.cells} cells", limits.cells)
-        if fresh:
-            self.ragged |= bool(self.rows)
-            names.update(dict.fromkeys(fresh))
-            self._getter = _getter(names)
-        values = tuple([mapping.get(name) for name in names])  # unlike [], get adds nothing
-        self.ragged |= len(mapping) < len(names)
-        return values
-
-    def known(self, mapping: Any) -> tuple[Any, ...] | None:
-        """The values of a map as large as `names`. None where it has other names; then it has these too from now
-        on."""
-        if self._getter is None:
-            return ()
-        values = self._getter(mapping)
-        return values if len(mapping) == len(self.names) else None
-
-    def keep(self) -> None:
-        """The names read so far stay."""
-        self._kept = len(self.names)
-
-    def forget(self) -> None:
-        """Unlearns names that only a refused row had."""
-        if len(self.names) > self._kept:
-            while len(self.names) > self._kept:
-                self.names.popitem()
-            self._getter = _getter(self.names)
-
-    def lend(self, other: Field) -> None:
-        """Gives `other` the names known here."""
-        if not self.ragged:  # names that come and go are learned anew
-            other.names, other._getter = dict(self.names), self._getter
-            other.before = other._kept = len(other.names)
-
-    def crowded(self, limits: Limits) -> bool:
-        """Whether further rows should begin without these names."""
-        return len(self.names) > limits.features or len(self.names) * len(self.rows) > limits.cells // 2
-
-    def columns(self) -> list[tuple[str, Sequence[Any]]]:
-        """Values by name, None where a row lacks it."""
-        width = len(self.names)
-        rows = [r + (None,) * (width - len(r)) for r in self.rows] if self.ragged else self.rows
-        return list(zip(self.names, zip(*rows, strict=True), strict=True)) if width and rows else []
-
-
-def _getter(names: dict[str, None]) -> Callable[[Any], tuple[Any, ...]] | None:
-    return itemgetter(*names) if len(names) > 1 else _single(next(iter(names))) if names else None
-
-
-def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
-    return lambda mapping: (mapping[name],)
 
 
 @dataclass(slots=True)
@@ -359,9 +231,9 @@ class Gathering:
         known, limits = self.null_names, self.limits
         fresh = [name for name in nulls if name not in known]
         if len(known) + len(fresh) > self.nulls_before + limits.features:
-            raise _too_many("nulls", f"over {limits.features} different names in one message", limits.features)
+            raise too_many("nulls", f"over {limits.features} different names in one message", limits.features)
         if (len(known) + len(fresh)) * len(self.times) > limits.cells:
-            raise _too_many("nulls", f"rows too different, over {limits.cells} cells", limits.cells)
+            raise too_many("nulls", f"rows too different, over {limits.cells} cells", limits.cells)
         known.update(dict.fromkeys(fresh))
 
     def _forget(self) -> None:
@@ -409,17 +281,17 @@ class Gathering:
             output = outputs[i]
             prefix = f"{output.name}." if output.name else ""
             if prefix:
-                _check_text(output.name, "outputs.name", limit)
+                check_text(output.name, "outputs.name", limit)
             which = output.WhichOneof("prediction")
             if which == "value":
                 numbers[f"{prefix}prediction"] = output.value
             elif which == "label":
                 texts[f"{prefix}prediction"] = label = output.label
-                _check_text(label, "outputs.label", limit)
+                check_text(label, "outputs.label", limit)
             scores = output.scores
             for label in scores:
                 if label:
-                    _check_text(label, "outputs.scores.key", limit)
+                    check_text(label, "outputs.scores.key", limit)
                 numbers[f"{prefix}score:{label}" if label else f"{prefix}score"] = scores[label]
         self._check_outputs(numbers, texts)
         return numbers, texts
@@ -429,9 +301,9 @@ class Gathering:
         known, limit = self.output_names, self.limits.features
         fresh = [name for name in (*numbers, *texts) if name not in known]
         if len(numbers) + len(texts) > limit or len(known) + len(fresh) > self.outputs_before + limit:
-            raise _too_many("outputs", f"over {limit} different outputs", limit)
+            raise too_many("outputs", f"over {limit} different outputs", limit)
         if (len(known) + len(fresh)) * len(self.times) > self.limits.cells:
-            raise _too_many("outputs", f"rows too different, over {self.limits.cells} cells", self.limits.cells)
+            raise too_many("outputs", f"rows too different, over {self.limits.cells} cells", self.limits.cells)
         if fresh:
             known.update(dict.fromkeys(fresh))
 
@@ -468,25 +340,25 @@ class Gathering:
             time_ns=np.array(self.times, dtype=np.int64),
             latency=None if np.isnan(latency).all() else latency,
             errors=errors if errors.any() else None,
-            segments=_texts(self.segments, rows),
-            protected=_texts(self.protected, rows),
-            measures=_numbers(self.measures, rows),
+            segments=text_columns(self.segments, rows),
+            protected=text_columns(self.protected, rows),
+            measures=number_columns(self.measures, rows),
             weights=np.array(self.weights),
             ids=identities(self.ids) if any(self.ids) else None,
             request_ids=identities(self.request_ids) if any(self.request_ids) else None,
-            items=_items(self.items, rows) if self.items else None,
+            items=items_of(self.items, rows) if self.items else None,
             traces=Traces.of(self.traces) if self.traces else NO_TRACES,
         )
 
     def _features(self) -> Columns:
-        numbers, texts = _numbers(self.numbers, self.rows), _texts(self.texts, self.rows)
+        numbers, texts = number_columns(self.numbers, self.rows), text_columns(self.texts, self.rows)
         flags = {
-            name: Flags(np.array([bool(v) for v in values]), _state(values))
-            for name, values in _padded(self.flags, self.rows)
+            name: Flags(np.array([bool(v) for v in values]), state_of(values))
+            for name, values in padded(self.flags, self.rows)
         }
-        vectors, misfits = _vectors(_padded(self.vectors, self.rows))
+        vectors, misfits = vector_columns(padded(self.vectors, self.rows))
         for name, there in misfits.items():
-            flags[name] = _beside(flags.get(name), there)
+            flags[name] = beside(flags.get(name), there)
         kinds: tuple[dict[str, Any], ...] = (numbers, texts, flags, vectors)
         for at, name in self.nulls:
             home = next((kind for kind in kinds if name in kind), numbers)
@@ -494,7 +366,7 @@ class Gathering:
             if column is None:
                 column = home[name] = Numbers(np.zeros(self.rows), np.full(self.rows, ABSENT, dtype=np.uint8))
             elif column.state is None:
-                column = home[name] = _with_state(column, np.zeros(self.rows, dtype=np.uint8))
+                column = home[name] = with_state(column, np.zeros(self.rows, dtype=np.uint8))
             column.state[at] = NULL  # type: ignore[index] # made just above where it was None
         return Columns(numbers, texts, flags, vectors)
 
@@ -502,136 +374,9 @@ class Gathering:
         numbers: dict[str, Numbers] = {}
         for name in {n: None for d in self.output_numbers for n in d}:
             values = [d.get(name) for d in self.output_numbers]
-            state = _state(values)
+            state = state_of(values)
             numbers[name] = Numbers(np.array(values if state is None else [v or 0.0 for v in values]), state)
         texts: dict[str, Texts] = {}
         for name in {n: None for d in self.output_texts for n in d}:
-            texts[name] = _coded([d.get(name) for d in self.output_texts])
+            texts[name] = coded([d.get(name) for d in self.output_texts])
         return Columns(numbers, texts)
-
-
-def _items(by_row: dict[int, Sequence[rows_wire.Item]], rows: int) -> Items:
-    """The lists of all rows, one after another; an item without a position has its place in the list."""
-    lists = [by_row.get(i, ()) for i in range(rows)]
-    return Items(
-        np.array([len(one) for one in lists], dtype=np.int32),
-        identities([item.id for one in lists for item in one]),
-        np.array([min(item.position or i + 1, INT32_MAX) for one in lists for i, item in enumerate(one)], np.int32),
-        np.array([item.score if item.HasField("score") else math.nan for one in lists for item in one]),
-    )
-
-
-def start_ns(row: rows_wire.Row, arrived_ns: int) -> int:
-    """When the prediction started; a time that int64 does not hold is an unknown one, as in columns."""
-    time_ns = row.time_unix_nano
-    return time_ns if 0 < time_ns <= TIME_MAX_NS else arrived_ns
-
-
-def _too_many(where: str, detail: str, limit: int) -> RefusedError:
-    return RefusedError(wire.REASON_TOO_MANY_FEATURES, where, detail, limit)
-
-
-def _check_text(text: str, where: str, limit: int) -> None:
-    if len(text) * 4 > limit and len(text.encode()) > limit:
-        raise RefusedError(wire.REASON_TEXT_TOO_LONG, where, f"limit {limit}", limit)
-
-
-def check_keys(row: rows_wire.Row, limits: Limits) -> None:
-    """The part of the check that only a row with new names needs."""
-    for where in ("measures", "segments", "protected"):
-        for name in getattr(row, where):
-            _check_text(name, f"{where}.key", limits.text_bytes)
-    seen: set[str] = set()
-    for where in ("numbers", "texts", "flags", "vectors", "nulls"):
-        for name in getattr(row, where):
-            if len(name.encode()) > limits.text_bytes:
-                raise RefusedError(
-                    wire.REASON_TEXT_TOO_LONG,
-                    f"{where}.key",
-                    f"{len(name.encode())} bytes, limit {limits.text_bytes}",
-                    limits.text_bytes,
-                )
-            if name in seen:
-                raise RefusedError(wire.REASON_DUPLICATE_KEY, f"features[{name}]", "stands in two of the row's maps")
-            seen.add(name)
-    for name, vector in row.vectors.items():
-        if not 0 < len(vector.values) <= limits.vector_size:
-            raise RefusedError(
-                wire.REASON_VECTOR_SIZE,
-                f"vectors[{name}]",
-                f"{len(vector.values)} values, limit {limits.vector_size}",
-                limits.vector_size,
-            )
-
-
-def _padded(fields: Field, rows: int) -> list[tuple[str, Sequence[Any]]]:
-    if not fields.names:
-        return []
-    if len(fields.rows) < rows:
-        fields.rows.extend([()] * (rows - len(fields.rows)))
-        fields.ragged = True
-    return fields.columns()
-
-
-def _numbers(fields: Field, rows: int) -> dict[str, Numbers]:
-    if not fields.names:
-        return {}
-    if not fields.ragged and len(fields.rows) == rows:
-        matrix = np.ascontiguousarray(np.array(fields.rows, dtype=np.float64).reshape(rows, len(fields.names)).T)
-        return {name: Numbers(matrix[i]) for i, name in enumerate(fields.names)}
-    return {
-        name: Numbers(np.array([0.0 if v is None else v for v in values], dtype=np.float64), _state(values))
-        for name, values in _padded(fields, rows)
-    }
-
-
-def _texts(fields: Field, rows: int) -> dict[str, Texts]:
-    return {name: _coded(values) for name, values in _padded(fields, rows)}
-
-
-def _coded(values: Sequence[str | None]) -> Texts:
-    index = {value: code for code, value in enumerate(dict.fromkeys(values))}
-    codes = np.fromiter(map(index.__getitem__, values), dtype=np.int32, count=len(values))
-    return Texts([v or "" for v in index], codes, _state(values) if None in index else None)
-
-
-def _vectors(columns: list[tuple[str, Sequence[Any]]]) -> tuple[dict[str, Vectors], dict[str, Bools]]:
-    """Vectors of the size that most of a name's have; and by name, (rows,), where others came."""
-    found, misfits = {}, {}
-    for name, values in columns:
-        sizes = [len(v.values) for v in values if v is not None]
-        size = max(set(sizes), key=sizes.count) if sizes else 1
-        matrix = np.zeros((len(values), size), dtype=np.float32)
-        state = np.zeros(len(values), dtype=np.uint8)
-        for i, value in enumerate(values):
-            if value is None or len(value.values) != size:
-                state[i] = ABSENT
-            else:
-                matrix[i] = value.values
-        found[name] = Vectors(matrix, state if state.any() else None)
-        there = np.array([value is not None for value in values]) & (state == ABSENT)
-        if there.any():
-            misfits[name] = there
-    return found, misfits
-
-
-def _beside(flags: Flags | None, there: Bools) -> Flags:
-    """What does not fit its name's column stands in one of another type, where it is counted as a mismatch."""
-    if flags is None:
-        flags = Flags(np.zeros(len(there), dtype=bool), np.full(len(there), ABSENT, dtype=np.uint8))
-    state = np.full(len(there), PRESENT, dtype=np.uint8) if flags.state is None else flags.state
-    return Flags(flags.values, np.where(there, np.uint8(PRESENT), state))
-
-
-def _state(values: Sequence[Any]) -> Bytes | None:
-    if None not in values:
-        return None
-    return np.array([v is None for v in values], dtype=np.uint8) * np.uint8(ABSENT)
-
-
-def _with_state(column: Any, state: Bytes) -> Any:
-    return (
-        Texts(column.dictionary, column.codes, state)
-        if isinstance(column, Texts)
-        else type(column)(column.values, state)
-    )

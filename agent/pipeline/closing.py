@@ -12,7 +12,7 @@ from agent.alerting.machine import explained
 from agent.alerting.rules import state_finding
 from agent.config import Settings
 from agent.counting import texts
-from agent.ingest.admission import Accepted
+from agent.ingest.queue import Accepted
 from agent.pipeline.joining import Joining
 from agent.pipeline.outbox import Outbox
 from agent.records import AlertState, Finding

@@ -17,7 +17,7 @@ from agent.alerting.wording import FIRING, UPDATED
 from agent.checkpoint.meta import series_id
 from agent.counting.windows import Series
 from agent.export.spool import SpoolRow
-from agent.ingest.admission import Accepted
+from agent.ingest.queue import Accepted
 from agent.records import Batch, Closed, Event, Finding, ModelKey
 from agent.traces.linking import Linking, linked_event
 from agent.traces.traced import NO_TRACES, Trace

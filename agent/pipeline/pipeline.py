@@ -14,10 +14,11 @@ import time
 from agent.clock import Clock
 from agent.config import Settings
 from agent.counting.windows import Series
-from agent.ingest.admission import Accepted, Admission, Queue
+from agent.ingest.admission import Admission
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
+from agent.ingest.queue import Accepted, Queue
 from agent.ingest.rows import Gathering
 from agent.labels.desks import Desks
 from agent.pipeline.closing import Closing

@@ -15,10 +15,11 @@ from agent.clock import Clock
 from agent.config import Settings
 from agent.counting import durations
 from agent.counting.windows import Series
-from agent.ingest.admission import Admission, Queue
+from agent.ingest.admission import Admission
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
+from agent.ingest.queue import Queue
 from agent.pipeline.pipeline import Pipeline
 from agent.records import Finding, Source, TextsSeen, Verdict
 from agent.report.findings import SHARE_CHECKS, Showing

@@ -16,10 +16,11 @@ import numpy as np
 from agent.bins import Feature, Layout
 from agent.clock import TurnedClock
 from agent.counting.windows import Series
-from agent.ingest.admission import Accepted, Admission, Queue
+from agent.ingest.admission import Admission
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
+from agent.ingest.queue import Accepted, Queue
 from agent.ingest.rows import Gathering
 from agent.records import Batch, Kind, ModelKey, Source
 from agent.reference.profile import Reference
