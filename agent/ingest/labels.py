@@ -19,6 +19,7 @@ from agent.wire import labels_pb2, twin_pb2
 from agent.wire import recorder_pb2 as wire
 
 TIME_MAX_NS = (1 << 63) - 1
+WEIGHT_MAX = 1e9  # of one label: more is no weight, and would leave the others without any
 CLASSES_MAX = 64  # different numbers in one message that are still taken for classes, and have a text
 
 
@@ -46,7 +47,7 @@ def read_labels(
     # A field of the message; Python's name for it is a method here and there.
     values = np.array([one.value if one.WhichOneof("truth") == "value" else math.nan for one in kept], dtype=np.float64)
     texts = [one.label if one.WhichOneof("truth") == "label" else None for one in kept]
-    weights = np.array([one.weight or 1.0 for one in kept], dtype=np.float64)
+    weights = _weights([one.weight for one in kept])
     return Labels(
         model=model,
         rows=len(kept),
@@ -57,7 +58,7 @@ def read_labels(
         values=values,
         labels=_truths(values, texts),
         time_ns=_times([one.time_unix_nano for one in kept]),
-        weights=None if (weights == 1.0).all() else weights,
+        weights=weights,
         outputs=tuple(one.output for one in kept) if any(one.output for one in kept) else (),
         predictions=predictions.batch() if at else None,
         at=np.array(at, dtype=np.int64) if at else None,
@@ -91,14 +92,13 @@ def read_columns(
     ids = _ids(columns.ids, columns.id_numbers, columns.id_prefix, rows)
     requests = _ids(columns.request_ids, columns.request_id_numbers, columns.request_id_prefix, rows)
     values = np.array(columns.values.values, dtype=np.float64) if len(columns.values.values) else np.full(rows, np.nan)
-    values[_unset(columns.values, rows)] = np.nan
+    values[_unset(columns.values, rows) | ~np.isfinite(values)] = np.nan
     texts = _texts(columns.labels, rows, "labels", refusals)
     items = _texts(columns.items, rows, "items", refusals)
     if verdict is None:
         _refuse(columns, (ids == 0) & (requests == 0), ~np.isfinite(values), texts, limits, refusals)
         verdict = bytes(refusals.verdict)
     kept = np.flatnonzero(np.frombuffer(verdict, dtype=np.uint8) == 0) if verdict else np.arange(rows)
-    weights = np.array(columns.weights, dtype=np.float64)[kept] if len(columns.weights) else None
     times = np.array(columns.time_unix_nano, dtype=np.uint64)[kept].tolist() if len(columns.time_unix_nano) else ()
     if len(items.dictionary):
         hashes = identities(items.dictionary)[items.codes]
@@ -115,7 +115,7 @@ def read_columns(
         values=values[kept],
         labels=_merged(values[kept], Texts(texts.dictionary, texts.codes[kept], _picked(texts, kept))),
         time_ns=_times(times) if len(times) else np.zeros(len(kept), np.int64),
-        weights=None if weights is None else np.where(weights > 0, weights, 1.0),
+        weights=_weights(np.array(columns.weights, dtype=np.float64)[kept]) if len(columns.weights) else None,
         outputs=(columns.output,) * len(kept) if columns.output else (),
     )
 
@@ -243,6 +243,13 @@ def _merged(values: Floats, texts: Texts) -> Texts:
     state = np.zeros(len(values), np.uint8) if texts.state is None else texts.state.copy()
     codes[known], state[known] = places + len(texts.dictionary), 0
     return Texts([*texts.dictionary, *map(shortest, numbers.tolist())], codes, state)
+
+
+def _weights(given: Sequence[float] | Floats) -> Floats | None:
+    """None where all are 1; a weight that is none (0, less, not finite, beyond what is kept of it) is 1."""
+    found = np.array(given, dtype=np.float64)
+    found[~((found > 0) & (found <= WEIGHT_MAX))] = 1.0
+    return None if (found == 1.0).all() else found
 
 
 def _times(times: Sequence[int]) -> Ints:

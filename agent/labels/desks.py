@@ -39,6 +39,7 @@ class Desks:
     def __init__(self, settings: Settings, folder: Path | None = None, agent: str = "") -> None:
         self._settings, self._agent = settings, agent
         self._folder = folder if settings.label_seconds else None
+        self._left = folder if self._folder is None else None  # of a time when labels were joined
         where = settings.label_store.get_secret_value()
         self._link = Link(label_store(where)) if where and self._folder is not None else None
         self._all: dict[ModelKey, AnyDesk] = {}
@@ -200,6 +201,9 @@ class Desks:
     def written(self) -> None:
         """What was collected is stored."""
         self._gone.clear()
+        if self._left is not None:
+            shutil.rmtree(self._left, ignore_errors=True)
+            self._left = None
         for desk in self:
             desk.written()
 
@@ -213,6 +217,8 @@ class Desks:
     def load(self, stored: Callable[[str], bytes | None], models: dict[tuple[str, str], int]) -> None:
         """Takes up the desks of these models (name and tenant -> length of windows), and deletes all others' files."""
         if self._folder is None:
+            keys = (prefix + _id(ModelKey(name, tenant=tenant)) for name, tenant in models for prefix in KEYS)
+            self._gone.update(key for key in keys if stored(key) is not None)
             return
         for (name, tenant), window_ns in models.items():
             key = ModelKey(name, tenant=tenant)
