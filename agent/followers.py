@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,12 +24,15 @@ from agent.performance.follower import Performance
 from agent.records import Batch, Closed, Event, Finding, Floats, Pairs
 from agent.shadow.shadow import Shadow
 from agent.staleness.follower import Staleness
+from agent.telemetry import FOLLOWER_FAILURES, Point
 
 # Of each version; a later one is told what those before found.
 OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Estimating, Fairness, Staleness, Capture)
 EVERY_SEGMENT = (Fairness.name, Capture.name)  # they choose by options of their own
 SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"
+MODEL = "sidelight.model.name"
+PLACES_MAX = 3  # of an error: the innermost calls
 WEIGHT_MIN, WEIGHT_MAX = 1e-9, 1e9  # squares of more, times a number's fourth power, are no numbers
 log = logging.getLogger("sidelight.followers")
 T = TypeVar("T")
@@ -34,11 +40,12 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Followers:
-    """Of one version. One that fails is logged, and the others go on.
+    """Of one version. One that fails is logged and counted, and the others go on.
 
     labelled_in: windows in which labels came and that are not over. closed_below: windows below this one are; labels
     that come late count in the newest. revision: rises with every change. segments: keys that the operator chose: no
-    value of another one is counted apart, or leaves by name, whatever senders send.
+    value of another one is counted apart, or leaves by name, whatever senders send. failures: by follower and step,
+    since the agent's start.
     """
 
     members: tuple[Follower, ...] = field(default_factory=lambda: tuple(make() for make in OWN))
@@ -46,14 +53,19 @@ class Followers:
     closed_below: int = 0
     revision: int = 0
     segments: tuple[str, ...] = ()
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    whole: bool = False  # of all versions of a model
+    own: dict[str, str] = field(default_factory=dict)  # the version's attributes, or the model's
 
     @classmethod
     def shared(cls) -> Followers:
         """Those that look at all versions of a model."""
-        return cls(tuple(make() for make in SHARED))
+        return cls(tuple(make() for make in SHARED), whole=True)
 
     def prepare(self, about: About) -> None:
         self.segments = about.settings.segments
+        own = about.key.attributes()
+        self.own = {MODEL: own[MODEL]} if self.whole else own
         self._each("prepare", lambda one: one.prepare(about))
 
     def predicted(self, batch: Batch, index: int) -> None:
@@ -82,14 +94,10 @@ class Followers:
         self.revision += 1
         told = list(others)
         for one in self.members:
-            found: list[Finding] = []
-            try:
-                beside = getattr(one, "beside", None)
-                if beside is not None:
-                    beside(told)
-                found = one.close(index, recent, end_ns)
-            except Exception:
-                log.exception("follower_failed follower=%s step=close", one.name)
+            beside = getattr(one, "beside", None)
+            if beside is not None:
+                self._try(one, "beside", partial(beside, told))
+            found = self._try(one, "close", partial(one.close, index, recent, end_ns)) or []
             told += found
             yield found
 
@@ -98,6 +106,11 @@ class Followers:
             points = self._try(one, "points", one.points)
             while points is not None and (point := self._try(one, "points", partial(next, points, None))) is not None:
                 yield point
+        failed: Counter[str] = Counter()
+        for (name, _), times in self.failures.items():
+            failed[name] += times
+        for name, times in failed.items():
+            yield Point(FOLLOWER_FAILURES, times, {**self.own, "sidelight.follower": name})
 
     def events(self) -> list[Event]:
         return [event for one in self.members for event in self._try(one, "events", one.events) or ()]
@@ -123,9 +136,9 @@ class Followers:
             except (CorruptError, ValueError) as error:
                 corrupt += 1
                 log.warning("state_blob_dropped follower=%s error=%s", name, error)
-            except Exception:  # one that stumbles over its state must not keep the agent from starting
+            except Exception as error:  # one that stumbles over its state must not keep the agent from starting
                 corrupt += 1
-                log.exception("state_blob_dropped follower=%s", name)
+                log.error("state_blob_dropped follower=%s %s", name, _where(error))
         return corrupt
 
     def _load_windows(self, blob: bytes) -> None:
@@ -140,14 +153,23 @@ class Followers:
         for one in self.members:
             self._try(one, step, partial(do, one))
 
-    @staticmethod
-    def _try(one: Follower, step: str, do: Callable[[], T]) -> T | None:
-        """What it gives, or None where it fails, which is logged."""
+    def _try(self, one: Follower, step: str, do: Callable[[], T]) -> T | None:
+        """What it gives, or None where it fails: counted, and logged at the first, second, fourth, … time."""
         try:
             return do()
-        except Exception:
-            log.exception("follower_failed follower=%s step=%s", one.name, step)
+        except Exception as error:
+            self.failures[one.name, step] += 1
+            times = self.failures[one.name, step]
+            if times & (times - 1) == 0:
+                log.error("follower_failed follower=%s step=%s times=%d %s", one.name, step, times, _where(error))
             return None
+
+
+def _where(error: Exception) -> str:
+    """Kind and place of an error. Not its message: that may hold a value, which must not leave."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-PLACES_MAX:]]
+    return f"error={type(error).__name__} at={'>'.join(places)}"
 
 
 def weighed(weights: Floats) -> Floats:

@@ -708,6 +708,14 @@ FRAMES_FAILED = _define(
 STATE_CORRUPT = _define(
     "sidelight.state.corrupt", Shape.COUNTER, "{file}", "Stored state that was broken and set aside at the start."
 )
+FOLLOWER_FAILURES = _define(
+    "sidelight.follower.failures",
+    Shape.GAUGE,
+    "{failure}",
+    "How often a part that follows a model's predictions and labels failed since the agent's start, by part; no point "
+    "where none did.",
+    "sidelight.follower",
+)
 STATION_TIME = _define(
     "sidelight.station.time",
     Shape.COUNTER,

@@ -21,7 +21,7 @@ from agent.following import About
 from agent.ledger import RUNNING, Dial, Ledger
 from agent.performance.follower import Performance
 from agent.records import Batch, Columns, Floats, Items, ModelKey, Numbers, Pairs, Task, Texts
-from agent.telemetry import Point
+from agent.telemetry import FOLLOWER_FAILURES, Point
 
 MODEL = ModelKey("loans", "1")
 HOUR_NS = 3600 * 10**9
@@ -167,19 +167,41 @@ class _Failing(Performance):
 
 
 def test_one_that_fails_keeps_nobody_from_anything(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged; the others are told, asked, stored and loaded all the same."""
+    """It is logged without what it says, and counted; the others are told, asked, stored and loaded all the same."""
     rng, other = np.random.default_rng(2), Performance()
     followers = Followers((_Failing(), other))
     followers.prepare(_about(Task.BINARY))
     followers.labelled(_pairs(rng), START)
     assert list(followers.close(START, (), 0))
-    assert list(followers.points()) == list(other.points()) != []
+    *told, _ = followers.points()
+    assert told == list(other.points()) != []
     assert followers.show() == {"performance": other.show()}
     assert followers.events() == []
     assert followers.dump()["performance"] == other.dump()
     assert followers.load({"performance": other.dump()}.get) == 1  # the first of that name
-    steps = {str(r.args[-1]) for r in caplog.records if isinstance(r.args, tuple)}
+    steps = {str(r.args[1]) for r in caplog.records if isinstance(r.args, tuple)}
     assert {"prepare", "points", "events", "show", "dump"} <= steps
+    assert [p.value for p in followers.points() if p.metric is FOLLOWER_FAILURES] == [sum(followers.failures.values())]
+
+
+class _Telling(Performance):
+    """One whose errors hold what a record held."""
+
+    def predicted(self, batch: Batch, index: int) -> None:
+        float("a secret")
+
+
+def test_one_that_fails_with_every_batch_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """At the first, second, fourth … time it is said, with the place and without values; the metric has them all."""
+    followers = Followers((_Telling(),))
+    followers.prepare(_about(Task.BINARY))
+    for _ in range(100):
+        followers.predicted(_batch(np.random.default_rng(2)), START)
+    assert len(caplog.records) == 7
+    assert "secret" not in caplog.text
+    assert "error=ValueError at=" in caplog.text
+    (point,) = (point for point in followers.points() if point.metric is FOLLOWER_FAILURES)
+    assert (point.value, point.attributes) == (100, {**MODEL.attributes(), "sidelight.follower": "performance"})
 
 
 def test_weights_that_are_none_count_as_one() -> None:
