@@ -133,6 +133,10 @@ class Otel(BaseSettings):
     attribute_value_length_limit: int = option(
         4_096, "Longest text in an attribute of a span or log record; cut above.", "{character}", ge=1
     )
+    span_attribute_count_limit: int | None = option(None, "For spans only.", "{attribute}", ge=1)
+    span_attribute_value_length_limit: int | None = option(None, "For spans only.", "{character}", ge=1)
+    logrecord_attribute_count_limit: int | None = option(None, "For log records only.", "{attribute}", ge=1)
+    logrecord_attribute_value_length_limit: int | None = option(None, "For log records only.", "{character}", ge=1)
     propagators: str = option(
         "tracecontext,baggage", "Accepted, without effect: senders put the trace context into the record."
     )

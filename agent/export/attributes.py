@@ -9,15 +9,28 @@ from typing import Any
 import numpy as np
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
+from agent.config import Otel
+from agent.export import spool
+
 DEPTH_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """OTEL_ATTRIBUTE_COUNT_LIMIT and OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (characters)."""
+    """OTEL_ATTRIBUTE_COUNT_LIMIT and OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (characters), or a signal's own."""
 
     count: int = 128
     value_length: int = 4_096
+
+    @classmethod
+    def of(cls, otel: Otel) -> dict[str, Limits]:
+        """Of spans and of log records, by signal."""
+        both = otel.attribute_count_limit, otel.attribute_value_length_limit
+        own = {
+            spool.TRACES: (otel.span_attribute_count_limit, otel.span_attribute_value_length_limit),
+            spool.LOGS: (otel.logrecord_attribute_count_limit, otel.logrecord_attribute_value_length_limit),
+        }
+        return {signal: cls(count or both[0], length or both[1]) for signal, (count, length) in own.items()}
 
 
 UNLIMITED = Limits(1 << 31, 1 << 31)

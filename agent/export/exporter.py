@@ -70,7 +70,7 @@ class Exporter:
         preference = otel.exporter_otlp_metrics_temporality_preference
         self._streams = Streams(preference, clock.now_ns(), settings.series_max)
         self._store = store
-        self._limits = Limits(otel.attribute_count_limit, otel.attribute_value_length_limit)
+        self._limits = Limits.of(otel)
         self._alerts = Alerts(settings, resource)
         self._ways: dict[str, Way] = {signal: resolve(signal, otel) for signal in spool.OTLP} | self._alerts.ways
         self._accounts = Accounts(store, {signal: way_shown(way) for signal, way in self._ways.items()})
@@ -91,7 +91,7 @@ class Exporter:
         now_ns, rows = self._clock.now_ns(), []
         for event in events:
             if self.wants(spool.LOGS):
-                payload, items = logs.encode([event], self._resource, now_ns, self._limits)
+                payload, items = logs.encode([event], self._resource, now_ns, self._limits[spool.LOGS])
                 key = f"{spool.ALERT_KEYS}{event.key}" if is_alert(event) else event.key
                 rows.append(SpoolRow(key, spool.LOGS, items, now_ns, payload))
             rows += self._alerts.rows(event, now_ns)
@@ -105,7 +105,7 @@ class Exporter:
         """The batch's spans, in as many rows as the limit on requests asks for. key: the batch's journal offset."""
         if not self.wants(spool.TRACES):
             return []
-        payload, items = traces.encode(batch, model, self._resource, self._limits)
+        payload, items = traces.encode(batch, model, self._resource, self._limits[spool.TRACES])
         if len(payload) > metrics.REQUEST_BYTES_MAX and len(batch) > 1:
             half = len(batch) // 2
             return [row for part in (batch[:half], batch[half:]) for row in self.rows_for_traces(part, model, key)]

@@ -23,10 +23,10 @@ from agent.config import Otel, Settings
 from agent.export import metrics, spool
 from agent.export.console import ConsoleTransport
 from agent.export.destination import UNSET
-from agent.records import ModelKey
+from agent.records import Event, ModelKey
 from agent.telemetry import DRIFT, RECORDS, Point
 from tests.export.backend import GrpcBackend, HttpBackend, Say
-from tests.export.scene import RESOURCE, Scene, event, scene, trace
+from tests.export.scene import NOW_NS, RESOURCE, Scene, event, scene, trace
 
 
 async def test_without_an_endpoint_nothing_is_spooled(tmp_path: Path) -> None:
@@ -340,3 +340,24 @@ async def test_an_export_of_metrics_yields_by_time(tmp_path: Path) -> None:
         assert seen == [0, 2, 4, 6, 8, 9]
         await s.exporter.count()
         assert s.of("metrics").produced == 9
+
+
+async def test_spans_and_log_records_have_limits_of_their_own(tmp_path: Path) -> None:
+    """OTEL_SPAN_… and OTEL_LOGRECORD_… go before OTEL_ATTRIBUTE_…, each for its signal."""
+    backend = HttpBackend()
+    otel = Otel(
+        exporter_otlp_endpoint=await backend.start(), exporter_otlp_protocol="http/protobuf", attribute_count_limit=3,
+        span_attribute_count_limit=1, logrecord_attribute_value_length_limit=5,
+    )  # fmt: skip
+    async with scene(tmp_path, otel) as s:
+        told = Event("sidelight.test", "k", NOW_NS, "INFO", "", {f"a{n}": "long words" for n in range(4)})
+        await s.put(s.exporter.rows_for_events([told]))
+        await s.put(s.exporter.rows_for_traces([trace("p")], ModelKey("m", "1"), "0"))
+        await s.until_settled("logs", 1)
+        await s.until_settled("traces", 1)
+    got = {each.signal: each.message for each in backend.taken}
+    record = got["logs"].resource_logs[0].scope_logs[0].log_records[0]
+    assert [pair.value.string_value for pair in record.attributes] == ["long "] * 3
+    span = got["traces"].resource_spans[0].scope_spans[0].spans[0]
+    assert (len(span.attributes), span.dropped_attributes_count > 0) == (1, True)
+    await backend.stop()
