@@ -97,6 +97,8 @@ def disparities(found: Estimates, measures: Sequence[Measure], rows_min: float =
             own = list(metric.measures)
             if set(own) <= set(measures) and (count[run, own] >= 2).all():
                 bounds = known[metric.ratio, len(own) > 1]
+                # Where no group has any, there is no ratio: the other measure's counts.
+                own = [m for m in own if not np.isnan(bounds.value[run, m])] or own
                 worst = own[int((np.argmin if metric.ratio else np.argmax)(bounds.value[run, own]))]
                 read = np.min if metric.ratio else np.max
                 told[-1].append(
