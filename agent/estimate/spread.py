@@ -66,6 +66,8 @@ class Spread:
         self._effect = _beyond(raw, chance, self._freedom)
         z = self._x / np.sqrt(np.maximum(self._one / self._rows, 1e-300))
         self._rho = correlation(z[:, None, None], np.array([float(self.blocks)]))[0]
+        self._far = self._effect * float(mean_variance(self._rho, float(self.blocks))[0])  # of the reference's own mean
+        self._known: dict[int, tuple[float, float]] = {}  # by steps, what `_group` found
 
     def knows(self, horizon: int) -> bool:
         """Whether the reference is long enough for so many windows."""
@@ -75,10 +77,11 @@ class Spread:
         """worse: how much worse than usual the estimate of `rows` (effective) rows of `horizon` windows is; unsure:
         variance that the estimate has besides. Asks `knows` first."""
         steps = self._steps(horizon)
-        effect, freedom = self._group(steps)
-        far = self._effect * float(mean_variance(self._rho, float(self.blocks))[0])  # of the reference's own mean
+        if steps not in self._known:
+            self._known[steps] = self._group(steps)
+        effect, freedom = self._known[steps]
         independent = self._one * (1.0 / rows + 1.0 / float(self._rows.sum()))
-        variance = effect + far + independent + unsure
+        variance = effect + self._far + independent + unsure
         if not variance > 0:
             return Judged(1.0, 1.0, freedom)
         return Judged(student_tail(worse / math.sqrt(variance), freedom), variance / max(independent, 1e-300), freedom)
