@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,12 +37,13 @@ class RedisServer:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._options, self._process = options, None
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> RedisServer:
         command = [program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         quiet = subprocess.DEVNULL
-        self._process: Any = subprocess.Popen([*command, *self._options, *options], stdout=quiet, stderr=quiet)
+        self._process = subprocess.Popen([*command, *self._options, *options], stdout=quiet, stderr=quiet)
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             try:
@@ -66,12 +68,17 @@ class RedisServer:
 
     def pause(self) -> None:
         """It answers nothing any more, though it is there."""
-        os.kill(self._process.pid, 19)
+        self._tell(signal.SIGSTOP)
 
     def resume(self) -> None:
-        os.kill(self._process.pid, 18)
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
+        assert self._process is not None
         self._process.kill()
         self._process.wait()
 

@@ -28,8 +28,8 @@ from agent.labels.redis.fleet import Fleet
 from agent.labels.redis.link import Link
 from agent.labels.redis.packing import QUEUED, Chunk, Entries, Place
 from agent.labels.redis.rounds import SLOTS, Model, Outcome, Plan, met_entries, work
-from agent.labels.rows import Rows, Tables, pairs_of
-from agent.labels.truths import BY_REQUEST, EARLY_MAX, truths_of
+from agent.labels.rows import Rows, Tables, alias, pairs_of
+from agent.labels.truths import BY_REQUEST, EARLY_MAX, read_truths
 from agent.records import Batch, Bools, Floats, Ints, Labels, ModelKey, Pairs
 from agent.telemetry import (
     LABEL_COVERAGE,
@@ -121,12 +121,11 @@ class RedisDesk:
         self._turn(labels.arrived_ns)
         self.revision += 1
         self.kept.kinds["received"] += labels.rows
-        truths, _ = truths_of(replace(labels, outputs=()), self.tables, self.bounds.event_time)
+        truths, watched = read_truths(labels, self.tables, self.bounds.event_time)
         rows = packing.queued(truths, packing.tokens(labels, self._agent, offset))
-        watched = np.ones(labels.rows, dtype=bool)
-        if labels.outputs and self.tables.output is not None:
-            watched = np.array([one in ("", self.tables.output) for one in labels.outputs])
-            self.kept.kinds["unknown"] += int(np.count_nonzero(~watched))
+        if watched is None or self.tables.output is None:  # which output is watched, its predictions say
+            watched = np.ones(labels.rows, dtype=bool)
+        self.kept.kinds["unknown"] += int(np.count_nonzero(~watched))
         pairs: list[Pairs] = []
         if labels.predictions is not None and labels.at is not None:
             pairs = self._bring(labels.predictions, labels.at, rows, watched)
@@ -194,7 +193,7 @@ class RedisDesk:
     def job(self) -> Callable[[], Callable[[], None]] | None:
         """The next round with Redis, if there is anything to do: to be called in a thread, and what it gives afterwards
         here."""
-        if not self.link.ready():
+        if not self.link.ready() or not self.now_ns:
             return None
         plan = self._plan()
         if not plan:
@@ -280,11 +279,13 @@ class RedisDesk:
         self.fleet = fleet
 
     def _told(self, polled: Rows, told: bytes) -> None:
-        """Labels that waited in Redis: m some replica's prediction came; u none; x Redis lost it."""
-        codes = np.frombuffer(told, "S1")
+        """Labels that waited in Redis: M some replica's prediction came, u none, x Redis lost it."""
+        still = np.isin(polled["token"], self.pending["token"])  # others were told since
+        polled, codes = polled[still], np.frombuffer(told, "S1")[still]
         late = polled["arrived_ns"] + self.bounds.early_ns < self.now_ns
         lost, gone = codes == b"x", codes != b"w"
-        self.kept.kinds["early"] += int(np.count_nonzero(codes == b"m"))
+        for code, kind in (("M", "early"), ("r", "repeated"), ("c", "changed")):
+            self.kept.kinds[kind] += int(np.count_nonzero(codes == code.encode()))
         self.kept.kinds["unknown"] += int(np.count_nonzero((codes == b"u") | (lost & late)))
         self.pending = self.pending[~np.isin(self.pending["token"], polled["token"][gone])]
         self._queue(polled[lost & ~late])  # asked again, by the same token
@@ -369,6 +370,9 @@ class RedisDesk:
         self.claims += np.unique(found.ids).tolist()
         rows, shares, readable = packing.unpack(found, self.model, self.tables, self.tails.texts)
         self.lost += int(np.count_nonzero(~readable))
+        if (truths["flags"] & BY_REQUEST).any() and "request" in (rows.dtype.names or ()):
+            # Not what another request made under the same id.
+            readable &= (truths["flags"] & BY_REQUEST == 0) | (alias(rows["request"]) == truths["key"])
         if not readable.any():
             return []
         return self._paired(rows[readable], truths[readable], np.exp2(shares[readable]))

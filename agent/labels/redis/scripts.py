@@ -6,7 +6,7 @@ sender:
     p ID     a prediction. R entries: it waits; C … entries: a label took it, until that is checkpointed; T: the same,
              by a label that came before it, whose truth is held here too; M …: labelled
     r ID     of a request: the ids of its predictions
-    e ID     a label without a prediction: W it waits, M it met one
+    e ID     a label without a prediction: W it waits, M it met one, r or c one that was labelled: repeated, changed
     h HASH   what an entry's columns and places stand for, as JSON
     s SLOT   a 32nd of the time a label may take: n predictions, j of them labelled, b bytes, e and k exponents of the
              sample, now and at its start
@@ -77,13 +77,19 @@ local function has(entries, version)
 end
 local function meet(key, entries, other)
   local early = call('GET', P .. 'e' .. other)
-  if not early or u4(early, 3) < now or (byte(early, 1) == 77 and byte(early, 2) == 0) then return nil end
+  if not early or u4(early, 3) < now or (sub(early, 1, 1) ~= 'W' and byte(early, 2) == 0) then return nil end
   local truth = sub(early, 15)
   local value = 'T' .. sub(early, 15, 18) .. sub(early, 7, 14) .. ME .. say2(#truth) .. truth .. entries
   call('SET', key, value, 'KEEPTTL')
-  call('SETRANGE', P .. 'e' .. other, 0, 'M')
+  if sub(early, 1, 1) == 'W' then call('SETRANGE', P .. 'e' .. other, 0, 'M') end
   fresh[#fresh + 1] = entries
   return value
+end
+local function again(value, other)
+  local early = call('GET', P .. 'e' .. other)
+  if early and sub(early, 1, 1) == 'W' and u4(early, 3) >= now then
+    call('SETRANGE', P .. 'e' .. other, 0, sub(early, 15, 18) == sub(value, 2, 5) and 'r' or 'c')
+  end
 end
 for o = 1, #blob, size do
   local id, request = sub(blob, o, o + 7), sub(blob, o + 8, o + 15)
@@ -94,6 +100,7 @@ for o = 1, #blob, size do
     waits = byte(held, 1) == 82 and not has(sub(held, 2), sub(entry, 10, 11))
     if waits then call('SET', key, held .. entry, 'KEEPTTL') end
     if byte(held, 1) == 84 and sub(held, 14, 21) == ME then found[#found + 1] = id .. held end
+    if byte(held, 1) ~= 82 and request ~= none then again(held, request) end
   end
   if waits then
     count(entry)
@@ -110,7 +117,11 @@ for o = 1, #blob, size do
         call('SET', P .. 'r' .. request, (known or '') .. id, 'EX', ttl)
         bytes = bytes + beside + 8
       end
-      value = value or meet(key, entries, request)
+      if value then
+        again(value, request)
+      else
+        value = meet(key, entry, request)
+      end
     end
     if value then found[#found + 1] = id .. value end
   end
@@ -123,7 +134,7 @@ local slot = P .. 's' .. ARGV[3]
 call('HSETNX', slot, 'k', start)
 local used, first = call('HINCRBY', slot, 'b', bytes), tonumber(call('HGET', slot, 'k'))
 local share = tonumber(call('HGET', slot, 'e') or first)
-while share < 24 and used > room * (1 - 2 ^ (first - share - 1)) do share = share + 1 end
+if share < 24 and used > room * (1 - 2 ^ (first - share - 1)) then share = share + 1 end
 call('HSET', slot, 'e', share)
 call('EXPIRE', slot, math.floor(ttl * 1.25) + 60)
 if ARGV[10] ~= '' then call('HSETNX', P .. 'w', 'output', ARGV[10]) end
@@ -177,8 +188,10 @@ local function wait(record, state)
   local key, by, token = P .. 'e' .. sub(record, 1, 8), byte(record, 9) % 2, sub(record, 10, 17)
   local deadline = u4(record, 18)
   local held = call('GET', key)
-  if held and sub(held, 7, 14) == token then return byte(held, 1) == 77 and 'E' or 'w' end
-  if held and (u4(held, 3) >= now or byte(held, 1) == 77) then return again(held, sub(record, 22, 25), 15) end
+  if held and sub(held, 7, 14) == token then
+    return ({M = 'E', W = 'w'})[sub(held, 1, 1)] or sub(held, 1, 1)
+  end
+  if held and (u4(held, 3) >= now or sub(held, 1, 1) ~= 'W') then return again(held, sub(record, 22, 25), 15) end
   if state == 'W' and byte(record, 9) >= 2 then return 'n' end
   if deadline < now then return 'u' end
   local counter = P .. (state == 'W' and 'q' or 'Q') .. math.floor(now / math.max(early_s, 1))
@@ -229,8 +242,8 @@ return 1
 """
 )
 
-# ARGV 4 records of 17 bytes: key │ token │ 1 where it waited long enough. Returns a letter for each: m it met a
-# prediction, w it waits, u it waited in vain and is gone, x it is not there.
+# ARGV 4 records of 17 bytes: key │ token │ 1 where it waited long enough. Returns a letter for each: M, r, c as
+# above, w it waits, u it waited in vain and is gone, x it is not there.
 ASK = (
     _COMMON
     + """
@@ -240,8 +253,8 @@ for o = 1, #ARGV[4], 17 do
   local held = call('GET', key)
   if not held or sub(held, 7, 14) ~= sub(ARGV[4], o + 8, o + 15) then
     codes[#codes + 1] = 'x'
-  elseif byte(held, 1) == 77 then
-    codes[#codes + 1] = 'm'
+  elseif sub(held, 1, 1) ~= 'W' then
+    codes[#codes + 1] = sub(held, 1, 1)
   elseif byte(ARGV[4], o + 16) == 1 then
     call('DEL', key)
     codes[#codes + 1] = 'u'
