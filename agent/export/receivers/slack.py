@@ -24,7 +24,7 @@ def body(event: Event, speaker: Speaker, runbook_url: str) -> bytes:
     link = f"<{escaped(at, SECTION_MAX)}|Runbook>" if "://" in at else escaped(at, CONTEXT_MAX // 4)
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": cut(head, HEADER_MAX), "emoji": False}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": escaped(event.body, SECTION_MAX)}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": escaped(event.body, SECTION_MAX) or "-"}},
         {"type": "context", "elements": [
             {"type": "mrkdwn", "text": escaped(where, CONTEXT_MAX) or "-"}, {"type": "mrkdwn", "text": link or "-"},
         ]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_slack_gets_a_message_people_can_read() -> None:
     hostile = json.loads(slack.body(alert(model="<!channel> & <@U1>"), SPEAKER, ""))
     assert "<!" not in hostile["text"] + hostile["blocks"][1]["text"]["text"]
     assert "resolved:" in json.loads(slack.body(alert("resolved"), SPEAKER, ""))["text"]
+    bare = json.loads(slack.body(replace(event, body=""), Speaker(), ""))  # Slack refuses a text without a character
+    assert all(each["text"] for each in (bare["blocks"][1]["text"], *bare["blocks"][2]["elements"]))
 
 
 @given(st.text(st.sampled_from("ab<>&é\ud800"), max_size=4_000), st.integers(10, 3_000))
