@@ -80,8 +80,9 @@ def changed(scale: Scale, said: Said, segment: str = "") -> str:
     now, then = said.change.means, said.usual
     what = "error rate" if scale.two_valued else "mean absolute error"
     where = f" in {segment}" if segment else ""
+    verb = "rose" if now[0] > then[0] else "went"  # where mistakes of one kind make up for fewer of the other
     told = (
-        f"the {what}{where} rose from {amount(scale, float(then[0]))} to {amount(scale, float(now[0]))} "
+        f"the {what}{where} {verb} from {amount(scale, float(then[0]))} to {amount(scale, float(now[0]))} "
         f"over {said.change.labels:.0f} labels"
     )
     return f"{told}{_way(scale, now, then)}"

@@ -60,6 +60,8 @@ def test_errors_that_change_sides_are_found() -> None:
     found = [closed(concept, world.classified(i, 0.02, 0.18), i)[0] for i in range(40, 46)]
     assert found[-1].alarms
     assert "mostly false negatives" in found[-1].reason
+    assert found[-1].current < found[-1].expected
+    assert found[-1].reason.startswith("the error rate went from")
 
 
 def test_the_alarm_ends_when_the_errors_do() -> None:
