@@ -6,11 +6,19 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY agent agent
 COPY collectors collectors
+# The feedback set (SIDELIGHT_CAPTURE) needs pyarrow, whose wheel is 55 MB and 171 MB unpacked, where everything else
+# together is 29 and 90: so it is not in the image that every pod pulls, but in a second one, which who wants it builds:
+#   docker build --build-arg EXTRAS=capture,redis --build-arg PACKAGES=s3fs -t sidelight-agent:0.1.0-capture .
+# PACKAGES: what fsspec needs for the place (s3fs, gcsfs, adlfs). redis, for SIDELIGHT_LABEL_STORE, is half a megabyte.
+ARG EXTRAS=redis
+ARG PACKAGES=
 # Every dependency has a wheel: one that had to be compiled is a mistake to see here, not a compiler to install.
 RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
- && python -m pip wheel --no-cache-dir --only-binary :all: --wheel-dir /wheels /wheels/sidelight_agent-*.whl
+ && python -m pip wheel --no-cache-dir --only-binary :all: --wheel-dir /wheels \
+    "$(ls /wheels/sidelight_agent-*.whl)${EXTRAS:+[$EXTRAS]}" $PACKAGES
 RUN python -m venv --without-pip /opt/sidelight \
- && python -m pip --python /opt/sidelight/bin/python install --no-cache-dir --no-index --find-links /wheels sidelight-agent
+ && python -m pip --python /opt/sidelight/bin/python install --no-cache-dir --no-index --find-links /wheels \
+    "sidelight-agent${EXTRAS:+[$EXTRAS]}" $PACKAGES
 
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="sidelight-agent" \

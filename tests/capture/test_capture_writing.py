@@ -72,6 +72,18 @@ async def test_any_place_that_fsspec_knows() -> None:
     assert feedback(url).num_rows == 20
 
 
+async def test_a_folder_as_a_url_is_a_folder(tmp_path: Path) -> None:
+    """file://: whole or not at all, and the owner's alone, as by its path."""
+    url = f"file://{tmp_path}/set"
+    made = ready(url)
+    place = Place.of(Settings(capture=url))
+    assert place is not None
+    await Writer(place, "a", lambda: [made]).write_all()
+    found = [tmp_path / "set" / Path(*parts) for parts in files(tmp_path / "set")]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in found] == [0o600, 0o600]
+    assert feedback(url).num_rows == feedback(str(tmp_path / "set")).num_rows == 20
+
+
 async def test_a_place_that_fails_is_tried_again_and_loses_nothing(tmp_path: Path) -> None:
     """A file stands where a folder should be, then no more."""
     folder = tmp_path / "set"

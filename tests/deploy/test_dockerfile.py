@@ -60,6 +60,14 @@ def test_nothing_is_compiled_and_no_compiler_is_installed(stages: list[list[Inst
     assert any("--no-index" in command for command in commands)
 
 
+def test_what_trebles_the_image_is_in_a_second_one(stages: list[list[Instruction]]) -> None:
+    """pyarrow comes where the build is asked for it; wheels and installation take the same extras."""
+    arguments = dict(given.split("=") for word, given in stages[0] if word == "ARG")
+    assert arguments == {"EXTRAS": "redis", "PACKAGES": ""}
+    commands = [given for word, given in stages[0] if word == "RUN"]
+    assert [command.count("${EXTRAS:+[$EXTRAS]}\" $PACKAGES") for command in commands] == [1, 1]
+
+
 def test_the_result_carries_the_environment_and_the_health_check_alone(stages: list[list[Instruction]]) -> None:
     """No sources, no wheels, no pip of the build reach the image that runs."""
     copies = [arguments for word, arguments in stages[1] if word in ("COPY", "ADD")]
