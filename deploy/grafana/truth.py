@@ -15,6 +15,7 @@ STATISTIC = "sidelight_model_version, sidelight_statistic"
 EACH = "The mean over replicas, each of which sees labels of its own."
 LABELS, TWO, GROUPS = "needs labels", "needs two versions", "needs SIDELIGHT_FAIRNESS"
 PAST, GROUPS_PAST = f"{LABELS}, and a past to compare with", f"{GROUPS}, and a past to compare with"
+LABELLED = "needs a reference with labels"
 CLASSES, SEGMENTS, TRAINED = f"{LABELS} of classes", f"{LABELS} and SIDELIGHT_SEGMENTS", "needs a time of training"
 
 
@@ -91,7 +92,7 @@ def _performance() -> list[Panel]:
         Panel(
             "$metric before labels come", about("sidelight.performance.estimated"),
             [Query(f"avg by ({STATISTIC}) ({of_model('sidelight.performance.estimated', METRIC)})",
-                   f"{VERSION} {{{{sidelight_statistic}}}}", sparse="needs a reference with labels")], "none",
+                   f"{VERSION} {{{{sidelight_statistic}}}}", sparse=LABELLED)], "none",
         ),
         Panel(
             "Labels behind it", about("sidelight.performance.labels"),
@@ -109,7 +110,7 @@ def _performance() -> list[Panel]:
             "Whether the estimate is to be believed", about("sidelight.performance.estimated.believed"),
             [Query("min by (instance, sidelight_model_version) "
                    f"({of_model('sidelight.performance.estimated.believed')})", f"{VERSION} {{{{instance}}}}",
-                   sparse="needs a reference with labels")], "none",
+                   sparse=LABELLED)], "none",
         ),
         Panel(
             "How sure a drop is", f"{about('sidelight.performance.significance')} Concept drift: "
