@@ -76,6 +76,13 @@ def line(shown: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def beside(status: dict[str, Any]) -> float:
+    """Accuracy as labels show it, of the predictions whose label came, where the estimate stands."""
+    (found,) = (each for each in estimated(status)["lines"] if each["name"] == "accuracy, as labels show it")
+    assert found["note"].startswith(f"of {CHANGED * ROWS} predictions whose label came")
+    return float(found["value"])
+
+
 def fired(status: dict[str, Any]) -> dict[str, int]:
     """Alerts, and how many windows after the change each was first said."""
     found: dict[str, int] = {}
@@ -108,9 +115,12 @@ def test_harder_cases_are_a_fall_before_any_label_comes(agent: AgentProcess, bac
     realised = next(each for each in model_of(status)["followed"]["performance"]["lines"] if each["name"] == "accuracy")
     assert realised["value"] == pytest.approx(accuracy(rows[QUIET:]))
     assert realised["low"] < line(estimated(status))["value"] < realised["high"]
+    assert beside(status) == pytest.approx(accuracy(rows[QUIET:]))
     assert agent.stop() == 0
     points = Points(backend[0])
     newest = points.by("sidelight.performance.estimated", "statistic", OF_MODEL | {"performance.metric": "accuracy"})
+    assert newest.pop("realised") == pytest.approx(beside(status))
+    assert newest.pop("estimated_of_realised") == pytest.approx(beside(status), abs=0.02)
     assert newest == {name: pytest.approx(line(estimated(status))[key]) for name, key in (
         ("value", "value"), ("lower", "low"), ("upper", "high"))}  # fmt: skip
     assert points.number("sidelight.performance.estimated.believed", OF_MODEL) == 0.5
@@ -133,5 +143,6 @@ def test_what_no_score_shows_is_not_pretended(agent: AgentProcess, backend: tupl
     assert int(told[1]) == CHANGED * ROWS
     assert float(told[2]) == pytest.approx(accuracy(rows[QUIET:]), abs=0.0006)
     assert float(told[3]) == pytest.approx(before["expected"], abs=0.02)
+    assert beside(status) == pytest.approx(accuracy(rows[QUIET:]))
     assert agent.stop() == 0
     assert Points(backend[0]).number("sidelight.performance.estimated.believed", OF_MODEL) == 0.0
