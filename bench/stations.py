@@ -21,6 +21,7 @@ from agent.app import App
 from agent.config import Otel, Settings
 from agent.counting.windows import Series
 from agent.ingest.rows import Gathering
+from agent.labels.desk import Bounds, Desk
 from agent.records import Batch, ModelKey
 from bench.line import number
 from bench.processes import Agent, Sender, cpu_microseconds
@@ -33,6 +34,7 @@ WIDE_RING = 8 * RING
 BUSY_ROWS = 1_000_000  # a window: heavy traffic, of which sketches and projections take a sample
 DUPLICATES = ("duplicates: ids to hashes", "duplicates: samples", "duplicates: rows to hashes")
 WHOLE = "vectors and whole rows: projected"
+WAITING = ("label join: a prediction waits", "label join: rows sorted and merged behind")
 TRAFFIC = {"bulk": Traffic(), "rows": Traffic(body="rows", rows=100)}
 # The stations in the order a record passes them; each without what stands further down. Names of the agent's own
 # functions, private ones among them: a name that is gone is an error here, and nowhere else.
@@ -69,6 +71,8 @@ STATIONS = {
     "agent.counting.texts:WindowTexts.add": "count: text sketches",
     "agent.counting.number_sketches:NumberSketches.feed": "count: sketches, choosing",
     "agent.sketches.quantiles:Quantiles.update": "count: sketches, KLL",
+    "agent.labels.desk:Desk.predicted": WAITING[0],
+    "agent.labels.desk:Desk.work_now": WAITING[1],
 }
 
 
@@ -99,6 +103,8 @@ class Stations:
             pass
         self._known = reference(traffic, 3600.0)
         self._series = Busy(ModelKey(traffic.model, "1"), 3600 * 10**9, self._known, None)
+        bounds = Bounds(30 * 86_400 * 10**9, 3_600 * 10**9, 2 << 30, 3_600 * 10**9)
+        self._desk = Desk(ModelKey(traffic.model), folder / "labels", bounds)
 
     def run(self, count: int) -> None:
         """Takes so many messages and counts them, about 500 records at a time."""
@@ -116,7 +122,10 @@ class Stations:
         for item in self._app.queue.take():
             if item.content is not None and id(item.content) not in done:
                 done.add(id(item.content))
-                self._series.add(_batch(item.content), False)
+                batch = _batch(item.content)
+                self._series.add(batch, False)
+                self._desk.predicted(batch)
+                self._desk.work_now()
             self._app.queue.done(item)
 
     def measure(self, count: int) -> Iterator[tuple[str, float, float]]:

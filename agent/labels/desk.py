@@ -10,6 +10,7 @@ Calls come in the order of the journal, and what they do is a function of them a
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -43,9 +44,11 @@ from agent.telemetry import (
     Point,
 )
 
+log = logging.getLogger("sidelight.labels")
 WHOLE = 1 << 64
 LIMIT_MIN = 1 << 40  # the sample is never smaller than one in 16 million
 SETTLE_ROWS = 196_608  # labels that are looked up at once, at most: 9 MB
+WAITING_MAX = 4 * SETTLE_ROWS  # that wait where none can be looked up
 SETTLE_NS = 2_000_000_000  # how long a label waits for others
 SPANS = 32  # files of rows that a label's time is cut into, at least
 WINDOWS_APART = 64  # of labels settled together, that are told apart by event time
@@ -136,20 +139,20 @@ class Desk:
         self.kept.kinds["received"] += labels.rows
         truths, watched = read_truths(labels, self.tables, self.bounds.event_time)
         waits = np.ones(labels.rows, dtype=bool)
-        pairs: list[Pairs] = []
         if watched is not None:
             waits &= watched
             self.kept.kinds["unknown"] += labels.rows - int(np.count_nonzero(watched))
+        brought = np.zeros(0, np.int64)
         if labels.predictions is not None and labels.at is not None:
             brought = np.flatnonzero(waits[labels.at])
-            pairs = self._brought(labels.predictions, brought, taken(truths, labels.at[brought]))
             waits[labels.at] = False
-        if not waits.all():
-            truths = taken(truths, np.flatnonzero(waits))
-        if len(truths):
-            self.waiting.append(truths)
-            self._waits += len(truths)
-        return pairs
+        chosen = truths if waits.all() else taken(truths, np.flatnonzero(waits))
+        if len(chosen):
+            self.waiting.append(chosen)
+            self._waits += len(chosen)
+        if labels.predictions is None or labels.at is None:
+            return []
+        return self._brought(labels.predictions, brought, taken(truths, labels.at[brought]))
 
     def waits(self) -> int:
         """Labels that are not settled."""
@@ -178,7 +181,13 @@ class Desk:
         self.await_(truths[:0])
         self.revision += 1
         kinds = np.zeros(len(truths), np.int8)
-        found = self._found(truths, kinds)
+        try:
+            found = self._found(truths, kinds)
+        except OSError as error:  # no file can be opened now, say
+            log.error("labels_not_settled error=%s", error)
+            self._given_up(truths[:-WAITING_MAX])
+            self.await_(truths[-WAITING_MAX:].copy())
+            return []
         pairs = self._joined(truths, found, kinds, PLACE["joined"])
         self._keep_early(truths, kinds)
         self._count(kinds)
@@ -562,9 +571,9 @@ class Desk:
     def close(self) -> None:
         self.log.close()
         self.marks.close()
-        self.index.close()
         for one in self._planned:
-            one.close()
+            if isinstance(one, Grown):
+                one.close()
 
 
 def sample_of(rows: Rows) -> Hashes:

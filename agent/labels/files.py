@@ -17,7 +17,8 @@ FILE_MARKS = 262_144  # marks of one file: 4 MiB
 
 @dataclass(slots=True, eq=False)
 class Grown:
-    """One file. written: bytes in it; synced: of them those told to the disk; waiting: what comes behind them."""
+    """One file, opened when it is first needed. written: bytes in it; synced: of them those told to the disk; waiting:
+    what comes behind them."""
 
     path: Path
     written: int = 0
@@ -59,14 +60,17 @@ class Grown:
         """A duplicate descriptor to sync, or -1 where nothing is new."""
         if self.synced == self.written:
             return -1
+        self.open()
         found = os.dup(self.fd)
         self.synced = self.written
         return found
 
     def read(self, into: memoryview, at: int) -> int:
-        """Fills it from byte `at` on. Returns how many bytes came; fewer where they are gone or cannot be read."""
+        """Fills it from byte `at` on. Returns how many bytes came; fewer where they are gone or cannot be read. Raises
+        OSError where the file cannot be opened now."""
         size = 0
         if at < self.written:
+            self.open()
             with contextlib.suppress(OSError):
                 size = os.preadv(self.fd, [into[: self.written - at]], at)
         if size < len(into) and at + size >= self.written and self.waiting:
@@ -127,6 +131,7 @@ class Marks:
         for one in self.files:
             raw = bytearray(one.file.size)
             count = one.file.read(memoryview(raw), 0) // 16
+            self._rest(one)
             pairs = np.frombuffer(raw, "<u8").reshape(-1, 2)[:count]
             yield pairs[:, 0].copy(), pairs[:, 1].copy()
 
@@ -142,6 +147,7 @@ class Marks:
         fds: list[int] = []
         for one in self.files:
             gathered(fds, one.file)
+            self._rest(one)
         return [[one.number, one.newest_ns, one.file.written] for one in self.files], fds
 
     def load(self, held: list[list[int]]) -> int:
@@ -152,8 +158,14 @@ class Marks:
             there = file.path.stat().st_size if file.path.exists() else 0
             lost += max(0, size - there) // 16
             file.cut(min(size, there - there % 16))
+            file.close()
             self.files.append(MarkFile(number, newest_ns, file))
         return lost
+
+    def _rest(self, one: MarkFile) -> None:
+        """Only the newest stays open."""
+        if one is not self.files[-1]:
+            one.file.close()
 
     def unsynced(self) -> None:
         """What was told to the disk may not have got there."""

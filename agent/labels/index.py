@@ -89,7 +89,6 @@ class Index:
         self.full: list[Table] = []
         self.runs: list[Run] = []
         self.gone: list[Run | Path] = []  # files that the next checkpoint no longer names
-        self._aside: list[Run] = []
         self.corrupt = 0
         self.broken = False  # entries are missing: they are to be made anew before anything is looked up
         self.failing = False  # the disk took no run
@@ -227,7 +226,6 @@ class Index:
             self.corrupt += 1
             self.broken = True
             self.runs = [run for run in self.runs if run not in bad]
-            self._aside += bad  # somebody may be reading it
             with contextlib.suppress(OSError):
                 bad[0].path.rename(bad[0].path.with_suffix(".corrupt"))
         return bool(bad)
@@ -256,7 +254,7 @@ class Index:
         for number in held["runs"]:
             try:
                 self.runs.append(Run.open(run_path(self._folder, number), number))
-            except CorruptError as error:
+            except (CorruptError, OSError) as error:
                 self.corrupt += 1
                 self.broken = True
                 log.warning("labels_run_set_aside error=%s", error)
@@ -281,10 +279,6 @@ class Index:
         table.stored = count
         table.digest.update(raw)
         return table
-
-    def close(self) -> None:
-        for run in (*self.runs, *self._aside, *(one for one in self.gone if isinstance(one, Run))):
-            run.close()
 
 
 def _level(entries: int) -> int:

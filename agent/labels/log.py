@@ -115,6 +115,11 @@ class Log:
             one = self.open = self.segments[number] = Segment(number, layout, now_ns, now_ns, file, limit=limit)
         return one
 
+    def _rest(self, one: Segment) -> None:
+        """Only the newest stays open: of many models there are many files."""
+        if one is not self.open:
+            one.file.close()
+
     def _write(self, one: Segment) -> None:
         """Where the disk takes nothing, the rows wait in memory; the next checkpoint says so."""
         try:
@@ -140,6 +145,7 @@ class Log:
             same = one.layout.dtype == layout.dtype
             rows = found[begin:end] if same else np.zeros(end - begin, one.layout.dtype)
             _fill(rows, one, places[begin:end])
+            self._rest(one)
             whole = good[begin:end] = sound(rows)
             self.corrupt += len(whole) - int(np.count_nonzero(whole))
             if not same:
@@ -154,6 +160,7 @@ class Log:
         one = self.segments[number]
         rows = np.zeros(one.rows, one.layout.dtype)
         one.file.read(_bytes_of(rows), 0)
+        self._rest(one)
         at = np.flatnonzero(sound(rows)) if len(rows) else np.zeros(0, np.int64)
         self.corrupt += len(rows) - len(at)
         return (rows if len(at) == len(rows) else taken(rows, at)), at
@@ -222,6 +229,7 @@ class Log:
         fds: list[int] = []
         for one in self.segments.values():
             gathered(fds, one.file)
+            self._rest(one)
         return {"segments": held, "sifted": list(self.sifted.items()), "open": opened}, fds
 
     def unsynced(self) -> None:
@@ -241,6 +249,7 @@ class Log:
                     file.path.rename(file.path.with_suffix(".corrupt"))
                 continue
             file.cut(one.bytes)
+            file.close()
             self.segments[number] = one
         self.sifted = {int(number): int(ns) for number, ns in held["sifted"]}
         self.open = self.segments.get(held["open"])

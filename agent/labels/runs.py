@@ -56,11 +56,11 @@ def low_of(wheres: Hashes) -> Ints:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """An open run. first, last: of the segments its entries point to."""
+    """A run that is open only while it is read: there may be many. first, last: of the segments its entries point
+    to."""
 
     path: Path
     number: int
-    fd: int
     entries: int
     first: int
     last: int
@@ -74,40 +74,25 @@ class Run:
     @classmethod
     def open(cls, path: Path, number: int) -> Run:
         """Raises CorruptError where the footer is not whole."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise CorruptError(f"{path.name}: {error.strerror}") from None
-        try:
-            size = os.fstat(fd).st_size
-            entries, first, last, digest = TAIL.unpack(os.pread(fd, TAIL.size, max(0, size - TAIL.size)))
-            blocks = -(-entries // BLOCK)
-            if size != entries * 16 + blocks * 16 + TAIL.size:
-                raise CorruptError(f"{path.name}: {size} bytes for {entries} entries")
-            footer = os.pread(fd, blocks * 16, entries * 16)
-            if _footed(footer, entries, first, last) != digest:
-                raise CorruptError(f"{path.name}: checksum of the footer")
-        except (CorruptError, struct.error, OSError) as error:
-            os.close(fd)
-            raise CorruptError(str(error)) from None
-        numbers = np.frombuffer(footer, "<u8")
-        return cls(path, number, fd, entries, first, last, numbers[:blocks], numbers[blocks:])
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with _opened(path) as fd:
+            try:
+                return cls(path, number, *_footer(path, fd))
+            except (struct.error, OSError) as error:
+                raise CorruptError(f"{path.name}: {error}") from None
 
     def drop(self) -> None:
-        """Closes and deletes it."""
-        self.close()
+        """Deletes it."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
 
-    def chunk(self, number: int, into: bytearray | None = None) -> Entries:
+    def reading(self) -> contextlib.AbstractContextManager[int]:
+        """A descriptor. Raises CorruptError where the file is gone, OSError where it cannot be opened now."""
+        return _opened(self.path)
+
+    def chunk(self, number: int, fd: int, into: bytearray | None = None) -> Entries:
         """Raises CorruptError where a checksum does not fit."""
         count = min(CHUNK, self.entries - number * CHUNK)
-        raw = self._blocks(number * (CHUNK // BLOCK), count, bytearray(count * 16) if into is None else into)
+        raw = self._blocks(fd, number * (CHUNK // BLOCK), count, bytearray(count * 16) if into is None else into)
         whole = count - count % BLOCK
         pairs, rest = raw[: 2 * whole].reshape(-1, 2, BLOCK), raw[2 * whole :]
         keys, wheres = np.empty(count, np.uint64), np.empty(count, np.uint64)
@@ -115,11 +100,11 @@ class Run:
         keys[whole:], wheres[whole:] = rest[: count - whole], rest[count - whole :]
         return keys, wheres
 
-    def _blocks(self, first: int, count: int, into: bytearray) -> Hashes:
+    def _blocks(self, fd: int, first: int, count: int, into: bytearray) -> Hashes:
         """So many entries from a block on, as they lie in the file."""
         buffer = memoryview(into)[: count * 16]
         try:
-            got = os.preadv(self.fd, [buffer], first * BLOCK * 16)
+            got = os.preadv(fd, [buffer], first * BLOCK * 16)
         except OSError as error:
             raise CorruptError(f"{self.path.name}: {error.strerror}") from None
         digest, step = xxhash.xxh3_64_intdigest, BLOCK * 16
@@ -130,27 +115,28 @@ class Run:
 
     def find(self, keys: Hashes) -> tuple[Ints, Hashes]:
         """For keys that rise: places among them and wheres, of all entries that match. Of chunks with few of them only
-        their blocks are read. Raises CorruptError."""
+        their blocks are read. Raises CorruptError, OSError."""
         places: list[Ints] = []
         found: list[Hashes] = []
         starts = np.searchsorted(keys, self.fences[:: CHUNK // BLOCK]).tolist()
         buffer = bytearray(min(CHUNK, self.entries) * 16)
-        for number, begin in enumerate(starts):
-            # Equal keys may go on from the chunk before.
-            low = begin if number else 0
-            high = starts[number + 1] if number + 1 < len(starts) else len(keys)
-            high += 1 if high < len(keys) and number + 1 < len(starts) and keys[high] == self._begins(number + 1) else 0
-            if low >= high:
-                continue
-            if high - low <= FEW:
-                for i in range(low, high):
-                    some = self._single(number, keys[i], buffer)
-                    places += [np.full(len(some), i)] * bool(len(some))
-                    found += [some] * bool(len(some))
-                continue
-            at, wheres = _matched(keys[low:high], *self.chunk(number, buffer))
-            places.append(at + low)
-            found.append(wheres)
+        with self.reading() as fd:
+            for number, begin in enumerate(starts):
+                # Equal keys may go on from the chunk before.
+                low = begin if number else 0
+                high, last = (starts[number + 1], False) if number + 1 < len(starts) else (len(keys), True)
+                high += not last and high < len(keys) and bool(keys[high] == self._begins(number + 1))
+                if low >= high:
+                    continue
+                if high - low <= FEW:
+                    for i in range(low, high):
+                        some = self._single(number, keys[i], fd, buffer)
+                        places += [np.full(len(some), i)] * bool(len(some))
+                        found += [some] * bool(len(some))
+                    continue
+                at, wheres = _matched(keys[low:high], *self.chunk(number, fd, buffer))
+                places.append(at + low)
+                found.append(wheres)
         if not places:
             return np.zeros(0, np.int64), np.zeros(0, np.uint64)
         return np.concatenate(places), np.concatenate(found)
@@ -158,7 +144,7 @@ class Run:
     def _begins(self, chunk: int) -> np.uint64:
         return np.uint64(self.fences[chunk * (CHUNK // BLOCK)])
 
-    def _single(self, number: int, key: np.uint64, buffer: bytearray) -> Hashes:
+    def _single(self, number: int, key: np.uint64, fd: int, buffer: bytearray) -> Hashes:
         """One key's wheres in one chunk."""
         first = number * (CHUNK // BLOCK)
         fences = self.fences[first : first + CHUNK // BLOCK]
@@ -167,10 +153,36 @@ class Run:
         found = []
         for block in range(first + low, first + high):
             count = min(BLOCK, self.entries - block * BLOCK)
-            raw = self._blocks(block, count, buffer)
+            raw = self._blocks(fd, block, count, buffer)
             left, right = np.searchsorted(raw[:count], key, "left"), np.searchsorted(raw[:count], key, "right")
             found.append(raw[count + int(left) : count + int(right)].copy())
         return np.concatenate(found)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise CorruptError(f"{path.name}: it is gone") from None
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _footer(path: Path, fd: int) -> tuple[int, int, int, Hashes, Hashes]:
+    """Entries, first and last segment, fences, checksums."""
+    size = os.fstat(fd).st_size
+    entries, first, last, digest = TAIL.unpack(os.pread(fd, TAIL.size, max(0, size - TAIL.size)))
+    blocks = -(-entries // BLOCK)
+    if size != entries * 16 + blocks * 16 + TAIL.size:
+        raise CorruptError(f"{path.name}: {size} bytes for {entries} entries")
+    footer = os.pread(fd, blocks * 16, entries * 16)
+    if _footed(footer, entries, first, last) != digest:
+        raise CorruptError(f"{path.name}: checksum of the footer")
+    numbers = np.frombuffer(footer, "<u8")
+    return entries, first, last, numbers[:blocks], numbers[blocks:]
 
 
 def _matched(own: Hashes, held: Hashes, wheres: Hashes) -> tuple[Ints, Hashes]:
@@ -246,16 +258,14 @@ def _interleaved(keys: Hashes, wheres: Hashes) -> bytes:
 def merged(runs: Sequence[Run], live: Ints, known: Ints) -> Iterator[Entries]:
     """The entries of all runs in order, a chunk of each in memory at once. Left out are those that point to segments
     that are gone: rows beside `live`, marks beside `known`; and rows that are marked."""
-    streams = [_Stream(run) for run in runs]
-    while True:
-        open_ = [one for one in streams if one.more()]
-        if not open_:
-            return
-        bound = min(one.keys[-1] for one in open_)
-        taken = [one.take(bound) for one in open_]
-        keys, wheres = np.concatenate([k for k, _ in taken]), np.concatenate([w for _, w in taken])
-        order = np.argsort(keys, kind="stable")
-        yield kept(keys[order], wheres[order], live, known)
+    with contextlib.ExitStack() as stack:
+        streams = [_Stream(run, stack.enter_context(run.reading())) for run in runs]
+        while open_ := [one for one in streams if one.more()]:
+            bound = min(one.keys[-1] for one in open_)
+            taken = [one.take(bound) for one in open_]
+            keys, wheres = np.concatenate([k for k, _ in taken]), np.concatenate([w for _, w in taken])
+            order = np.argsort(keys, kind="stable")
+            yield kept(keys[order], wheres[order], live, known)
 
 
 def kept(keys: Hashes, wheres: Hashes, live: Ints, known: Ints) -> Entries:
@@ -278,13 +288,13 @@ def kept(keys: Hashes, wheres: Hashes, live: Ints, known: Ints) -> Entries:
 class _Stream:
     """A run read from beginning to end."""
 
-    def __init__(self, run: Run) -> None:
-        self._run, self._next = run, 0
+    def __init__(self, run: Run, fd: int) -> None:
+        self._run, self._fd, self._next = run, fd, 0
         self.keys, self._wheres = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
 
     def more(self) -> bool:
         if not len(self.keys) and self._next * CHUNK < self._run.entries:
-            self.keys, self._wheres = self._run.chunk(self._next)
+            self.keys, self._wheres = self._run.chunk(self._next, self._fd)
             self._next += 1
         return len(self.keys) > 0
 

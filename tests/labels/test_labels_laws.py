@@ -138,7 +138,7 @@ def test_a_merge_of_runs_finds_what_the_runs_found(parts: list[list[int]], asked
             at, wheres = found.find(keys)
             assert sorted(zip(keys[at].tolist(), wheres.tolist(), strict=True)) == expected
         for run in (*made, whole, first, stepwise):
-            run.close()
+            run.drop()
 
 
 def _run(path: Path, parts: list[runs.Entries], number: int) -> runs.Run:
