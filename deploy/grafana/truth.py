@@ -54,9 +54,12 @@ def _labels() -> list[Panel]:
                    sparse=LABELS)], "percentunit", width=6,
         ),
         Panel(
-            "What waits", "Predictions for their label, and labels for their prediction. All versions.",
-            [Query(f"sum({selector('sidelight.prediction.waiting', scope=NAME_SCOPE)})", "predictions", sparse=LABELS),
-             Query(f"sum({selector('sidelight.label.waiting', scope=NAME_SCOPE)})", "labels", sparse=LABELS)],
+            "What waits", "Predictions for their label, and labels for their prediction. All versions; by agent, of which "
+            "those with a shared store say the same of predictions.",
+            [Query(f"max by (instance) ({selector('sidelight.prediction.waiting', scope=NAME_SCOPE)})",
+                   "predictions {{instance}}", sparse=LABELS),
+             Query(f"max by (instance) ({selector('sidelight.label.waiting', scope=NAME_SCOPE)})",
+                   "labels {{instance}}", sparse=LABELS)],
             "short", width=6,
         ),
         Panel(
