@@ -54,8 +54,8 @@ def _labels() -> list[Panel]:
                    sparse=LABELS)], "percentunit", width=6,
         ),
         Panel(
-            "What waits", "Predictions for their label, and labels for their prediction. All versions; by agent, of which "
-            "those with a shared store say the same of predictions.",
+            "What waits", "Predictions for their label, and labels for their prediction. All versions; by agent: "
+            "with a shared store all say the same of predictions.",
             [Query(f"max by (instance) ({selector('sidelight.prediction.waiting', scope=NAME_SCOPE)})",
                    "predictions {{instance}}", sparse=LABELS),
              Query(f"max by (instance) ({selector('sidelight.label.waiting', scope=NAME_SCOPE)})",
