@@ -102,8 +102,8 @@ def test_what_waits_is_counted(scene: Scene) -> None:
     """Labels of nobody, and predictions whose truth never came, while there is still hope."""
     join, never = model_of(scene.status)["label_join"], _never(scene)
     assert (join["waiting_labels"], join["waiting_predictions"], join["never"]) == (NOBODY, never, 0)
-    found = [scene.points.number(f"sidelight.{name}", MODEL) for name in (
-        "labels.waiting", "predictions.waiting", "predictions.unlabelled")]  # fmt: skip
+    names = ("sidelight.label.waiting", "sidelight.prediction.waiting", "sidelight.prediction.unlabelled")
+    found = [scene.points.number(name, MODEL) for name in names]
     assert found == [NOBODY, never, 0]
 
 
