@@ -134,6 +134,18 @@ def test_each_item_of_a_ranking_has_its_own_label(tmp_path: Path) -> None:
     assert pairs.ids.tolist() == hashes("p-", [1]).tolist()
 
 
+def test_a_list_known_by_its_request_alone_is_one_list(tmp_path: Path) -> None:
+    """Two clicks in it share what tells lists apart, and a click by the request finds its item."""
+    held = desk(tmp_path)
+    shown = Items(np.array([3], np.int32), hashes("i-", [1, 2, 3]), np.array([1, 2, 3], np.int32), np.ones(3))
+    held.predicted(replace(batch([None], requests=[7]), outputs=Columns(), items=shown))
+    held.labelled(replace(labels([Said("1", request=7), Said("1", request=7)]), items=hashes("i-", [1, 3])))
+    (pairs,) = held.settle()
+    assert pairs.position is not None
+    assert sorted(pairs.position.tolist()) == [1, 3]
+    assert pairs.ids.tolist() == 2 * hashes("r-", [7]).tolist()
+
+
 def test_numbers_are_classes_only_where_they_are_few(tmp_path: Path) -> None:
     """A regression's values are joined as they are; a class sent as number has its shortest text on both sides."""
     held = desk(tmp_path)
