@@ -112,6 +112,10 @@ def _traffic(model: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
 
 def _labels(joined: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     """What became of the labels: those that are usual first, then those somebody should look at."""
+    store = joined.get("store") or {}
+    if not store.get("up", True):
+        away = paint(f"{store.get('address')} does not answer ({store.get('reason')})", "warn")
+        yield f"  labels     {away}: {whole(store.get('unwritten_predictions'))} predictions wait here"
     if not joined.get("received"):
         return
     fates = [f"{whole(joined[kind])} {kind}" for kind in ("joined", "early", "repeated") if joined.get(kind)]

@@ -4,10 +4,12 @@ not be, and the agent goes on."""
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config.label_store import label_store
-from agent.errors import CorruptError
+from agent.errors import CorruptError, RetryableError
 from agent.labels.redis import desk as desks
 from agent.labels.redis.link import Link
 from tests.labels.label_worlds import HOUR, NOW, Said, batch, joined, labels
@@ -149,9 +151,8 @@ def test_an_answer_that_is_lost_is_given_again(url: str) -> None:
         found = joined(b.settle())
         a.predicted(batch([3]))
         found += joined(a.settle())
-        b.round()
-        found += joined(b.settle())
-        b.round()
+        for _ in range(5):
+            found += joined(a.settle()) + joined(b.settle())
         assert sorted(truth for _, _, truth in found.elements()) == ["yes"] * 3
         kinds = b.desk.kept.kinds
         assert (kinds["joined"] + kinds["early"], kinds["changed"]) == (3, 1)
@@ -301,6 +302,24 @@ def test_a_password_that_is_wrong_is_told_without_it(caplog: pytest.LogCaptureFi
         b.predicted(batch([1]))
         b.labelled(labels([Said("yes", 1)]))
         assert len(joined(b.settle())) == 1
+
+
+def test_a_user_of_few_rights_is_enough() -> None:
+    """Keys of the agent's own prefix, and the commands that docs/deploy.md names; other keys are closed to it."""
+    with RedisServer() as server:
+        page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+        rule = re.search(r"`(ACL SETUSER sidelight .*?)`", page)
+        assert rule is not None
+        server.ask(*rule[1].replace("PASSWORD", "word").split())
+        a = Replica(f"redis://sidelight:word@127.0.0.1:{server.port}/0")
+        a.predicted(batch([1, 2], requests=[1, 2]))
+        a.labelled(labels([Said("yes", 1), Said("yes", request=2), Said("yes", 3)]))
+        assert len(joined(a.settle())) == 2
+        a.checkpoint()
+        a.settle()
+        assert a.link.errors == Counter()
+        with pytest.raises(RetryableError, match="refused"):
+            a.link.ask("GET", "other")
 
 
 def test_a_label_whose_time_passed_while_redis_was_away_is_unknown() -> None:

@@ -222,7 +222,7 @@ def test_a_sample_keeps_within_the_room_and_pairs_weigh_what_they_stand_for(url:
     b.desk.expire(NOW)
     b.round()
     assert a.desk.share == b.desk.share > 0
-    assert b.desk.fleet.size <= 40_000 + 2 * 100 * 160  # of the last message before it halved
+    assert b.desk.fleet.size <= 40_000 + 2 * 100 * 190  # of the last message before it halved
     weighed = 0.0
     for begin in range(0, rows, 500):
         b.labelled(labels([Said("yes", i) for i in range(begin, begin + 500)]))
@@ -233,6 +233,19 @@ def test_a_sample_keeps_within_the_room_and_pairs_weigh_what_they_stand_for(url:
     assert abs(weighed / rows - 1) < 0.2
     b.round()
     assert b.desk.fleet.coverage() == pytest.approx(1.0)
+
+
+def test_what_is_told_of_the_room_is_what_redis_takes(url: str, server: RedisServer) -> None:
+    """To a quarter: keys, values and their places in Redis' tables."""
+    a = Replica(url)
+    before = int(server.ask("INFO", "memory")["used_memory"])
+    for begin in range(0, 20_000, 500):
+        a.predicted(batch(list(range(begin, begin + 500)), requests=list(range(begin, begin + 500))))
+    a.round()
+    a.clock.now += 10.0
+    a.round()
+    taken = int(server.ask("INFO", "memory")["used_memory"]) - before
+    assert a.desk.fleet.size == pytest.approx(taken, rel=0.25)
 
 
 def test_labels_that_bring_their_prediction_are_known_again(url: str) -> None:

@@ -105,7 +105,7 @@ def _client(redis: Any, store: LabelStore) -> Any:
     return redis.Redis(
         **where, db=store.db, username=store.user or None, password=store.password or None,
         socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0),
-        max_connections=1, protocol=2, client_name="sidelight",
+        max_connections=1, protocol=2,
     )  # fmt: skip
 
 

@@ -12,12 +12,13 @@ from agent.errors import RetryableError
 from agent.labels.redis import scripts
 from agent.labels.redis.fleet import Fleet
 from agent.labels.redis.link import Link
-from agent.labels.redis.packing import FOUND, Chunk, Entries
+from agent.labels.redis.packing import ASKED, FOUND, Chunk, Entries
 from agent.labels.rows import Rows
 
-ROWS_AT_ONCE = 1_000  # of one script: Redis does nothing else meanwhile, about 5 ms
+ROWS_AT_ONCE = 500  # of one script: Redis does nothing else meanwhile, some milliseconds
+LABELS_AT_ONCE = 250
 SLOTS = 32  # that a label's time is cut into
-BESIDE = 110  # bytes a key and a value cost beside the value's own: measured, docs/decisions/0121
+BESIDE = 140  # bytes a key and a value cost beside the value's own: measured, docs/decisions/0121
 EARLY_ROOM = 65_536  # labels of all replicas that may wait for their prediction, in one span of that time
 
 
@@ -89,10 +90,10 @@ def work(model: Model, link: Link, plan: Plan, known: Container[bytes]) -> Outco
             _look_up(model, link, plan, outcome)
         if plan.asked:
             outcome.polled, outcome.told = plan.polled, link.script(scripts.ASK, *_head(model, plan), plan.asked)
-        if plan.done:
-            raw = np.array(plan.done, dtype="<u8").tobytes()
-            link.script(scripts.DONE, *_head(model, plan), raw)
-            outcome.done = len(plan.done)
+        for begin in range(0, len(plan.done), ROWS_AT_ONCE):
+            ids = plan.done[begin : begin + ROWS_AT_ONCE]
+            link.script(scripts.DONE, *_head(model, plan), np.array(ids, dtype="<u8").tobytes())
+            outcome.done += len(ids)
         _learn(model, link, outcome, known)
     except RetryableError:
         if _unknown(outcome, known):  # all of it gets the same answer again
@@ -145,10 +146,20 @@ def _together(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
 
 
 def _look_up(model: Model, link: Link, plan: Plan, outcome: Outcome) -> None:
-    head = (*_head(model, plan), plan.now, model.early_seconds, EARLY_ROOM)
-    codes, heads, body = link.script(scripts.LABEL, *head, plan.records, *plan.texts)
-    outcome.codes, outcome.places = codes, np.frombuffer(heads, FOUND)
-    outcome.found = Entries(outcome.places["id"], outcome.places["size"].astype(np.int64), body)
+    head, size = (*_head(model, plan), plan.now, model.early_seconds, EARLY_ROOM), ASKED.itemsize * LABELS_AT_ONCE
+    answers: list[list[bytes]] = []
+    try:
+        answers.extend(
+            link.script(scripts.LABEL, *head, plan.records[begin : begin + size], *plan.texts)
+            for begin in range(0, len(plan.records), size)
+        )
+    finally:  # as far as it came
+        places = np.concatenate([np.zeros(0, FOUND), *(np.frombuffer(heads, FOUND) for _, heads, _ in answers)])
+        counts = [len(heads) // FOUND.itemsize for _, heads, _ in answers]
+        places["label"] += np.repeat(np.arange(len(answers), dtype=np.uint32) * LABELS_AT_ONCE, counts)
+        outcome.codes, outcome.places = b"".join(codes for codes, _, _ in answers), places
+        body = b"".join(body for _, _, body in answers)
+        outcome.found = Entries(places["id"], places["size"].astype(np.int64), body)
 
 
 def _learn(model: Model, link: Link, outcome: Outcome, known: Container[bytes]) -> None:
