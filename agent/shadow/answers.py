@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.counting.fingerprints import Hashes, ids_of
-from agent.records import PRESENT, Batch, Columns, Floats, Ints, Numbers
+from agent.records import PRESENT, Batch, Bools, Columns, Floats, Ints, Numbers
 
 MEASURES = ("cost", "tokens")  # of the batch's measures; tokens are also the sum of all that end in _tokens
 ANSWER = np.dtype(
@@ -48,11 +49,12 @@ def answers(batch: Batch, at: Ints, labels: Labels, positive: str) -> Rows:
     found = np.empty(len(at), dtype=ANSWER)
     outputs = batch.outputs
     found["value"] = _numbers(outputs.numbers.get("prediction"), at)
-    found["score"] = _numbers(outputs.numbers.get("score") or outputs.numbers.get(f"score:{positive}"), at)
     found["label"] = _labels(outputs, at, labels)
-    found["latency"] = np.nan if batch.latency is None else batch.latency[at]
-    found["cost"] = _numbers(batch.measures.get("cost"), at)
-    found["tokens"] = _tokens(batch.measures, at)
+    with np.errstate(over="ignore"):  # what no float32 holds is infinite, and no difference
+        found["score"] = _numbers(outputs.numbers.get("score") or outputs.numbers.get(f"score:{positive}"), at)
+        found["latency"] = np.nan if batch.latency is None else batch.latency[at]
+        found["cost"] = _numbers(batch.measures.get("cost"), at)
+        found["tokens"] = _tokens(batch.measures, at)
     return found
 
 
@@ -96,13 +98,13 @@ class Beside:
         self.pairs += len(first)
         classes = (first["label"] != 0) & (second["label"] != 0)
         values = np.isfinite(first["value"]) & np.isfinite(second["value"])
-        moved = np.where(values, second["value"] - first["value"], 0.0)
+        moved = _less(first["value"], second["value"], values)
         large = np.maximum(np.abs(first["value"]), np.abs(second["value"]), where=values, out=np.zeros(len(first)))
         alike = np.where(classes, first["label"] == second["label"], values & (np.abs(moved) <= EQUAL * large))
         self.comparable += int((classes | values).sum())
         self.same += int((alike & (classes | values)).sum())
         scores = ~values & np.isfinite(first["score"]) & np.isfinite(second["score"])
-        moved = np.where(scores, second["score"].astype(np.float64) - first["score"], moved)[values | scores]
+        moved = np.where(scores, _less(first["score"], second["score"], scores), moved)[values | scores]
         self._sum("value", moved)
         self.cells += np.bincount(_cells(moved), minlength=CELLS)
         for name in ("latency", *MEASURES):
@@ -141,6 +143,12 @@ class Beside:
         upto, whole = cells.cumsum(), int(cells.sum())
         found = {name: _middle(int(np.searchsorted(upto, share * whole))) for name, share in SHARES.items()}
         return {"mean": sign * mean, "sd": spread, **found}
+
+
+def _less(first: npt.NDArray[Any], second: npt.NDArray[Any], known: Bools) -> Floats:
+    """float64 (rows,): second less first, 0 where one of both is not known."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.subtract(second, first, where=known, out=np.zeros(len(first)), dtype=np.float64))
 
 
 def _cells(moved: Floats) -> Ints:

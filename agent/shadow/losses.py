@@ -43,13 +43,14 @@ def loss_of(asked: str, task: Task, pairs: Pairs) -> str:
 
 def losses(pairs: Pairs, loss: str, known: Known) -> Floats:
     """float64 (rows,); NaN where there is none."""
-    if loss == "error":
-        found = _errors(pairs, known)
-    elif loss == "brier":
-        found = _brier(pairs, known.positive)
-    else:
-        found = np.abs(pairs.predicted - pairs.actual)
-        found = np.square(found) if loss == "squared" else found
+    with np.errstate(over="ignore", invalid="ignore"):
+        if loss == "error":
+            found = _errors(pairs, known)
+        elif loss == "brier":
+            found = _brier(pairs, known.positive)
+        else:
+            found = np.abs(pairs.predicted - pairs.actual)
+            found = np.square(found) if loss == "squared" else found
     return np.where(np.abs(found) < LOSS_MAX, found, np.nan)
 
 

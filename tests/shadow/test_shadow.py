@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from agent.config import Settings
 from agent.errors import CorruptError
-from agent.records import Event, ModelKey, Role, Task
+from agent.records import Columns, Event, ModelKey, Numbers, Role, Task
 from agent.shadow.shadow import Shadow
 from tests.shadow.beside import (
     CHALLENGER,
@@ -290,6 +292,26 @@ def test_a_version_of_any_name_is_shown(name: str) -> None:
              made.show()["lines"]}  # fmt: skip
     assert "sd 0" in lines["difference"]["note"]
     assert {"agreement", "latency more", "cost more a request"} <= set(lines)
+
+
+@pytest.mark.parametrize("loss", ["auto", "brier", "squared"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -1e300, 5e-324])
+def test_values_of_any_size_stop_nothing(value: float, loss: Literal["auto", "brier", "squared"]) -> None:
+    """In answers, scores, latency, cost, truths: only numbers leave, and the state can be read again."""
+    made = shadow(Settings(shadow_loss=loss))
+    for number in range(3):
+        window, ids = START + number, requests(number * 30, 30)
+        for sign, who in ((1.0, CHAMPION), (-1.0, CHALLENGER)):
+            odd = np.where(np.arange(30) % 3 == 0, sign * value, 0.5)
+            sent = batch(who, ids, odd, window, odd, {"cost": odd, "a_tokens": odd, "b_tokens": odd})
+            outputs = Columns(numbers={"score": Numbers(odd)})
+            made.predicted(sent if number < 2 else replace(sent, outputs=outputs), window)
+            made.labelled(pairs(who, ids, odd, -odd, window), window)
+            made.labelled(classed(who, ids, np.arange(30) % 2, np.arange(30) % 2, window, odd), window)
+        close(made, window)
+    assert all(isinstance(point.value, int | float) and math.isfinite(point.value) for point in made.points())
+    made.show()
+    shadow().load(made.dump())
 
 
 @pytest.mark.parametrize("change", [
