@@ -17,8 +17,9 @@ NULL_WORDS = """## Nothing happens
 n rows a window (Poisson around it), N rows in the reference, m values watched. **Episodes** are alerts that fired, of
 any kind, over all values together; all are false. Each **reference** is drawn anew and watched for some days: a dial
 that is kept on average by many good references and a few that cry all day is not kept, so the worst reference stands
-beside the mean. The interval is exact for Poisson counts (Garwood 1936), widened where references differ by more than
-chance (quasi-Poisson). A cell is **broken** where its rate minus two standard errors is above the limit.
+beside the mean. SE is the standard error of the count, the interval exact for Poisson counts (Garwood 1936), both
+widened where references differ by more than chance (quasi-Poisson). A cell is **broken** where its rate minus two
+standard errors is above the limit.
 """
 DIAL_WORDS = """## How much of the dial is used
 

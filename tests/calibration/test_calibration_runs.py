@@ -143,6 +143,7 @@ def test_a_broken_cell_is_said_and_fails_the_run(tmp_path: Path, monkeypatch: py
     page = tmp_path / "page.md"
     assert main(["--only", "nothing", "--minutes", "0.01", "--cores", "1", "--out", str(page)]) == 1
     assert "Broken: window of nothing (n = 50, N = 500, m = 1): 7.0 a day against 0.05." in page.read_text()
+    assert "| 21 | 7.0 ± 1.5 | 4.3 to 11 | 0.05 |" in page.read_text()
     assert "| **broken** |" in page.read_text()
 
 
@@ -172,6 +173,9 @@ def test_the_page_and_the_picture_hold_everything() -> None:
     assert "## Something happens" in page
     assert "| one | 24 | 100.0% | 0.25 |" in page
     assert "2 of 2 cells keep their limit" in page
+    # Of six hours without an episode the interval ends far above the dial; two episodes a day lie within one of ten.
+    assert "In 1 of them even the upper end of the 95 % interval is within the limit." in page
+    assert "| 0 | 0 | 0 to 15 | 0.05 |" in page
     assert "| 2.0 | 0.20 ± 0.10 | 3.0 | 0.81 ± 0.33 | kept |" in page
     drawn = draw([quiet], {0.0: met, 0.1: met})
     ElementTree.fromstring(drawn)
