@@ -161,6 +161,7 @@ async def test_a_place_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPat
     assert [hand.daemon for hand in hands] == [True]
     Hanging.answers.set()
     hands[0].join()
+    monkeypatch.undo()
     await writer.write_all()
     assert made.unwritten() == []
 
