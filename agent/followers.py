@@ -88,7 +88,7 @@ class Followers:
     def close(
         self, index: int, recent: Sequence[Closed], end_ns: int, others: Sequence[Finding] = ()
     ) -> Iterator[list[Finding]]:
-        """The findings of one window's end, follower by follower. others: what was found of it otherwise."""
+        """The findings of one window's end, follower by follower and step by step. others: what was found otherwise."""
         self.labelled_in.discard(index)
         self.closed_below = max(self.closed_below, index + 1)
         self.revision += 1
@@ -97,8 +97,19 @@ class Followers:
             beside = getattr(one, "beside", None)
             if beside is not None:
                 self._try(one, "beside", partial(beside, told))
-            found = self._try(one, "close", partial(one.close, index, recent, end_ns)) or []
-            told += found
+            for found in self._steps(one, index, recent, end_ns):
+                told += found
+                yield found
+
+    def _steps(
+        self, one: Follower, index: int, recent: Sequence[Closed], end_ns: int
+    ) -> Iterator[list[Finding]]:
+        closing = getattr(one, "closing", None)
+        if closing is None:
+            yield self._try(one, "close", partial(one.close, index, recent, end_ns)) or []
+            return
+        steps = self._try(one, "close", partial(closing, index, recent, end_ns))
+        while steps is not None and (found := self._try(one, "close", partial(next, steps, None))) is not None:
             yield found
 
     def points(self) -> Iterator[Any]:

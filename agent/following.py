@@ -58,7 +58,8 @@ class Follower(Protocol):
         ...
 
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
-        """Window `index` ended, recent[-1]; what there is to say, reasons for silence too. At most 2 ms."""
+        """Window `index` ended, recent[-1]; what there is to say, reasons for silence too. At most 2 ms: where it may
+        take longer, `closing(index, recent, end_ns)` gives the same in steps that do not."""
         ...
 
     def points(self) -> Iterator[Point]:

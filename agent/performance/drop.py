@@ -7,7 +7,7 @@ longer group by the one before. One-sided, since only worse is an alarm; where e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ DF_MIN = 6.0  # a t of fewer would need z > 15 at the ledger's levels: that is s
 # window, as sure as eight blocks would make it.
 PRIOR_SPREAD, PRIOR_BLOCKS = 0.05, 8.0
 ALIKE = 2.0  # times as many rows at most, where two windows are as good a sample as each other
+STEP = 25_000  # numbers of blocks that are looked at in one step
 EXACT_MAX = 200.0  # expected errors; above it the t is as good
 
 
@@ -53,17 +54,37 @@ class Baseline:
 
     @classmethod
     def of(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Baseline:
-        """blocks: (slices, blocks, losses, 6) moments, oldest first. Some milliseconds for 100 slices of 200 blocks."""
+        """blocks: (slices, blocks, losses, 6) moments, oldest first."""
+        making = cls.making(blocks, rate, horizons)
+        while True:
+            try:
+                next(making)
+            except StopIteration as made:
+                found: Baseline = made.value
+                return found
+
+    @classmethod
+    def making(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Generator[None, None, Baseline]:
+        """The same in steps of a millisecond or two, whatever slices and blocks there are."""
         if not blocks.shape[1]:  # as good as one in which nothing came
             blocks = np.zeros((len(blocks), 1, *blocks.shape[2:]))
-        pooled = blocks.sum(axis=1)
-        n, mean, variance = _known(pooled)
-        there = _effective(blocks) >= BLOCK_ROWS_MIN
-        kept = np.where(there[..., None], blocks, 0.0)
-        found = [_Groups.of(kept, size, pooled, variance) for size in horizons]
-        phi, df, rows = _moderated(found, mean, variance)
-        worst, count = np.array([g.worst for g in found]), np.array([g.count for g in found])
-        return cls(tuple(horizons), rate, n, mean, variance, there.sum(axis=1), phi, df, rows, worst, count)
+        step = max(STEP // blocks[0].size, 1)
+        parts = []
+        for begin in range(0, len(blocks), step):
+            parts.append(_Known.of(blocks[begin : begin + step], horizons))
+            yield
+        known = parts[0] if len(parts) == 1 else _Known.joined(parts)
+        phi, df, rows = _moderated(known.groups, known.mean, known.variance)
+        worst, count = np.array([g.worst for g in known.groups]), np.array([g.count for g in known.groups])
+        return cls(
+            tuple(horizons), rate, known.n, known.mean, known.variance, known.blocks, phi, df, rows, worst, count
+        )
+
+    def part(self, of: slice) -> Baseline:
+        """Of some slices."""
+        n, mean, variance = (array[of] for array in (self.n, self.mean, self.variance))
+        by_size = (array[:, of] for array in (self.phi, self.df, self.rows, self.worst, self.count))
+        return Baseline(self.sizes, self.rate, n, mean, variance, self.blocks[of], *by_size)
 
     @property
     def ready(self) -> Bools:
@@ -179,6 +200,39 @@ class _Groups:
         worst = np.where(large, mean, -np.inf).max(axis=1, initial=-np.inf)
         return cls(size, np.square(z).sum(axis=1) / full, known, rows, worst, np.moveaxis(z, 1, 0))
 
+    @classmethod
+    def joined(cls, parts: Sequence[_Groups]) -> _Groups:
+        phi, count, rows, worst = (
+            np.concatenate([getattr(p, k) for p in parts]) for k in ("phi", "count", "rows", "worst")
+        )
+        return cls(parts[0].size, phi, count, rows, worst, np.concatenate([p.z for p in parts], axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What blocks say of themselves, (slices, losses) each, and groups of them by size."""
+
+    n: Floats
+    mean: Floats
+    variance: Floats
+    blocks: Ints
+    groups: list[_Groups]
+
+    @classmethod
+    def of(cls, blocks: Floats, horizons: Sequence[int]) -> _Known:
+        pooled = blocks.sum(axis=1)
+        n, mean, variance = _known(pooled)
+        there = _effective(blocks) >= BLOCK_ROWS_MIN
+        kept = np.where(there[..., None], blocks, 0.0)
+        groups = [_Groups.of(kept, size, pooled, variance) for size in horizons]
+        return cls(n, mean, variance, there.sum(axis=1), groups)
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Known]) -> _Known:
+        n, mean, variance = (np.concatenate([getattr(p, k) for p in parts]) for k in ("n", "mean", "variance"))
+        groups = [_Groups.joined(several) for several in zip(*(p.groups for p in parts), strict=True)]
+        return cls(n, mean, variance, np.concatenate([p.blocks for p in parts]), groups)
+
 
 def _moderated(found: Sequence[_Groups], mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
     """φ at least 1, its degrees of freedom, and rows, each (sizes, slices, losses).
@@ -187,7 +241,8 @@ def _moderated(found: Sequence[_Groups], mean: Floats, variance: Floats) -> tupl
     """
     first, blocks = found[0], len(found[0].z)
     rho = correlation(first.z.reshape(blocks, 1, -1), first.count.ravel()).reshape(mean.shape)
-    effect = np.square(PRIOR_SPREAD * mean) / np.maximum(variance, 1e-300)
+    varies = np.where(variance > 0, np.maximum(variance, 1e-12 * np.square(mean)), np.inf)
+    effect = np.square(PRIOR_SPREAD * mean) / varies
     prior, worth = 1.0 + np.where(variance > 0, first.rows * effect, 0.0), np.full_like(mean, PRIOR_BLOCKS)
     before = growth(rho, 1, blocks)
     phi, df, rows = [], [], []

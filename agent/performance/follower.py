@@ -62,6 +62,7 @@ class Performance:
         self._said: list[Said] = []
         self._pooled: dict[int, Open] = {}
         self._known: dict[tuple[int, int], Figures] = {}  # by horizon and slice (0: the whole)
+        self._usual: dict[int, Figures] = {}  # the reference's, by slice
 
     # ── what it is told ──
 
@@ -95,11 +96,16 @@ class Performance:
             self._add(part, window)
 
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
+        return [finding for part in self.closing(index, recent, end_ns) for finding in part]
+
+    def closing(self, index: int, recent: Sequence[Closed], end_ns: int) -> Iterator[list[Finding]]:
+        """In steps, so that very many segments do not hold the loop."""
         self._count()
+        yield []
         form, judging, about, total = self._form, self._judging, self._about, self._total
         over = [self._open.pop(i) for i in sorted(self._open) if i <= index]
         if form is None or judging is None or about is None or total is None or not over:
-            return []
+            return
         window = over[0]
         for other in over[1:]:
             window.join(other)
@@ -107,10 +113,24 @@ class Performance:
         self._ring = [Past.of(index, window), *self._ring][:RING]
         self._pooled, self._known, self._said = {}, {}, []
         if window.whole.rows:
-            self._said = judging.close(self._labelled, len(self._slices.names), about.ledger.alpha(wording.CHECK, 0))
+            alpha = about.ledger.alpha(wording.CHECK, 0)
+            for part in judging.closing(self._labelled, len(self._slices.names), alpha):
+                yield []
+                self._said += part
         alarms = [said for said in self._said if said.verdict is Verdict.ALARM]
         first = {said.slice: said for said in reversed(alarms)}  # tells of each slice what there is beside
-        return [self._finding(said, said is first.get(said.slice)) for said in self._said]
+        for _ in self._pooling():
+            yield []
+        for said in self._said:
+            if said is first.get(said.slice):
+                self.figures(said.windows, said.slice)  # is kept, and so is the next
+                yield []
+                self.usual(said.slice)
+                yield []
+            yield [self._finding(said, said is first.get(said.slice))]
+        for packing in (total, self._ring[0]):  # here rather than all at once when the state is stored
+            assert packing.packed  # noqa: S101 - what it gives is kept
+            yield []
 
     # ── what it says ──
 
@@ -161,15 +181,18 @@ class Performance:
         """Of the newest windows with labels (TOTAL: of all since the start), of the whole or slice `part` (from 1)."""
         key = (horizon, part)
         if key not in self._known:
-            self._known[key] = self._figures(self._over(horizon), part)
+            self._known[key] = _figures(self._over(horizon), part, self._places.names)
         return self._known[key]
 
     def usual(self, part: int = 0) -> Figures | None:
         """The reference's, where it was built with labels."""
-        section = self._section
-        if section is None or self._form is None or (section.form.task is not self._form.task):
+        section, name = self._section, self._slices.names[part - 1] if part else ""
+        if section is None or not self._fits(section) or (name and name not in section.segments):
             return None
-        return self._figures(Open(section.whole, section.parts), part)
+        if part not in self._usual:
+            place = section.segments.index(name) + 1 if name else 0  # numbers of its own
+            self._usual[part] = _figures(Open(section.whole, section.parts), place, section.classes)
+        return self._usual[part]
 
     # ── what it keeps ──
 
@@ -257,16 +280,20 @@ class Performance:
 
     def _adopt(self) -> None:
         """The section's classes and segments have places; it is what drops are judged by."""
-        section, form = self._section, self._form
-        if self._judging is None or form is None:
+        section, self._usual = self._section, {}
+        if self._judging is None:
             return
-        fits = section is not None and (section.form.task, section.form.positive) == (form.task, form.positive)
-        if section is not None and fits:
+        if section is not None and self._fits(section):
             self._places.of(section.classes)
             places = [self._slices.know(name) for name in section.segments]
             self._judging.adopt(section, places)
         else:
             self._judging.adopt(None, ())
+
+    def _fits(self, section: Section) -> bool:
+        """Whether it answers the same question."""
+        form = self._form
+        return form is not None and (section.form.task, section.form.positive) == (form.task, form.positive)
 
     def _count(self) -> None:
         for window, part in self._gathering.take():
@@ -306,24 +333,23 @@ class Performance:
     def _over(self, horizon: int) -> Open:
         if horizon == TOTAL and self._total is not None:
             return self._total
-        if horizon not in self._pooled and self._form is not None:
-            found = Open.empty(self._form)
-            for number, past in enumerate(self._ring, start=1):
-                past.add_to(found)
-                if number in HORIZONS or number == len(self._ring):
-                    size = next(h for h in HORIZONS if h >= number)
-                    self._pooled[size] = found.copy()
-            for size in HORIZONS:  # longer ones hold what there is
-                self._pooled.setdefault(size, self._pooled[max(self._pooled)])
+        if horizon not in self._pooled:
+            for _ in self._pooling():
+                pass
         return self._pooled[horizon]
 
-    def _figures(self, window: Open, part: int) -> Figures:
-        if part == 0:
-            return figures(window.whole, self._places.names)
-        form = window.whole.form.coarse
-        empty = Outcomes.empty(form)
-        sums: Floats = window.parts[part - 1] if part <= len(window.parts) else empty.sums
-        return figures(Outcomes(form, sums, empty.reach), self._places.names)
+    def _pooling(self) -> Iterator[None]:
+        """Makes what the newest windows hold together, in steps; longer horizons than there are windows hold these."""
+        if self._form is None:
+            return
+        found, pooled = Open.empty(self._form), dict[int, Open]()
+        for number, past in enumerate(self._ring, start=1):
+            past.add_to(found)
+            if number in HORIZONS or number == len(self._ring):
+                pooled[next(h for h in HORIZONS if h >= number)] = found.copy()
+                yield
+        longest = pooled[max(pooled)] if pooled else found
+        self._pooled = {size: pooled.get(size, longest) for size in HORIZONS}
 
     def _finding(self, said: Said, tells: bool) -> Finding:
         form = self._form
@@ -350,6 +376,16 @@ class Performance:
             parts = self._judging.worst(self._labelled, said.windows, said.loss)
             found.append(wording.worst(self._form, said.loss, [(names[s], b, n) for s, b, n in parts]))
         return found
+
+
+def _figures(window: Open, part: int, classes: Sequence[str]) -> Figures:
+    """Of the whole (0), or of the slice `part` from 1."""
+    if part == 0:
+        return figures(window.whole, classes)
+    form = window.whole.form.coarse
+    empty = Outcomes.empty(form)
+    sums: Floats = window.parts[part - 1] if part <= len(window.parts) else empty.sums
+    return figures(Outcomes(form, sums, empty.reach), classes)
 
 
 def _form(about: About, section: Section | None, held: Form | None) -> tuple[Form | None, str]:

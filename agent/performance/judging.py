@@ -29,6 +29,7 @@ RISE_MIN, RATE_MIN = 0.05, 0.01
 GOOD_P, GOOD_WINDOWS = 0.01, 2  # the newest windows are well again, so many closes in a row: as alerts end
 SLICE_T_MIN = 2.0  # of slices a t of less is nothing to tell: p above 0.02
 WORSE = 1.25  # times the whole's rise, for a slice to be named with it
+SLICES_STEP = 25  # judged at once
 WATCHED_MAX = 20  # slices of which something is said in one close
 
 
@@ -79,7 +80,8 @@ class Judging:
         -1 where it has none."""
         if section is not self.section:
             self.section, self._places, self._slices, self._whole = section, tuple(places), -1, None
-            self._prepare(max(places, default=-1) + 1)
+            for _ in self._preparing(max(places, default=-1) + 1):
+                pass
 
     def load(self, head: Mapping[str, Any], learned: Floats, slices: int) -> None:
         """Takes up what was learned and remembered, of so many slices. Raises ValueError and the like."""
@@ -109,16 +111,23 @@ class Judging:
 
         A window that alarms is not learned from.
         """
-        self._prepare(slices)
+        return [said for found in self.closing(ring, slices, alpha) for said in found]
+
+    def closing(self, ring: Sequence[Past], slices: int, alpha: float) -> Iterator[list[Said]]:
+        """The same in steps of a millisecond or two."""
+        for _ in self._preparing(slices):
+            yield []
         self._next = ring[0].index + 1
-        found = list(self._judge(ring, slices, alpha))
+        found = []
+        for part in self._judge(ring, slices, alpha):
+            found += part
+            yield part
         alarmed = any(said.verdict is Verdict.ALARM for said in found)
         if self.section is None and len(self.learned) < LEARN_BLOCKS_MAX and not alarmed:
             newest = ring[0].losses
             if newest[0, :, ROWS].max(initial=0.0) >= LEARN_ROWS_MIN:
                 self.learned.append(newest)
                 self._slices = -1
-        return found
 
     def worst(self, ring: Sequence[Past], windows: int, loss: int) -> list[tuple[int, float, float]]:
         """The slices whose loss rose beyond doubt (p ≤ 0.01) and clearly more than the whole's: (slice from 0, loss
@@ -132,10 +141,10 @@ class Judging:
         order = sure[np.argsort(-judged.rise[h, sure, loss])].tolist()
         return [(s, float(self._parts.mean[s, loss]), float(judged.mean[h, s, loss])) for s in order]
 
-    def _prepare(self, slices: int) -> None:
+    def _preparing(self, slices: int) -> Iterator[None]:
+        """Makes the baselines, in steps, if they are not those of so many slices."""
         if self._slices == slices:
             return
-        self._slices = slices
         rate = np.array([self.form.means[k] == "error" for k in self.form.tested])
         if self.section is not None:
             whole = self.section.blocks
@@ -150,21 +159,31 @@ class Judging:
             whole, parts = held[:1], held[1:]
         if self._whole is None or self.section is None:
             self._whole = Baseline.of(whole, rate, HORIZONS)
-        self._parts = Baseline.of(parts, rate, HORIZONS) if slices else None
+            yield
+        self._parts = (yield from Baseline.making(parts, rate, HORIZONS)) if slices else None
+        self._slices = slices
 
-    def _judge(self, ring: Sequence[Past], slices: int, alpha: float) -> Iterator[Said]:
+    def _judge(self, ring: Sequence[Past], slices: int, alpha: float) -> Iterator[list[Said]]:
         recent = stacked(self.form, ring, slices)
         for (s, k), begin in self.begins.items():
             recent[[window.index < begin for window in ring], s, k] = 0.0
         assert self._whole is not None  # noqa: S101 - made by _prepare
         losses = max(int((self._whole.n > 0).sum()), 1)
         share = 1.0 - (PARTS_SHARE if slices else 0.0)
-        yield from self._of(ring, recent[:, :1], self._whole, alpha * share / losses, 0)
-        if self._parts is not None:
-            live = max(int((self._parts.ready & (recent[:, 1:, :, ROWS].sum(axis=0) > 0)).sum()), 1)
-            yield from self._of(ring, recent[:, 1:], self._parts, alpha * PARTS_SHARE / live, 1)
+        yield list(self._of(recent[:, :1], self._whole, alpha * share / losses, 0, 1))
+        if self._parts is None:
+            return
+        live = max(int((self._parts.ready & (recent[:, 1:, :, ROWS].sum(axis=0) > 0)).sum()), 1)
+        room = WATCHED_MAX
+        for first in range(0, slices, SLICES_STEP):
+            some = slice(first, min(first + SLICES_STEP, slices))
+            own = recent[:, 1:][:, some]
+            found = list(self._of(own, self._parts.part(some), alpha * PARTS_SHARE / live, 1 + first, room))
+            room -= len(found)
+            yield found
 
-    def _of(self, ring: Sequence[Past], recent: Floats, baseline: Baseline, alpha: float, first: int) -> Iterator[Said]:
+    def _of(self, recent: Floats, baseline: Baseline, alpha: float, first: int, room: int) -> Iterator[Said]:
+        """first: the slice that the first of these is; room: of how many slices something may be said."""
         judged = judge(recent, baseline, SLICE_T_MIN if first else -math.inf)
         rises = judged.rise >= np.maximum(RISE_MIN * baseline.mean, np.where(baseline.rate, RATE_MIN, 0.0))
         # One that is worth an alarm, before one that is more certain of less.
@@ -177,7 +196,7 @@ class Judging:
             suspect = float(judged.p[at]) <= alpha and bool(judged.tested[at])
             if first and not suspect and place not in self.well:
                 continue  # of a slice nothing is said while it is as ever
-            if first and told >= WATCHED_MAX and place not in self.well:
+            if first and told >= room and place not in self.well:
                 continue
             told += 1
             yield self._said(place, at, judged, baseline, (alpha, bool(rises[at])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,22 @@ def test_only_segments_that_the_operator_chose_are_looked_at() -> None:
     told = [p.attributes for p in follower.points() if p.metric is PERFORMANCE]
     assert told
     assert not any("sidelight.segment" in attributes for attributes in told)
+
+
+def test_a_segment_is_compared_with_itself_in_the_reference() -> None:
+    """Whichever came first here, and whatever order the reference has them in."""
+    follower, rng = Performance(), np.random.default_rng(6)
+    follower.prepare(about(None, **BINARY))
+    pairs = pairs_of(rng, 300, 0.1, START)
+    closes(follower, START, replace(pairs, names=("west", "south", "north")))
+    assert list(follower.segments) == ["region=west", "region=south", "region=north"]
+    follower.prepare(about(reference_of(20, 1000, north=0.4), **BINARY))
+    usual = {name: follower.usual(k) for k, name in enumerate(follower.segments, start=1)}
+    told = {name: figures.named["accuracy"].value for name, figures in usual.items() if figures is not None}
+    assert told == {
+        "region=north": pytest.approx(0.6, abs=0.03), "region=south": pytest.approx(0.9, abs=0.03),
+        "region=west": pytest.approx(0.9, abs=0.03),
+    }  # fmt: skip
 
 
 def test_a_segment_key_that_is_chosen_no_more_is_forgotten() -> None:
