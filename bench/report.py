@@ -69,11 +69,10 @@ def table(lines: Sequence[Line]) -> str:
 
 def _row(line: Line) -> str:
     beside = "<br>".join(f"{b.name}: {b.samples.text(line.unit)}" for b in line.beside)
-    ratios = (
-        ""
-        if line.measured is None
-        else "<br>".join(f"{number(ratio(line.measured, b.samples))} ×" for b in line.beside)
-    )
+    # Beside nothing, or less, as memory that was given back, there is no ratio to speak of.
+    ratios = "" if line.measured is None else "<br>".join(
+        f"{number(ratio(line.measured, b.samples))} ×" if b.samples.median > 0 else "" for b in line.beside
+    )  # fmt: skip
     measured = "not measured" if line.measured is None else line.measured.text(line.unit)
     return f"| {line.what} | {_budget(line)} | {measured} | {beside} | {ratios} | {_met(line)} |"
 

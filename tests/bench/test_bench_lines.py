@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from bench.closing import split
 from bench.line import Beside, Line, Samples, in_turns, number, quantile
-from bench.report import Setting, render
+from bench.report import Setting, render, table
 from bench.stations import shares
 from bench.stopwatch import Stopwatch
 
@@ -53,6 +54,13 @@ def test_a_relative_budget_is_a_multiple_of_the_first_thing_beside_it() -> None:
     line = Line("a call", "µs", Samples((16.0,)), 1.5, relative=True, beside=beside)
     assert line.used == 1.6
     assert line.met is False
+
+
+def test_beside_nothing_there_is_no_ratio() -> None:
+    """A server whose memory shrank meanwhile is no measure of another's growth."""
+    line = Line("growth", "MiB", Samples((0.51,)), beside=(Beside("empty", Samples((-0.01,))),))
+    assert "| growth |  | 0.51 MiB | empty: -0.01 MiB |  |  |" in table([line])
+    assert "| 2.00 × |" in table([replace(line, beside=(Beside("empty", Samples((0.255,))),))])
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
