@@ -7,11 +7,12 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -320,6 +321,37 @@ def test_a_user_of_few_rights_is_enough() -> None:
         assert a.link.errors == Counter()
         with pytest.raises(RetryableError, match="refused"):
             a.link.ask("GET", "other")
+
+
+def test_times_of_any_window_do_not_fill_redis(url: str, server: RedisServer) -> None:
+    """A sender may say any time: coverage is told of the newest windows, and few are remembered."""
+    a = Replica(url)
+    times = NOW - np.arange(6_000) * HOUR
+    a.predicted(replace(batch(list(range(6_000))), time_ns=times))
+    a.round()
+    a.round()
+    assert a.link.errors == Counter()
+    key = next(key for key in server.keys("sl:*") if key.endswith(b"}w"))
+    assert server.ask("HLEN", key) < 60
+    a.labelled(labels([Said("yes", i) for i in range(6_000)]))
+    assert len(joined(a.settle())) == 6_000
+
+
+def test_nothing_is_stored_where_nothing_happens(url: str) -> None:
+    """Rounds that only ask how things stand make no checkpoint necessary."""
+    a = Replica(url)
+    a.predicted(batch([1]))
+    a.labelled(labels([Said("yes", 1), Said("yes", 2)]))
+    a.settle()
+    a.checkpoint()
+    a.round()
+    a.checkpoint()
+    revision = a.desk.revision
+    for _ in range(5):
+        a.round()
+        assert a.desk.settle() == []
+        a.checkpoint()
+    assert a.desk.revision == revision
 
 
 def test_a_label_whose_time_passed_while_redis_was_away_is_unknown() -> None:

@@ -250,7 +250,8 @@ class RedisDesk:
         return np.asarray(found)
 
     def _install(self, outcome: Outcome) -> None:
-        self.revision += 1
+        never = 0 if outcome.fleet is None else outcome.fleet.never
+        self.revision += bool(outcome.chunks or outcome.codes or outcome.done or never)
         self.tails.learn(outcome.tails)
         if outcome.fleet is not None:
             self._know(outcome.fleet)

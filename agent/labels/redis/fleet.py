@@ -31,8 +31,9 @@ class Fleet:
     def read(cls, answer: Sequence[Any]) -> tuple[Fleet, list[bytes]]:
         """What the script STATE said; and fields of windows that are too old to be told."""
         never, rows, labelled, size, most, share = (int(number) for number in answer[:6])
+        fields = answer[6]
         found = cls(never, rows, labelled, size, most, share)
-        held = dict(zip(answer[6::2], answer[7::2], strict=True))
+        held = dict(zip(fields[::2], fields[1::2], strict=True))
         found.born = held.pop(b"born", b"").decode(errors="replace")
         found.output = held[b"output"].decode(errors="replace").removeprefix("=") if b"output" in held else None
         found.predictions, found.covered = int(held.pop(b"n", 0)), int(held.pop(b"j", 0))

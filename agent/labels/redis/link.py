@@ -4,6 +4,7 @@ Redis alone for a while: what waits, waits here."""
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -33,14 +34,20 @@ class Link:
         self._client = _client(redis, store)
         self.errors: Counter[str] = Counter()
         self.reason, self.seconds = "", 0.0
-        self._again_at, self._failed = 0.0, 0
+        self._again_at, self._failed, self._until = 0.0, 0, math.inf
 
     def ready(self) -> bool:
         """Whether to ask at all: not so soon after a failure."""
         return self._monotonic() >= self._again_at
 
+    def begin(self, seconds: float) -> None:
+        """A round begins, whose scripts have so long; the one that is late is the last."""
+        self._until = self._monotonic() + seconds
+
     def script(self, text: str, *arguments: bytes | int | str | float) -> Any:
         """Runs a script. Raises RetryableError where there is no answer; whether it ran is not known then."""
+        if self._monotonic() > self._until:
+            raise RetryableError("label store: the round took too long")
         try:
             return self.ask("EVALSHA", _sha(text), 0, *arguments)
         except self._redis.exceptions.NoScriptError:

@@ -33,6 +33,7 @@ ASKED = np.dtype(
 )  # fmt: skip
 FOUND = np.dtype([("label", "<u4"), ("id", "<u8"), ("size", "<u2")])
 HEAD = (("share", "u1"), ("slot", "<u2"), ("window", "<u4"), ("tail", "<u8"))
+FORMAT = b"sidelight 1"  # of what lies in Redis: agents of another one see none of it
 TAILS_MAX = 8_192
 CHUNK_BYTES = 600  # of a chunk beside what it holds
 OUTSIDE = 2  # a label's flag: its prediction was hardly kept
@@ -76,7 +77,8 @@ def prefix(model: ModelKey) -> bytes:
     False
     """
     parts = [part.encode() for part in (model.tenant, model.name)]
-    digest = blake2b(b"".join(len(part).to_bytes(4, "little") + part for part in parts), digest_size=12).digest()
+    whole = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+    digest = blake2b(whole, digest_size=12, person=FORMAT).digest()
     return b"sl:{" + urlsafe_b64encode(digest) + b"}"
 
 

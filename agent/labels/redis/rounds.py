@@ -17,6 +17,7 @@ from agent.labels.rows import Rows
 
 ROWS_AT_ONCE = 500  # of one script: Redis does nothing else meanwhile, some milliseconds
 LABELS_AT_ONCE = 250
+ROUND_SECONDS = 2.0  # of one round, and a script more
 SLOTS = 32  # that a label's time is cut into
 BESIDE = 140  # bytes a key and a value cost beside the value's own: measured, docs/decisions/0121
 EARLY_ROOM = 65_536  # labels of all replicas that may wait for their prediction, in one span of that time
@@ -82,6 +83,7 @@ def work(model: Model, link: Link, plan: Plan, known: Container[bytes]) -> Outco
     """Never raises for what Redis did; what is not in the outcome is to be done again. known: tails that are at
     hand."""
     outcome = Outcome()
+    link.begin(ROUND_SECONDS)
     try:
         if plan.state:
             outcome.fleet = _state(model, link, plan)

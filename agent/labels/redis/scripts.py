@@ -43,7 +43,10 @@ local function told(name)
     local key = P .. 's' .. string.format('%.0f', SLOT - back)
     if name == 'n' or call('EXISTS', key) == 1 then call('HINCRBY', key, name, n) end
   end
+  local room = 4096 - call('HLEN', P .. 'w')  -- a hostile sender may name any time
   for window, n in pairs(windows) do
+    room = room - 1
+    if room < 0 then break end
     call('HINCRBY', P .. 'w', name .. ':' .. string.format('%.0f', window), string.format('%.0f', n))
   end
   if total > 0 then call('HINCRBY', P .. 'w', name, string.format('%.0f', total)) end
@@ -291,6 +294,6 @@ end
 call('HSETNX', P .. 'w', 'born', ARGV[5])
 call('EXPIRE', P .. 'w', ARGV[6])
 call('SET', P .. 'n', ARGV[7], 'EX', ARGV[6])
-return {never, n, j, b, most, current, unpack(call('HGETALL', P .. 'w'))}
+return {never, n, j, b, most, current, call('HGETALL', P .. 'w')}
 """
 )
