@@ -22,16 +22,12 @@ class Followed:
 
     def slot(self, name: str) -> int:
         """Which series; -1 beyond the limit."""
-        found = self._slots.get(name)
-        if found is None:
-            if name in self.names:
-                found = self.names.index(name)
-            elif len(self.names) <= SEGMENTS_MAX:
-                found = len(self.names)
-                self.names.append(name)
-            else:
-                return -1
-            self._slots[name] = found
+        if len(self._slots) < len(self.names):  # as after a start
+            self._slots = {known: i for i, known in enumerate(self.names)}
+        found = self._slots.get(name, -1)
+        if found < 0 and len(self.names) <= SEGMENTS_MAX:
+            found = self._slots[name] = len(self.names)
+            self.names.append(name)
         return found
 
 
