@@ -178,6 +178,7 @@ def _of_reference(location: str, rows: float | None) -> dict[str, Any]:
     from agent.power.service import ASSUMED, sights_without_a_past
     from agent.reference import locate
 
+    logging.getLogger("sidelight").addHandler(logging.NullHandler())  # what a judge logs at start is printed below
     settings, reference = config.load()[0], locate.read(location)
     seconds = settings.window_seconds or reference.layout.window_seconds
     dial = Dial(settings.false_alarms_per_day, settings.replicas)

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.drift.fixed import Cost
 from agent.evaluate import Judge
+from agent.ledger import CHECKS
 from agent.power.rates import rate_sights
 from agent.power.segments import segment_sights
 from agent.power.shifts import drift_sights
@@ -14,6 +15,7 @@ from agent.power.sight import Sight
 from agent.records import Source
 
 DAY_SECONDS = 86_400.0
+HORIZONS_OF = {check.name: list(check.horizons) for check in CHECKS}  # windows judged together, a test each
 
 
 def describe(judge: Judge, rows: float, service: Sequence[Sight] = (), assumed: str = "") -> dict[str, Any]:
@@ -43,7 +45,7 @@ def describe(judge: Judge, rows: float, service: Sequence[Sight] = (), assumed: 
         "split": [
             {
                 "check": row.check, "group": row.group, "share": row.share, "alpha": row.alpha,
-                "tests_per_day": row.tests_per_day,
+                "tests_per_day": row.tests_per_day, "windows": HORIZONS_OF[row.check],
             }
             for row in ledger.rows()
         ],

@@ -61,9 +61,22 @@ def _split(ledger: Mapping[str, Any]) -> Iterator[str]:
             continue
         name = f"  {row['check'].replace('_', ' '):<19}{row['group']}"
         yield f"{name:<44}{row['share'] * 100:>6.1f} %{row['tests_per_day']:>14,.0f}{row['alpha']:>12.1e}"
+    yield from _horizons(ledger["split"])
     if idle:
         kept = f"{left * 100:.0f} % set aside, idle" if left else "nothing to judge, shares lent to the checks above"
         yield f"  {kept}: {', '.join(idle).replace('_', ' ')}"
+
+
+def _horizons(split: Sequence[Line]) -> Iterator[str]:
+    """Over which windows each share is divided; an agent before this was told says nothing."""
+    checks: dict[tuple[int, ...], list[str]] = {}
+    for row in split:
+        windows = tuple(row.get("windows", ()))
+        if row["tests_per_day"] and len(windows) > 1 and row["check"] not in checks.setdefault(windows, []):
+            checks[windows].append(row["check"])
+    for windows, names in checks.items():
+        told = ", ".join(names).replace("_", " ")
+        yield f"  over the newest {', '.join(map(str, windows[:-1]))} and {windows[-1]} windows alike: {told}"
 
 
 def _sights(ledger: Mapping[str, Any], names: int) -> Iterator[str]:

@@ -32,6 +32,15 @@ def test_a_ledger_fits_the_terminal(width: int) -> None:
         assert words in text
 
 
+def test_shares_are_told_to_be_divided_over_horizons() -> None:
+    """Each kind of check over its own windows; what is told by an agent before this one is shown without."""
+    text = render_ledger(TOLD, 100)
+    assert "over the newest 1, 2, 4, 8, 16 and 24 windows alike: drift\n" in text
+    assert "over the newest 1, 4 and 16 windows alike: type mismatch, missing, absent" in text
+    before = [{name: value for name, value in row.items() if name != "windows"} for row in TOLD["split"]]
+    assert "alike" not in render_ledger(TOLD | {"split": before}, 100)
+
+
 def test_features_alike_share_a_line_and_critical_ones_have_their_own() -> None:
     """Best, median and worst of many; a critical one by name; the blind with the reason."""
     sights = [line | {"critical": line["feature"] == "number2"} for line in TOLD["sights"] if line["check"] == "drift"]
