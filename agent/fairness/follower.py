@@ -10,7 +10,7 @@ from agent import telemetry
 from agent.errors import CorruptError
 from agent.fairness import showing
 from agent.fairness.attribute import Attribute, chosen_of
-from agent.fairness.judging import GAP, Terms, judge
+from agent.fairness.judging import GAP, Terms, judging
 from agent.fairness.outcomes import Meaning, same_meaning
 from agent.fairness.past import SECTION, of_reference
 from agent.following import About
@@ -59,12 +59,20 @@ class Fairness:
             attribute.labelled(pairs, index, self._meaning)
 
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
+        return [finding for part in self.closing(index, recent, end_ns) for finding in part]
+
+    def closing(self, index: int, recent: Sequence[Closed], end_ns: int) -> Iterator[list[Finding]]:
+        """In steps: attribute by attribute, and each in several."""
         if not self._of or self._about is None:
-            return []
+            return
         terms = self._terms(self._about)
-        self._findings = {name: judge(attribute, index, terms) for name, attribute in self._of.items()}
-        self._changed()
-        return [finding for found in self._findings.values() for finding in found]
+        for name, attribute in self._of.items():
+            found: list[Finding] = []
+            for part in judging(attribute, index, terms):
+                found += part
+                yield part
+            self._findings[name] = found
+            self._changed()
 
     def points(self) -> Iterator[Point]:
         if self._about is None:
@@ -74,7 +82,7 @@ class Fairness:
         for name, attribute in self._of.items():
             about = own | {"sidelight.fairness.attribute": name}
             yield from showing.row_points(attribute, about, exported)
-            yield from showing.points(attribute, self._look()[name], about, exported)
+            yield from showing.points(attribute, self._look()[name], about, exported)  # made as they are asked for
             for finding in self._findings.get(name, ()):
                 if finding.p_value > 0 and finding.alpha > 0:
                     said = showing.significance(finding)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.fairness.outcomes import RATES
-from agent.records import Floats
+from agent.records import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Estimates:
         return self.variance / np.maximum(self.n, 1e-9)
 
 
-def estimate(sums: Floats) -> Estimates:
-    """sums: (..., groups, MEASURES, SUMS) as Outcomes has them."""
+def estimate(sums: Floats, rates: Bools = RATES) -> Estimates:
+    """sums: (..., groups, measures, SUMS) as Outcomes has them; rates: which of these measures' x are 0 or 1."""
     weight, squares, total, of_squares = np.moveaxis(sums, -1, 0)
     there = weight > 0
     safe = np.where(there, weight, 1.0)
@@ -45,7 +45,7 @@ def estimate(sums: Floats) -> Estimates:
     smooth = (np.nan_to_num(mean) * n + 0.5) / (n + 1.0)
     spread = np.maximum(of_squares / safe - np.square(np.nan_to_num(mean)), 0.0)
     spread *= np.where(n > 1.0, n / np.maximum(n - 1.0, 1e-9), 1.0)
-    return Estimates(weight, n, mean, np.where(RATES, smooth * (1.0 - smooth), spread))
+    return Estimates(weight, n, mean, np.where(rates, smooth * (1.0 - smooth), spread))
 
 
 def limits(found: Estimates, z: float | Floats) -> tuple[Floats, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,24 +39,31 @@ class Terms:
     exported: bool
 
 
-def judge(attribute: Attribute, index: int, terms: Terms) -> list[Finding]:
-    """Findings of the window that just ended; also learns from it, and forgets a gap that closed again."""
+def judging(attribute: Attribute, index: int, terms: Terms) -> Iterator[list[Finding]]:
+    """Findings of the window that just ended; also learns from it, and forgets a gap that closed again. In steps of a
+    millisecond or so, that the loop be not held."""
     closed = attribute.end(index)
     if terms.meaning.silence:
-        return [_silent(attribute.name, Verdict.NO_REFERENCE, terms.meaning.silence, index)]
+        yield [_silent(attribute.name, Verdict.NO_REFERENCE, terms.meaning.silence, index)]
+        return
     told, sums = attribute.pooled(index)
     why = _nothing(attribute, sums, terms.meaning)
     if why:
-        return [_silent(attribute.name, Verdict.NO_DATA, why, index)]
+        yield [_silent(attribute.name, Verdict.NO_DATA, why, index)]
+        return
     horizons = np.array(told, dtype=np.float64)
-    found = [_gap(attribute, sums, horizons, terms, index)]
-    if not found[0].alarms:
+    for _ in attribute.past.preparing(sums.shape[1]):
+        yield []
+    gap = _gap(attribute, sums, horizons, terms, index)
+    yield [gap]
+    if not gap.alarms:
         for side in (0, 1):
             attribute.own.learn(side, closed.sums)
     if terms.limits:
-        found.append(_limit(attribute, sums, horizons, terms, index))
-    _remember(attribute, found[0], index)
-    return found
+        for _ in attribute.past.preparing(sums.shape[1]):
+            yield []
+        yield [_limit(attribute, sums, horizons, terms, index)]
+    _remember(attribute, gap, index)
 
 
 def _nothing(attribute: Attribute, sums: Floats, meaning: Meaning) -> str:

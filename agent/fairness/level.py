@@ -16,10 +16,11 @@ import numpy as np
 from agent.fairness.groups import MISSING
 from agent.fairness.intervals import Estimates, estimate
 from agent.fairness.outcomes import LABELLED, PREDICTED, RATES, Measure
-from agent.records import Floats
+from agent.records import Bools, Floats
 from agent.statistics.autocorrelation import LAG_MAX, correlation, mean_variance
 
 PRIOR_SPREAD, PRIOR_WINDOWS = 0.02, 8  # what duplicates believe of a share's wandering (docs/decisions/0071)
+EVERY = slice(None)  # measure
 OTHERS = slice(MISSING + 1, None)  # places of groups that somebody named
 BLOCK_ROWS_MIN = 5.0  # of a group and of the others, in a window that is to say something of the spread
 UNIT_MIN = 1e-100  # of a mean absolute error; less is none, and nothing can be divided by it
@@ -77,28 +78,29 @@ def merged(predicted: Level, labelled: Level) -> Level:
     )  # fmt: skip
 
 
-def level(blocks: Floats, total: Floats | None = None) -> Level:
-    """blocks: (windows, groups, MEASURES, SUMS), one after another; total: of more windows than these, where so."""
+def level(blocks: Floats, total: Floats | None = None, side: slice = EVERY) -> Level:
+    """blocks: (windows, groups, MEASURES, SUMS), one after another; total: of more windows than these, where so; side:
+    the measures that have rows."""
     whole = np.asarray(blocks.sum(axis=0) if total is None else total, dtype=np.float64)
     unit = _unit(whole)
-    single = _between(blocks)
+    single = _between(blocks, side)
     freedom = np.maximum(single.count - 1.0, 0.0)
     prior = np.square(PRIOR_SPREAD * unit)
     # A prior of eight windows already doubts a few; more windows carry their own error.
     own = freedom * (np.maximum(single.found, 0.0) + single.error)
     spread = (PRIOR_WINDOWS * prior + own) / (PRIOR_WINDOWS + freedom)
     rho = correlation(single.z, single.count) if len(blocks) > 2 else np.zeros(spread.shape)
-    return Level(whole, single.count, spread, np.maximum(rho, _of_runs(blocks, spread)), unit)
+    return Level(whole, single.count, spread, np.maximum(rho, _of_runs(blocks, spread, side)), unit)
 
 
-def _of_runs(blocks: Floats, spread: Floats) -> Floats:
+def _of_runs(blocks: Floats, spread: Floats, side: slice) -> Floats:
     """(groups, MEASURES): the correlation that would let runs of windows wander as much as they do. What lag one cannot
     tell in the noise of single windows shows in runs, whose noise is less."""
     runs = len(blocks) // RUN
     if runs < RUNS_MIN:
         return np.zeros(spread.shape)
     pooled = blocks[len(blocks) - runs * RUN :].reshape(runs, RUN, *blocks.shape[1:]).sum(axis=1)
-    found = _between(pooled)
+    found = _between(pooled, side)
     freedom = np.maximum(found.count - 1.0, 0.0)
     wander = (PRIOR_RUNS * spread / RUN + freedom * np.maximum(found.found, 0.0)) / (PRIOR_RUNS + freedom)
     return np.asarray(np.interp(wander / spread, mean_variance(_RHOS, float(RUN)), _RHOS), dtype=np.float64)
@@ -115,8 +117,8 @@ class _Between:
     z: Floats
 
 
-def _between(blocks: Floats) -> _Between:
-    apart, within = _distances(blocks)
+def _between(blocks: Floats, side: slice) -> _Between:
+    apart, within = _distances(blocks[:, :, side], RATES[side])
     there = ~np.isnan(apart)
     count = there.sum(axis=0).astype(np.float64)
     weight = np.where(there, 1.0 / np.where(there, within, 1.0), 0.0)
@@ -128,13 +130,20 @@ def _between(blocks: Floats) -> _Between:
     scale = np.where(usable, scale, 1.0)
     found = np.where(usable, (np.square(z).sum(axis=0) - (count - 1.0)) / scale, 0.0)
     error = np.where(usable, np.sqrt(2.0 * np.maximum(count - 1.0, 0.0)) / scale, 0.0)
-    return _Between(count, found, error, z)
+    return _Between(*(_wide(part, side) for part in (count, found, error, z)))
 
 
-def _distances(blocks: Floats) -> tuple[Floats, Floats]:
+def _wide(values: Floats, side: slice) -> Floats:
+    """(…, MEASURES), 0 for those of the other side."""
+    found = np.zeros((*values.shape[:-1], len(RATES)))
+    found[..., side] = values
+    return found
+
+
+def _distances(blocks: Floats, rates: Bools) -> tuple[Floats, Floats]:
     """(windows, groups, MEASURES): distance of each group from all others of its window, and its sampling variance; NaN
     where either has too few rows."""
-    found = estimate(blocks)
+    found = estimate(blocks, rates)
     weight = found.weight.copy()
     weight[:, MISSING] = 0.0
     mean, error = np.nan_to_num(found.mean), np.where(weight > 0, found.error, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,14 +33,26 @@ class Past:
     windows: tuple[list[Floats], list[Floats]] = field(default_factory=lambda: ([], []))
     total: Floats | None = None
     own: bool = True
-    _level: Level | None = None
+    _levels: dict[int, Level] = field(default_factory=dict)  # by side
+    _level: Level | None = None  # of both
 
     def level(self, places: int) -> Level:
         """Of the groups known now, so many places; nothing is known of a side without windows."""
-        if self._level is None or len(self._level.total) < places:
-            total = None if self.total is None else padded([self.total], places)[0]
-            self._level = merged(*(level(stacked(side, places), total) for side in self.windows))
+        for _ in self.preparing(places):
+            pass
+        if self._level is None:
+            self._level = merged(self._levels[0], self._levels[1])
         return self._level
+
+    def preparing(self, places: int) -> Iterator[None]:
+        """Makes ready what `level` gives, a side in each step."""
+        for side, windows in enumerate(self.windows):
+            known = self._levels.get(side)
+            if known is None or len(known.total) < places:
+                total = None if self.total is None else padded([self.total], places)[0]
+                self._levels[side] = level(stacked(windows, places), total, SIDES[side])
+                self._level = None
+                yield
 
     @property
     def length(self) -> int:
@@ -52,7 +64,7 @@ class Past:
         part = _only(sums, SIDES[side])
         if self.own and len(self.windows[side]) < LEARN_WINDOWS_MAX and part[..., 0].max(initial=0.0) >= LEARN_ROWS_MIN:
             self.windows[side].append(part)
-            self._level = None
+            self._levels.pop(side, None)
 
     def said(self, side: int) -> str:
         """What it is, in words."""
