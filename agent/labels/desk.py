@@ -287,7 +287,8 @@ class Desk:
         """Says of the rows that they are labelled, and makes pairs of them."""
         if not len(found.label):
             return []
-        own, rows = taken(truths, found.label), taken(found.rows, found.at)
+        every = len(found.label) == len(truths) and found.shares is None  # as mostly: then in their order
+        own, rows = truths if every else taken(truths, found.label), taken(found.rows, found.at)
         segments = runs.segments_of(found.wheres[found.at])
         self._marked(rows["id"].copy(), runs.where(runs.MARK, segments, own["digest"]), int(own["arrived_ns"].max()))
         self.log.labelled(segments)

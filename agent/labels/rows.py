@@ -83,7 +83,12 @@ def taken(rows: Rows, at: Ints) -> Rows:
 
 def together(parts: Sequence[Rows], kind: np.dtype[np.void]) -> Rows:
     """All rows of one kind in one array, copied as bytes."""
-    return np.frombuffer(bytearray(b"".join(part.tobytes() for part in parts)), kind)
+    found = np.empty(sum(map(len, parts)), kind)
+    raw, at = found.view("u1"), 0
+    for part in parts:
+        raw[at : at + part.nbytes] = np.ascontiguousarray(part).view("u1")
+        at += part.nbytes
+    return found
 
 
 def begins(values: npt.NDArray[Any]) -> Bools:

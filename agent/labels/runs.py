@@ -1,9 +1,9 @@
 """One sorted run of index entries in a file: (key, where), never changed, found in by bisection, merged in streams.
 
-    block: up to 512 keys, then as many wheres │ … │ footer: fences, checksums │ counts, xxh3 of the footer
+    chunk: up to 16,384 keys, then as many wheres │ … │ footer: fences, checksums of blocks, of chunks │ counts, xxh3
 
-A fence is each block's first key; these and a checksum for each block are all that is held in memory: 1/32 byte an
-entry. Files are read with pread, so that what is read is the kernel's to keep or to give back.
+A block is 512 entries of a chunk, a fence its first key: these and the checksums are all that is held in memory, 1/32
+byte an entry. Files are read with pread, so that what is read is the kernel's to keep or to give back.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ class Run:
     last: int
     fences: Hashes
     checks: Hashes
+    chunk_checks: Hashes
 
     @property
     def bytes(self) -> int:
-        return self.entries * 16 + self.fences.nbytes + self.checks.nbytes + TAIL.size
+        return self.entries * 16 + _footer_size(self.entries) + TAIL.size
 
     @classmethod
     def open(cls, path: Path, number: int) -> Run:
@@ -92,26 +93,33 @@ class Run:
     def chunk(self, number: int, fd: int, into: bytearray | None = None) -> Entries:
         """Raises CorruptError where a checksum does not fit."""
         count = min(CHUNK, self.entries - number * CHUNK)
-        raw = self._blocks(fd, number * (CHUNK // BLOCK), count, bytearray(count * 16) if into is None else into)
-        whole = count - count % BLOCK
-        pairs, rest = raw[: 2 * whole].reshape(-1, 2, BLOCK), raw[2 * whole :]
-        keys, wheres = np.empty(count, np.uint64), np.empty(count, np.uint64)
-        keys[:whole].reshape(-1, BLOCK)[:], wheres[:whole].reshape(-1, BLOCK)[:] = pairs[:, 0], pairs[:, 1]
-        keys[whole:], wheres[whole:] = rest[: count - whole], rest[count - whole :]
-        return keys, wheres
+        buffer = memoryview(bytearray(count * 16) if into is None else into)[: count * 16]
+        self._read(fd, buffer, number * CHUNK * 16)
+        if xxhash.xxh3_64_intdigest(buffer) != int(self.chunk_checks[number]):
+            raise CorruptError(f"{self.path.name}: checksum of chunk {number}")
+        found = np.frombuffer(buffer, "<u8")
+        return found[:count], found[count:]
 
-    def _blocks(self, fd: int, first: int, count: int, into: bytearray) -> Hashes:
-        """So many entries from a block on, as they lie in the file."""
-        buffer = memoryview(into)[: count * 16]
+    def _block(self, fd: int, number: int, into: bytearray) -> Entries:
+        """Raises CorruptError where its checksum does not fit."""
+        chunk, at = divmod(number * BLOCK, CHUNK)
+        held = min(CHUNK, self.entries - chunk * CHUNK)
+        count = min(BLOCK, held - at)
+        buffer, base = memoryview(into)[: count * 16], chunk * CHUNK * 16
+        self._read(fd, buffer[: count * 8], base + at * 8)
+        self._read(fd, buffer[count * 8 :], base + (held + at) * 8)
+        if xxhash.xxh3_64_intdigest(buffer) != int(self.checks[number]):
+            raise CorruptError(f"{self.path.name}: checksum of block {number}")
+        found = np.frombuffer(buffer, "<u8")
+        return found[:count], found[count:]
+
+    def _read(self, fd: int, into: memoryview, at: int) -> None:
         try:
-            got = os.preadv(fd, [buffer], first * BLOCK * 16)
+            got = os.preadv(fd, [into], at)
         except OSError as error:
             raise CorruptError(f"{self.path.name}: {error.strerror}") from None
-        digest, step = xxhash.xxh3_64_intdigest, BLOCK * 16
-        checks = self.checks[first : first + -(-count // BLOCK)].tolist()
-        if got != count * 16 or checks != [digest(buffer[at : at + step]) for at in range(0, count * 16, step)]:
-            raise CorruptError(f"{self.path.name}: checksum of the entries from {first * BLOCK}")
-        return np.frombuffer(buffer, "<u8")
+        if got != len(into):
+            raise CorruptError(f"{self.path.name}: it ends at {at + got}")
 
     def find(self, keys: Hashes) -> tuple[Ints, Hashes]:
         """For keys that rise: places among them and wheres, of all entries that match. Of chunks with few of them only
@@ -152,10 +160,9 @@ class Run:
         high = max(int(np.searchsorted(fences, key, "right")), 1)
         found = []
         for block in range(first + low, first + high):
-            count = min(BLOCK, self.entries - block * BLOCK)
-            raw = self._blocks(fd, block, count, buffer)
-            left, right = np.searchsorted(raw[:count], key, "left"), np.searchsorted(raw[:count], key, "right")
-            found.append(raw[count + int(left) : count + int(right)].copy())
+            keys, wheres = self._block(fd, block, buffer)
+            left, right = np.searchsorted(keys, key, "left"), np.searchsorted(keys, key, "right")
+            found.append(wheres[int(left) : int(right)].copy())
         return np.concatenate(found)
 
 
@@ -171,18 +178,22 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _footer(path: Path, fd: int) -> tuple[int, int, int, Hashes, Hashes]:
-    """Entries, first and last segment, fences, checksums."""
+def _footer_size(entries: int) -> int:
+    return (2 * -(-entries // BLOCK) + -(-entries // CHUNK)) * 8
+
+
+def _footer(path: Path, fd: int) -> tuple[int, int, int, Hashes, Hashes, Hashes]:
+    """Entries, first and last segment, fences, checksums of blocks and of chunks."""
     size = os.fstat(fd).st_size
     entries, first, last, digest = TAIL.unpack(os.pread(fd, TAIL.size, max(0, size - TAIL.size)))
-    blocks = -(-entries // BLOCK)
-    if size != entries * 16 + blocks * 16 + TAIL.size:
+    if size != entries * 16 + _footer_size(entries) + TAIL.size:
         raise CorruptError(f"{path.name}: {size} bytes for {entries} entries")
-    footer = os.pread(fd, blocks * 16, entries * 16)
+    footer = os.pread(fd, _footer_size(entries), entries * 16)
     if _footed(footer, entries, first, last) != digest:
         raise CorruptError(f"{path.name}: checksum of the footer")
     numbers = np.frombuffer(footer, "<u8")
-    return entries, first, last, numbers[:blocks], numbers[blocks:]
+    blocks = -(-entries // BLOCK)
+    return entries, first, last, numbers[:blocks], numbers[blocks : 2 * blocks], numbers[2 * blocks :]
 
 
 def _matched(own: Hashes, held: Hashes, wheres: Hashes) -> tuple[Ints, Hashes]:
@@ -226,33 +237,29 @@ def write(path: Path, parts: Iterable[Entries]) -> int:
 def _written(path: Path, parts: Iterable[Entries]) -> int:
     fences: list[Hashes] = []
     checks: list[int] = []
+    chunk_checks: list[int] = []
     entries, first, last = 0, 1 << 30, 0
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         for keys, wheres in _chunked(parts):
-            body = memoryview(_interleaved(keys, wheres))
-            _write_all(fd, body, entries * 16)
+            held, places = keys.tobytes(), wheres.tobytes()
+            _write_all(fd, body := held + places, entries * 16)
             fences.append(keys[::BLOCK].copy())
-            step = BLOCK * 16
-            checks += [xxhash.xxh3_64_intdigest(body[at : at + step]) for at in range(0, len(body), step)]
+            chunk_checks.append(xxhash.xxh3_64_intdigest(body))
+            step = BLOCK * 8
+            pieces = (held[at : at + step] + places[at : at + step] for at in range(0, len(held), step))
+            checks += map(xxhash.xxh3_64_intdigest, pieces)
             own = segments_of(wheres)
             first, last = min(first, int(own.min())), max(last, int(own.max()))
             entries += len(keys)
         if entries:
-            footer = np.concatenate((*fences, np.array(checks, np.uint64))).tobytes()
+            footer = np.concatenate((*fences, np.array([*checks, *chunk_checks], np.uint64))).tobytes()
             digest = _footed(footer, entries, first, last)
             _write_all(fd, footer + TAIL.pack(entries, first, last, digest), entries * 16)
             os.fdatasync(fd)
     finally:
         os.close(fd)
     return entries
-
-
-def _interleaved(keys: Hashes, wheres: Hashes) -> bytes:
-    """As blocks lie in the file."""
-    whole = len(keys) - len(keys) % BLOCK
-    pairs = np.stack((keys[:whole].reshape(-1, BLOCK), wheres[:whole].reshape(-1, BLOCK)), axis=1)
-    return pairs.tobytes() + keys[whole:].tobytes() + wheres[whole:].tobytes()
 
 
 def merged(runs: Sequence[Run], live: Ints, known: Ints) -> Iterator[Entries]:
@@ -330,7 +337,7 @@ def _footed(footer: bytes, entries: int, first: int, last: int) -> int:
     return digest.intdigest()
 
 
-def _write_all(fd: int, data: bytes | memoryview, at: int) -> None:
+def _write_all(fd: int, data: bytes, at: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(fd, memoryview(data)[done:], at + done)
