@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,22 +24,31 @@ from agent.telemetry import Point
 GROUP_HORIZONS = (HORIZONS[0], HORIZONS[-1])  # over which each group's own figures are told
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
-    """The newest windows together."""
+    """The newest windows together. whole: (1, groups, MEASURES)."""
 
-    horizon: int
-    rates: Estimates
-    told: tuple[Disparity, ...]
+    whole: Estimates
+    measures: tuple[Measure, ...]
+
+    @property
+    def rates(self) -> Estimates:
+        """(groups, MEASURES) each."""
+        return self.whole.at(0)
+
+    @cached_property
+    def told(self) -> tuple[Disparity, ...]:
+        """Made when first asked for: of twenty groups they take their time."""
+        return tuple(disparities(self.whole, self.measures)[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An attribute after a close. runs: a horizon each, also where fewer windows are known; bins: (groups, BINS,
-    BIN_SUMS) of all recent windows."""
+    """An attribute after a close. runs: by horizon, also where fewer windows are known; bins: (groups, BINS, BIN_SUMS)
+    of all recent windows."""
 
     measures: tuple[Measure, ...]
-    runs: tuple[Run, ...]
+    runs: Mapping[int, Run]
     bins: Floats
 
 
@@ -50,14 +60,11 @@ def look(attribute: Attribute, meaning: Meaning) -> Look:
     newest = max((index for index, _ in attribute.recent), default=0)
     horizons, sums = attribute.pooled(newest)
     if not horizons:
-        return Look(meaning.measures, (), np.zeros((0, BINS, BIN_SUMS)))
+        return Look(meaning.measures, {}, np.zeros((0, BINS, BIN_SUMS)))
     sums[:, MISSING] = 0.0
-    rates = estimate(sums)
-    told = disparities(rates, meaning.measures)
-    runs = {h: Run(h, rates.at(k), tuple(told[k])) for k, h in enumerate(horizons)}
-    longest = runs[horizons[-1]]
+    runs = {h: Run(estimate(sums[k : k + 1]), meaning.measures) for k, h in enumerate(horizons)}
     # Where fewer windows are known than a horizon has, it is of those.
-    whole = tuple(runs.get(h) or replace(longest, horizon=h) for h in HORIZONS)
+    whole = {h: runs.get(h, runs[horizons[-1]]) for h in HORIZONS}
     return Look(meaning.measures, whole, attribute.bins())
 
 
@@ -74,14 +81,14 @@ def row_points(attribute: Attribute, about: Mapping[str, Any], exported: bool) -
 
 def points(attribute: Attribute, found: Look, about: Mapping[str, Any], exported: bool) -> Iterator[Point]:
     """Every disparity over every horizon, and each group's rates over the shortest and the longest."""
-    for run in found.runs:
-        at = {**about, "sidelight.horizon": str(run.horizon)}
+    for horizon, run in found.runs.items():
+        at = {**about, "sidelight.horizon": str(horizon)}
         for each in run.told:
             said = {**at, "sidelight.fairness.metric": each.metric.name}
             for name, value in (("value", each.value), ("lower", each.low), ("upper", each.high)):
                 if math.isfinite(value):
                     yield Point(telemetry.FAIRNESS_DISPARITY, value, {**said, "sidelight.statistic": name})
-        if run.horizon in GROUP_HORIZONS:
+        if horizon in GROUP_HORIZONS:
             for place, measure in _known(attribute.groups, run, found.measures):
                 said = {
                     "sidelight.fairness.group": attribute.groups.name(place, exported),
@@ -100,7 +107,7 @@ def lines(name: str, found: Look) -> list[dict[str, Any]]:
     return [
         {"name": f"{name}, {each.metric.name.replace('_', ' ')}", "value": _plain(each.value), "unit": "number",
          "low": _plain(each.low), "high": _plain(each.high)}
-        for run in found.runs[:1] for each in run.told
+        for run in list(found.runs.values())[:1] for each in run.told
     ]  # fmt: skip
 
 
@@ -116,11 +123,11 @@ def page(attribute: Attribute, found: Look, findings: Sequence[Finding]) -> dict
         "counted": counted,
         "judged_against": [attribute.past.said(side) for side in (0, 1)],
         "disparities": {
-            str(run.horizon): {each.metric.name: _disparity(each, attribute.groups) for each in run.told}
-            for run in found.runs
+            str(horizon): {each.metric.name: _disparity(each, attribute.groups) for each in run.told}
+            for horizon, run in found.runs.items()
         },
-        "rates": {str(run.horizon): _rates(attribute.groups, run, found.measures)
-                  for run in found.runs if run.horizon in GROUP_HORIZONS},
+        "rates": {str(horizon): _rates(attribute.groups, run, found.measures)
+                  for horizon, run in found.runs.items() if horizon in GROUP_HORIZONS},
         "calibration": _calibration(attribute.groups, found.bins),
         "level": LEVEL,
         "findings": [{"check": f.check, "verdict": str(f.verdict), "reason": f.reason} for f in findings],
