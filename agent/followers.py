@@ -27,7 +27,7 @@ from agent.staleness.follower import Staleness
 from agent.telemetry import FOLLOWER_FAILURES, Point
 
 # Of each version; a later one is told what those before found.
-OWN: tuple[Callable[[], Follower], ...] = (Performance, Concept, Estimating, Fairness, Staleness, Capture)
+OWN: tuple[Callable[[], Follower], ...] = (Concept, Performance, Estimating, Fairness, Staleness, Capture)
 EVERY_SEGMENT = (Fairness.name, Capture.name)  # they choose by options of their own
 SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"

@@ -33,6 +33,8 @@ RING = HORIZONS[-1]  # closed windows that are kept
 OPEN_MAX = 8  # windows whose labels still come, by event time; more join the newest
 BROKEN = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError)
 TOTAL = 0  # the horizon of everything since the start
+CONCEPT_DRIFT = "concept_drift"  # the check that is asked before this one
+_SURE = frozenset({Verdict.ALARM, Verdict.WITHIN_NOISE, Verdict.BELOW_FLOOR})
 
 
 class Performance:
@@ -59,6 +61,7 @@ class Performance:
         self._ring: list[Past] = []  # newest first
         self._total = None if form is None else Open.empty(form)
         self._judging = None if form is None else Judging(form)
+        self._elsewhere, self._anew = False, False  # concept drift tells of the same wrong answers; no longer does
         self._said: list[Said] = []
         self._pooled: dict[int, Open] = {}
         self._known: dict[tuple[int, int], Figures] = {}  # by horizon and slice (0: the whole)
@@ -95,6 +98,13 @@ class Performance:
         for window, part in self._gathering.add(pairs, index):
             self._add(part, window)
 
+    def beside(self, findings: Sequence[Finding]) -> None:
+        """Told before `close`. What concept drift has told, and is over, begins anew, as after an alert of its own."""
+        concept = [f for f in findings if f.check == CONCEPT_DRIFT and not f.segment and f.verdict in _SURE]
+        if concept:
+            tells = any(finding.alarms for finding in concept)
+            self._anew, self._elsewhere = self._elsewhere and not tells, tells
+
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
         return [finding for part in self.closing(index, recent, end_ns) for finding in part]
 
@@ -112,6 +122,8 @@ class Performance:
         total.join(window)
         self._ring = [Past.of(index, window), *self._ring][:RING]
         self._pooled, self._known, self._said = {}, {}, []
+        if self._anew:
+            judging.begin(index)
         if window.whole.rows:
             alpha = about.ledger.alpha(wording.CHECK, 0)
             for part in judging.closing(self._labelled, len(self._slices.names), alpha):
@@ -208,6 +220,7 @@ class Performance:
             "learned": [len(window) for window in judging.learned],
             "begins": [[*place, begin] for place, begin in sorted(judging.begins.items())],
             "well": [[*place, closes] for place, closes in sorted(judging.well.items())],
+            "elsewhere": self._elsewhere,
         }  # fmt: skip
         learned = np.concatenate([np.zeros((0, len(form.tested), 6)), *judging.learned])
         opened = (self._open[index] for index in head["open"])
@@ -249,6 +262,7 @@ class Performance:
         self._ring = [Past.of(int(i), window) for i, window in zip(ring, windows[split_at:], strict=True)]
         assert self._judging is not None  # noqa: S101 - made with the form
         self._judging.load(head, arrays["learned"], names)
+        self._elsewhere = bool(head.get("elsewhere"))
         self._adopt()
 
     # ── inside ──

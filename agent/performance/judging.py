@@ -97,6 +97,10 @@ class Judging:
         if any(not (0 <= s <= slices and 0 <= k < losses) for s, k in (*self.begins, *self.well)):
             raise ValueError("losses of other slices")
 
+    def begin(self, index: int) -> None:
+        """Of the whole, only windows from this one on count."""
+        self.begins |= {(0, k): index for k in range(len(self.form.tested))}
+
     def keep(self, slices: Sequence[int]) -> None:
         """Only these slices are known from now on, in this order."""
         rows = [0, *(s + 1 for s in slices)]

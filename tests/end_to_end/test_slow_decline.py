@@ -114,7 +114,6 @@ def test_training_is_asked_for_once_a_cause(scene: Scene) -> None:
     assert scene.withheld >= 1  # the concept drift's
 
 
-@pytest.mark.xfail(strict=True, reason="a performance drop that concept drift told is told anew once that is over")
 def test_what_is_over_is_not_told_again(scene: Scene) -> None:
     """Nothing begins once everything is well again, so only the errors of the cause itself were held back."""
     assert [name for window, what, name, _ in scene.told["banners"] if what == "firing" and window >= WELL] == []

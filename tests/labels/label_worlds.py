@@ -46,9 +46,7 @@ def hashes(prefix: str, numbers: Sequence[int | None]) -> np.ndarray:
     return identities(["" if one is None else f"{prefix}{one}" for one in numbers])
 
 
-def batch(
-    ids: Sequence[int | None], version: str = "1", requests: Sequence[int | None] = (), now: int = NOW
-) -> Batch:
+def batch(ids: Sequence[int | None], version: str = "1", requests: Sequence[int | None] = (), now: int = NOW) -> Batch:
     """What each prediction says is a function of its id and version."""
     rows = len(ids)
     told = np.array([(0 if one is None else one) for one in ids], dtype=np.float64)

@@ -13,7 +13,7 @@ from agent.errors import CorruptError
 from agent.packed import split, unpack
 from agent.performance.follower import Performance
 from agent.performance.form import Form
-from agent.records import Batch, Columns, Finding, Items, Task, Verdict
+from agent.records import Batch, Columns, Finding, Items, Source, Task, Verdict
 from agent.reference.profile import Reference
 from agent.telemetry import PERFORMANCE, PERFORMANCE_OUTCOMES
 from tests.performance.pairs import KEY, classified, counted, numbered
@@ -90,6 +90,23 @@ def test_a_drop_that_is_over_ends(reference: Reference) -> None:
     quiet = next(i for i, finding in enumerate(after) if not finding.alarms)
     assert quiet <= 10
     assert not any(finding.alarms for finding in after[quiet:])
+
+
+def test_a_drop_that_concept_drift_told_is_over_with_it(reference: Reference) -> None:
+    """Long horizons must not tell it anew, not even where the agent was stopped in between."""
+    rng, tells = np.random.default_rng(4), Finding("concept_drift", "", Source.PREDICTION, Verdict.ALARM)
+    silent, asked = _watching(reference), _watching(reference)
+    for index in range(START, START + 5):
+        for follower in (silent, asked):
+            follower.beside([tells])
+        same = pairs_of(rng, 1000, 0.2, index)
+        assert [by_name(closes(f, index, same))["accuracy", ""].alarms for f in (silent, asked)] == [True, True]
+    again = _watching(reference)
+    again.load(asked.dump())
+    again.beside([replace(tells, verdict=Verdict.WITHIN_NOISE)])
+    well = pairs_of(rng, 1000, 0.1, START + 5)
+    assert by_name(closes(silent, START + 5, well))["accuracy", ""].alarms
+    assert not by_name(closes(again, START + 5, well))["accuracy", ""].alarms
 
 
 @pytest.mark.parametrize("wrong", [0.1, 0.0])
