@@ -171,7 +171,10 @@ class Ledger:
         take = {check.name for check in CHECKS if check.name in work and check.per_feature} - {"segments"}
         if not take:
             return own
-        grown = 1.0 + sum(own[name] for name in own if name not in work) / sum(own[name] for name in take)
+        lent = sum(own[name] for name in own if name not in work)
+        # In the table's order: a set's is another one after a restart, and so is the last bit of its sum.
+        taking = sum(own[name] for name in own if name in take)
+        grown = 1.0 + lent / taking
         return {name: share * (grown if name in take else name in work) for name, share in own.items()}
 
     def _works(self, check: Check) -> bool:

@@ -115,3 +115,13 @@ def test_the_parts_of_one_value_share_what_one_feature_gets() -> None:
     assert sum(ledger.alpha("drift", 1 + i) for i in range(16)) == pytest.approx(ledger.alpha("drift", 0))
     assert ledger.alpha("drift", 17) > 0.0 == ledger.alpha("missing", 17) == ledger.alpha("missing", 1)
     assert spent(ledger) <= 0.05 * (1 + 1e-9)
+
+
+def test_what_is_lent_is_added_up_in_the_tables_order() -> None:
+    """To the last bit: a set's order is another one after a restart, and so is a sum's last bit."""
+    age = Feature("age", Source.FEATURE, Kind.NUMBER, edges=(0.0, 50.0, 99.0))
+    rows = {row.check: row for row in Ledger.of(Dial(0.05), Layout((age,)), HOURS).rows()}
+    judged = [check.name for check in CHECKS if rows[check.name].tests_per_day]
+    taking = sum(check.share for check in CHECKS if check.name in judged and check.per_feature)
+    lent = sum(check.share for check in CHECKS if check.name not in judged)
+    assert rows["drift"].share == CHECKS[0].share * (1.0 + lent / taking)

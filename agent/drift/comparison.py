@@ -9,7 +9,7 @@ import numpy as np
 from agent.drift.divergence import power_divergence
 from agent.drift.pooling import Cells, Pooled
 from agent.drift.scores import score_sums, two_sample
-from agent.records import Floats
+from agent.records import Bools, Floats
 
 CELL_MIN = 4.0  # pooling asks for 5 by the reference; the counts of both samples may say a little less
 
@@ -30,10 +30,15 @@ class Comparison:
     reference: Floats
 
 
-def largest_cell(found: Comparison, pooled: Pooled, n: Floats, n_reference: Floats) -> Floats:
-    """(…, features): the largest |z| of a single pooled cell's share, as a normal deviate: one category that moved."""
-    z = cell_deviates(found.current, found.reference, n[..., pooled.owner], n_reference[..., pooled.owner])
-    return np.asarray(np.maximum.reduceat(z, pooled.first, axis=-1), dtype=np.float64)
+def largest_cell(found: Comparison, pooled: Pooled, n: Floats, n_reference: Floats, of: Bools) -> Floats:
+    """(chosen,): the largest |z| of a single pooled cell's share, as a normal deviate: one category that moved. of:
+    (features,), those that are chosen."""
+    if not of.any():
+        return np.empty(0)
+    own = np.flatnonzero(of[pooled.owner])
+    owner, bins = pooled.owner[own], pooled.bins[of]
+    z = cell_deviates(found.current[own], found.reference[own], n[owner], n_reference[owner])
+    return np.asarray(np.maximum.reduceat(z, np.cumsum(bins) - bins), dtype=np.float64)
 
 
 def cell_deviates(current: Floats, reference: Floats, n: Floats, n_reference: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
 from agent.records import Bools, Closed, Finding, Floats, Ints, Kind
 from agent.reference.profile import Reference
-from agent.statistics.array_tails import Beta, beta_share, cauchy_combination, f_as_beta, t_as_beta
+from agent.statistics.array_tails import Beta, Slices, beta_slices, cauchy_combination, f_as_beta, t_as_beta
 
 _FINDINGS_A_SLICE = 25
 _HORIZONS_AT_ONCE = 2  # whose p-values are found together: it is the rounds that cost, and all share them
@@ -158,7 +158,7 @@ class Drift:
         judged: list[Judged] = []
         for i in range(0, len(looks), _HORIZONS_AT_ONCE):
             some = looks[i : i + _HORIZONS_AT_ONCE]
-            p_values = _p_values(some)
+            p_values = yield from _p_values(some)
             yield []
             for look, p in zip(some, p_values, strict=True):
                 judged.append(self._weigh(look, p))
@@ -240,12 +240,23 @@ class Drift:
         return now, then, terms, np.lexsort((terms, owner))
 
 
-def _p_values(looks: Sequence[_Look]) -> list[Floats]:
-    """Each look's (6, features), as `_Tails.placed` has them."""
-    values = beta_share(*(np.concatenate(column) for column in zip(*(look.tails.betas for look in looks), strict=True)))
+def _p_values(looks: Sequence[_Look]) -> Generator[list[Finding], None, list[Floats]]:
+    """Each look's (6, features), as `_Tails.placed` has them; in slices."""
+    betas = (np.concatenate(column) for column in zip(*(look.tails.betas for look in looks), strict=True))
+    values = yield from sliced(beta_slices(*betas))
     ends = np.cumsum([look.tails.betas[0].size for look in looks])
     parts = np.split(values, ends[:-1])
     return [look.tails.placed(own, look.pooled.bins) for look, own in zip(looks, parts, strict=True)]
+
+
+def sliced(work: Slices) -> Generator[list[Finding], None, Floats]:
+    """The work's result, with a slice without findings for each of its own."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return np.asarray(done.value, dtype=np.float64)
+        yield []
 
 
 def _tails(pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, texts: Bools, foretold: Floats) -> _Tails:
@@ -268,14 +279,14 @@ def _tails(pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, te
     share = n[rare] / np.maximum(n[rare] + n_reference[rare], 1.0)
     # A text's one category may be what moved. Its φ is not known by itself: the largest of the feature's is taken.
     moved = texts & spread.tested[0] & (pooled.bins > 2)
-    cell = largest_cell(found, pooled, n, n_reference) / np.sqrt(spread.phi.max(axis=0))
+    cell = largest_cell(found, pooled, n, n_reference, moved) / np.sqrt(spread.phi.max(axis=0)[moved])
     parts = (
         t_as_beta(t[scores], spread.df[:3][scores]),
         # All of the excess may lie in one direction; then the residual has the tail of one.
         f_as_beta(found.residual[rest] / df / phi, fills, spread.df[3, rest]),
         # Given both masses together, the current one is binomial if nothing changed: exact for rare categories.
         (mass, before + 1.0 + credit, share, 1.0 - share),
-        t_as_beta(cell[moved], spread.df[0, moved]),
+        t_as_beta(cell, spread.df[0, moved]),
     )
     a, b, x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _Tails((a, b, x, y), scores, rest, rare, moved)

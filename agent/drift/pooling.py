@@ -205,20 +205,21 @@ class Levels:
 
     def at(self, level: Ints) -> Pooled:
         """level: int (features,)."""
-        cells, features = self.cells, np.arange(len(self.cells.features))
-        of_cell = level[cells.owner]
-        begins = self._begins[of_cell, self._position]
-        starts = np.flatnonzero(begins)
-        bins = self._bins[level, features]
-        single = self._single[level, features]
+        cells, count = self.cells, len(self.cells.features)
+        of_cell, own = level[cells.owner], level * count + np.arange(count)
+        at = of_cell * self._position.size + self._position  # in a level's row: a tenth of the time of two indices
+        starts = np.flatnonzero(self._begins.take(at))
+        bins = self._bins.take(own)
+        single = self._single.take(own)
+        thirds = 2 * self._position.size * of_cell + at + self._position.size * np.arange(3)[:, None]
         return Pooled(
             starts=starts,
             first=np.cumsum(bins) - bins,
             owner=cells.owner[starts],
             bins=bins,
             df=np.where((bins >= 5) & ~single, bins - 4, 0),
-            scores=Scores(self._vectors[of_cell, :, self._position].T, self._skewness[level, :, features].T),
-            rare=self._rare[of_cell, self._position],
+            scores=Scores(self._vectors.take(thirds), self._skewness[level, :, np.arange(count)].T),
+            rare=self._rare.take(at),
         )
 
 

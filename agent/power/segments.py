@@ -22,6 +22,7 @@ from agent.segments import Segments, drift, rates
 from agent.segments.drift import Look, Shift
 from agent.segments.prepare import Group
 from agent.segments.rates import Rates
+from agent.statistics.array_tails import finished
 
 SEGMENTS_MAX = 100  # told of; beyond, evenly spaced groups of them stand for all
 
@@ -141,7 +142,7 @@ def _of_half(shift: Shift, moved: _Moved, horizon: int, n: Floats, alpha: Floats
         middle = np.clip((low + high) // 2, 0, TRIED.size - 1)
         shares = moved.shares[middle[owner], np.arange(owner.size)]
         look: Look = shift.look(shares * n[owner], horizon)
-        passes = (shift.p_values([look], everyone)[0] < alpha) | (middle >= high)
+        passes = (finished(shift.p_values([look], everyone))[0] < alpha) | (middle >= high)
         low, high = np.where(passes, low, middle), np.where(passes, np.minimum(middle, high), high)
     return np.where(high < TRIED.size, high, -1)
 

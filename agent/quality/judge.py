@@ -46,7 +46,7 @@ class Quality:
     """Judges windows against one reference. Holds no history: the caller brings the recent windows."""
 
     def __init__(self, reference: Reference, ledger: Ledger) -> None:
-        self._layout, self._ledger = reference.layout, ledger
+        self._layout = reference.layout
         self._then = reference.pooled
         self._demands = Demands(reference.layout)
         bases = bases_of(reference.layout, reference.blocks)
@@ -54,6 +54,8 @@ class Quality:
         alphas = {measure: [ledger.alpha(measure.check, i) for i in features] for measure in MEASURES}
         tables = (Table.of(measure, reference, bases, RATES, alphas[measure]) for measure in MEASURES)
         self._tables = [table for table in tables if table.features.size]
+        self._alpha = {t.measure.check: np.array(alphas[t.measure])[t.features] for t in self._tables}
+        self._bases = {of: base.sum(axis=0) for of, base in bases.items()}
         self._constant = Constant(reference, bases, lambda i: ledger.alpha("constant", i))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
@@ -90,9 +92,13 @@ class Quality:
             chosen = worth[start : start + SLICE].tolist()
             yield [self._find(table, pools, recent, i, alphas[i], broken) for i in chosen]
 
+    def _rows_then(self, table: Table, feature: int) -> int:
+        """Of the whole reference: what shares of this measure are shares of."""
+        return int(self._bases[table.measure.of][feature])
+
     def _alphas(self, table: Table, pools: Pools) -> Floats:
         """(m,): of one test of each feature, with what other tests of this check cannot spend."""
-        own = np.array([self._ledger.alpha(table.measure.check, i) for i in table.features.tolist()])
+        own = self._alpha[table.measure.check]
         later = len(RATES) - len(pools.horizons)  # not there yet: not tested
         n = np.pad(pools.rows, ((0, later), (0, 0))).astype(np.float64)
         return granted(table, own, n, np.pad(pools.carried, ((0, later), (0, 0))).astype(np.bool_))
@@ -107,13 +113,13 @@ class Quality:
         told = min(tests, key=lambda t: (t.verdict is not Verdict.ALARM, t.p != t.p, t.p))
         n_reference = int(table.rows[i])
         expected = int(table.faulty[i]) / n_reference if n_reference else float("nan")
-        now = recent.counts[-told.horizon :, cells].sum(axis=0, dtype=np.int64)
+        now = recent.sums(told.horizon)[cells]
         look = Look(feature, now, self._then[cells], told.faulty, told.n, expected)
         found = Finding(
             check=table.measure.check, subject=feature.name, source=feature.source, verdict=told.verdict,
             p_value=told.p, alpha=alpha, effect=look.share - expected, horizon=told.horizon, n=told.n,
             n_reference=n_reference, phi=told.phi, first_window=_first(recent, pools, look, told, i),
-            current=look.share, expected=expected, changes=_changes(table.measure, look),
+            current=look.share, expected=expected, changes=_changes(table.measure, look, self._rows_then(table, index)),
             reason=_said(table.measure, look, told),
             distances=_distances(table.measure, look, tests, pools, i) if told.verdict is Verdict.ALARM else {},
         )  # fmt: skip
@@ -168,9 +174,7 @@ def _by_rule(found: Finding, breach: Breach, window: int) -> Finding:
     )  # fmt: skip
 
 
-def _changes(measure: Measure, look: Look) -> tuple[BinChange, ...]:
-    bins = look.feature.bins
-    n_reference = int(look.then[:bins].sum() if measure.of is Of.VALUES else look.then[:-1].sum())
+def _changes(measure: Measure, look: Look, n_reference: int) -> tuple[BinChange, ...]:
     return tuple(
         BinChange(
             label=look.feature.label(cell), bin=cell,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,13 @@ class Recent:
     windows: Sequence[Closed]
     counts: Cells
     bases: Mapping[Of, Ints]
+    pooled: dict[int, Ints] = field(default_factory=dict)
+
+    def sums(self, horizon: int) -> Ints:
+        """int64 (cells,), over the newest so many windows; added up once."""
+        if horizon not in self.pooled:
+            self.pooled[horizon] = self.counts[-horizon:].sum(axis=0, dtype=np.int64)
+        return self.pooled[horizon]
 
     def horizons(self) -> tuple[int, ...]:
         return tuple(h for h in RATES if h <= len(self.windows))

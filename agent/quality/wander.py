@@ -74,7 +74,7 @@ class Wander:
         windows may be broken: (Σn)² / Σn² of windows that differ in rows (Kish 1965). More windows than the reference
         has groups for count as no more than those.
         """
-        place = np.log(np.clip(windows, 1.0, self.steps[-1]))
+        place = np.log(min(max(windows, 1.0), float(self.steps[-1])))
         ladder = np.log(self.steps)
         excess = float(np.interp(place, ladder, self.excess[:, i])) + float(self.whole[i])
         freedom = float(np.interp(place, ladder, self.freedom[:, i]))

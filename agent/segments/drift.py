@@ -19,7 +19,7 @@ from agent.drift.effect import corrected_psi, psi_terms
 from agent.records import Bools, Floats, Ints
 from agent.segments.coarse import ROWS_MIN, Coarse
 from agent.segments.spread import Known, means, scores
-from agent.statistics.array_tails import beta_share, cauchy_combination, f_as_beta, t_as_beta
+from agent.statistics.array_tails import Slices, beta_slices, cauchy_combination, f_as_beta, t_as_beta
 
 FLOOR = 0.05  # corrected PSI: a shift of 0.22 σ; a segment speaks of large effects only
 # Standard deviations. A t beyond 3.29 has p = 0.001 at most, and so has no combination of smaller ones: what does not
@@ -83,13 +83,14 @@ class Shift:
         out |= (cell > STANDS_OUT) | self._lone_stands_out(pooled, n, n_reference, spread)
         return Look(pooled, n, spread, z, rest, cell, enough, enough & out)
 
-    def p_values(self, looks: Sequence[Look], chosen: Ints) -> Floats:
+    def p_values(self, looks: Sequence[Look], chosen: Ints) -> Slices:
         """(looks, chosen): NaN where a subject has no test at that horizon."""
         if not chosen.size or not looks:
             return np.full((len(looks), chosen.size), np.nan)
         parts = [self._betas(look, chosen) for look in looks]
+        yield
         stacked = [np.concatenate([part[i] for part in parts], axis=1) for i in range(4)]
-        tail = beta_share(*stacked)  # in one pass: the fraction's rounds are what costs
+        tail = yield from beta_slices(*stacked)  # in one pass: the fraction's rounds are what costs
         tested = np.concatenate([part[4] for part in parts], axis=1)
         tail[4] = np.minimum(2.0 * np.minimum(tail[4], tail[5]), 1.0)
         bins = np.tile(self.coarse.bins[chosen], len(looks))

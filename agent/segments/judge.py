@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from agent.drift.drift import sliced
 from agent.ledger import Dial, Ledger
 from agent.quality.measure import Of
 from agent.quality.tables import Places
@@ -95,7 +96,7 @@ class Segments:
             looks.append(group.shift.look(pooled[horizon], horizon))
             yield []
         chosen = np.flatnonzero(np.any([look.stands_out for look in looks], axis=0))
-        p = group.shift.p_values(looks, chosen)
+        p = yield from sliced(group.shift.p_values(looks, chosen))
         yield []
         unusual = np.flatnonzero((p < SAID).any(axis=0))
         for i in unusual.tolist():

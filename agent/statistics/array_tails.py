@@ -6,6 +6,8 @@ the smallest double. Continued fractions and series: Didonato and Morris (1992),
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,9 @@ from agent.records import Bools, Floats
 SMALLEST = 1e-300  # p-values are never said to be smaller
 _ROUNDS_MAX = 2000
 _CLOSE = 1e-12
+_SLICE_ROUNDS = 4  # after which most of them are known
 Beta = tuple[Floats, Floats, Floats, Floats]  # a, b, x and 1 - x
+Slices = Generator[None, None, Floats]
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 
 
@@ -93,6 +97,20 @@ def beta_share(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.Arra
     >>> float(beta_share(2.0, 3.0, 0.25, 0.75).round(8))
     0.26171875
     """
+    return finished(beta_slices(a, b, x, y))
+
+
+def finished(work: Slices) -> Floats:
+    """What comes of work in slices, done at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return np.asarray(done.value, dtype=np.float64)
+
+
+def beta_slices(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Slices:
+    """`beta_share` as work in three slices, each about as long: 2,000 of them take more than a millisecond."""
     a, b, x, y = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, b, x, y))
     shape = x.shape
     a, b, x, y = a.ravel(), b.ravel(), x.ravel(), y.ravel()
@@ -102,13 +120,15 @@ def beta_share(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.Arra
     with np.errstate(divide="ignore"):
         gammas = log_gamma(np.stack((a + b, a, b)))
         log_front = a * np.log(x) + b * np.log(y) + gammas[0] - gammas[1] - gammas[2]
+    yield
     found = np.zeros(x.shape)
     some = np.flatnonzero((x > 0) & (log_front > -745.0))
-    found[some] = np.exp(log_front[some]) / _beta_fraction(a[some], b[some], x[some], y[some])
-    return np.clip(np.where(swapped, 1.0 - found, found), 0.0, 1.0).reshape(shape)
+    fraction = yield from _beta_fraction(a[some], b[some], x[some], y[some])
+    found[some] = np.exp(log_front[some]) / fraction
+    return np.asarray(np.clip(np.where(swapped, 1.0 - found, found), 0.0, 1.0).reshape(shape), dtype=np.float64)
 
 
-def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
+def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Slices:
     """Didonato and Morris's continued fraction, by the modified Lentz rule. Fast for x below (a+1)/(a+b+2)."""
     found = np.empty(a.shape)
     if not a.size:
@@ -136,5 +156,7 @@ def _beta_fraction(a: Floats, b: Floats, x: Floats, y: Floats) -> Floats:
                     return found
                 where = where[going]
                 a, b, x, both, slope, lean, value, c, d = (v[going] for v in (a, b, x, both, slope, lean, value, c, d))
+        if m == _SLICE_ROUNDS:
+            yield
     found[where] = value
     return found

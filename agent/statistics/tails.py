@@ -134,11 +134,13 @@ def normal_deviate(p: float) -> float:
         return -normal_deviate(1.0 - p)
     if p < 1e-299:
         return 37.0
-    z = math.sqrt(-2.0 * math.log(2.0 * p)) if p < 0.5 else 0.0
+    z, wanted = math.sqrt(-2.0 * math.log(2.0 * p)) if p < 0.5 else 0.0, math.log(p)
     for _ in range(6):
         tail = 0.5 * math.erfc(z / math.sqrt(2.0))
         density = math.exp(-0.5 * z * z - 0.5 * _LOG_2PI)
-        z += (math.log(tail) - math.log(p)) * tail / density
+        before, z = z, z + (math.log(tail) - wanted) * tail / density
+        if z == before:
+            break
     return z
 
 
@@ -224,16 +226,22 @@ def _beta_fraction(x: float, a: float, b: float) -> float:
     c, d = 1.0, 1.0 - (a + b) * x / (a + 1.0)
     d = 1.0 / (d if abs(d) > tiny else tiny)
     found = d
-    for m in range(1, 500):
-        for numerator in (
-            m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0)),
-        ):
-            d = 1.0 + numerator * d
-            d = 1.0 / (d if abs(d) > tiny else tiny)
-            c = 1.0 + numerator / c
-            c = c if abs(c) > tiny else tiny
-            found *= c * d
-        if abs(c * d - 1.0) < 1e-15:
+    both = a + b
+    for m in range(1, 500):  # each round two steps, written out: half of a close's exact tests are spent here
+        at = a + 2 * m
+        numerator = m * (b - m) * x / ((at - 1.0) * at)
+        d = 1.0 + numerator * d
+        d = 1.0 / (d if abs(d) > tiny else tiny)
+        c = 1.0 + numerator / c
+        c = c if abs(c) > tiny else tiny
+        found *= c * d
+        numerator = -(a + m) * (both + m) * x / (at * (at + 1.0))
+        d = 1.0 + numerator * d
+        d = 1.0 / (d if abs(d) > tiny else tiny)
+        c = 1.0 + numerator / c
+        c = c if abs(c) > tiny else tiny
+        step = c * d
+        found *= step
+        if abs(step - 1.0) < 1e-15:
             break
     return found
