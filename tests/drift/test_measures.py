@@ -183,5 +183,6 @@ def test_a_category_with_next_to_no_rows_is_no_largest_cell() -> None:
     )  # fmt: skip
     for current, reference in (few, one):
         found = Comparison(np.zeros((3, 1)), np.zeros(1), np.zeros(1), np.zeros(1), current, reference)
-        z = largest_cell(found, pooled, current.sum(keepdims=True), reference.sum(keepdims=True))
+        whole = np.ones(1, dtype=bool)
+        z = largest_cell(found, pooled, current.sum(keepdims=True), reference.sum(keepdims=True), whole)
         assert 0.0 <= float(z[0]) < 3.0
