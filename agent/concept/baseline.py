@@ -22,6 +22,7 @@ BLOCKS_MIN, LABELS_MIN = 16, 200  # from twelve blocks of uneven windows φ is t
 PRIOR_BLOCKS = 2.0  # blocks that the belief in independent errors is worth (moderation: Smyth 2004)
 SURE_MIN, SURE_MAX = 1.645, 4.0  # standard errors the bound lies above the estimate: at least one-sided 95 %
 BOUND_MAX = 0.95  # of a loss in 0-1; of a model that is wrong more often, half of what is left
+WHOLE_STAKE = 0.5  # of the stake on all errors together, the rest on either direction alone
 LOST_MAX = 0.9  # of the stake, in one bet: a capital of nothing never comes back
 
 
@@ -29,6 +30,26 @@ def block_of(counts: Floats, scale: Scale) -> Floats:
     """float64 (…, 1 + 2 streams): labels, the losses' sums, their squares' sums. counts: (…, cells)."""
     losses = scale.losses.T
     return np.concatenate((counts.sum(axis=-1, keepdims=True), counts @ losses, counts @ np.square(losses)), axis=-1)
+
+
+def dispersion(square: Floats, windows: Floats | Ints) -> Floats:
+    """φ, at least 1, of Σ (residual² / variance) over so many blocks."""
+    return np.asarray(np.maximum((square + PRIOR_BLOCKS) / (np.maximum(windows - 1.0, 0.0) + PRIOR_BLOCKS), 1.0))
+
+
+def sure(asked: Floats) -> Floats:
+    """Standard errors that a bound lies beyond its estimate, where so many were needed."""
+    return np.asarray(np.clip(asked, SURE_MIN, SURE_MAX))
+
+
+def shared(sizes: Floats, phi: Floats, asked: Floats) -> Floats:
+    """(series, streams): what labels of one window have in common, ρ, widened for what is not known of it (dilution).
+    sizes: (series, blocks), labels; phi: (series, streams); asked: (series,)."""
+    windows, labels = (sizes > 0.0).sum(axis=1), np.maximum(sizes.sum(axis=1), 1.0)
+    usual = (labels - np.square(sizes).sum(axis=1) / labels) / np.maximum(windows - 1.0, 1.0)
+    part = 2.0 * asked / (windows - 1.0 + PRIOR_BLOCKS)
+    wide = np.expm1(part) / part
+    return np.asarray(wide[:, np.newaxis] * (phi - 1.0) / np.maximum(usual - 1.0, 1.0)[:, np.newaxis])
 
 
 @dataclass(frozen=True)
@@ -63,8 +84,7 @@ class Baseline:
         sizes = self.blocks[..., :1]
         means = self.blocks[..., 1 : 1 + self._streams] / np.maximum(sizes, 1e-9)
         square = (sizes * np.square(means - self.mean[:, np.newaxis])).sum(axis=1) / self._variance
-        freedom = np.maximum(self.windows - 1.0, 0.0)[:, np.newaxis] + PRIOR_BLOCKS
-        return np.asarray(np.maximum((square + PRIOR_BLOCKS) / freedom, 1.0))
+        return dispersion(square, self.windows[:, np.newaxis])
 
     @cached_property
     def bound(self) -> Floats:
@@ -75,9 +95,9 @@ class Baseline:
         """
         error = np.sqrt(self.phi * self._variance / np.maximum(self.labels, 1.0)[:, np.newaxis])[..., np.newaxis]
         rise = self.mean[..., np.newaxis] * (RISES - 1.0)
-        sure = np.clip(self.asked[:, np.newaxis, np.newaxis] * error / rise, SURE_MIN, SURE_MAX)
+        away = sure(self.asked[:, np.newaxis, np.newaxis] * error / rise)
         highest = np.maximum(BOUND_MAX, (1.0 + self.mean[..., np.newaxis]) / 2.0)
-        return np.asarray(np.minimum(self.mean[..., np.newaxis] + sure * error, highest))
+        return np.asarray(np.minimum(self.mean[..., np.newaxis] + away * error, highest))
 
     def gains(self, counts: Floats) -> Floats:
         """(series, streams, rises): one window's ln Π (1 + λ (loss - bound)), undiluted; counts: (series, cells).
@@ -100,6 +120,21 @@ class Baseline:
         chi-square q with ν degrees that is A^-1 again if it is multiplied by (A^(2/ν) - 1) ν / (2 ln A).
         """
         return np.asarray(1.0 + np.maximum(labels - 1.0, 0.0)[:, np.newaxis] * self._shared)
+
+    @property
+    def stakes(self) -> Floats:
+        """(series, streams): parts of 1."""
+        rest = (1.0 - WHOLE_STAKE) / max(self._streams - 1, 1)
+        own = [WHOLE_STAKE if self._streams > 1 else 1.0, *[rest] * (self._streams - 1)]
+        return np.tile(own, (len(self.asked), 1))
+
+    def evidence(self, counts: Floats) -> Floats:
+        """(series, streams, rises): ln of each bet's factor for one window, diluted."""
+        return np.asarray(self.gains(counts) / self.dilution(counts.sum(axis=1))[..., np.newaxis])
+
+    def sums(self, counts: Floats) -> Floats:
+        """(series, streams): the window's losses."""
+        return np.asarray(counts @ self.scale.losses.T)
 
     def part(self, at: Ints) -> Baseline:
         """The series `at` of it, rising; what was reckoned of all is not reckoned again."""
@@ -124,11 +159,7 @@ class Baseline:
     @cached_property
     def _shared(self) -> Floats:
         """(series, streams): ρ, widened."""
-        sizes, total = self.blocks[..., 0], np.maximum(self.labels, 1.0)
-        usual = (total - np.square(sizes).sum(axis=1) / total) / np.maximum(self.windows - 1.0, 1.0)
-        part = 2.0 * self.asked / (self.windows - 1.0 + PRIOR_BLOCKS)
-        wide = np.expm1(part) / part
-        return np.asarray(wide[:, np.newaxis] * (self.phi - 1.0) / np.maximum(usual - 1.0, 1.0)[:, np.newaxis])
+        return shared(self.blocks[..., 0], self.phi, self.asked)
 
     @cached_property
     def windows(self) -> Floats:

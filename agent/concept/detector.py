@@ -8,28 +8,65 @@ windows on average, so a threshold A is passed every A windows at the most (Shin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from agent.concept.baseline import RISES, Baseline
+from agent.concept.baseline import RISES
 from agent.records import Bools, Floats, Ints
 
-WHOLE_STAKE = 0.5  # of the stake on all errors together, the rest on either direction alone
 NOTHING = -700.0  # the logarithm of no capital, or as good as none
+NEARLY = math.log(20.0)  # less capital than the best bet's
 INDEX, LABELS, FIRST_NS, LAST_NS, SUMS = 0, 1, 2, 3, 4  # of what came since a bet last had nothing
+
+
+class Bet(Protocol):
+    """What is bet on, of some series. asked: (series,), ln of the threshold; stakes: (series, streams), parts of 1 that
+    are told before the window."""
+
+    @property
+    def asked(self) -> Floats: ...
+
+    @property
+    def stakes(self) -> Floats: ...
+
+    def evidence(self, counts: Floats) -> Floats:
+        """(series, streams, rises): ln of factors that are 1 on average, or less."""
+        ...
+
+    def sums(self, counts: Floats) -> Floats:
+        """(series, sums): what is added up since the change."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
     """What came since the change as the best bet dates it. index: its first window; first_ns, last_ns: when the
-    oldest and newest of the predictions were made; means: (streams,) of losses."""
+    oldest and newest of the predictions were made; means: (sums,) a label; stream: that the best bet is on."""
 
     index: int
     labels: float
     first_ns: int
     last_ns: int
     means: Floats
+    stream: int = 0
+
+    @property
+    def scored(self) -> float:
+        """Labels beside a score; this and the next two only where scores are bet on, as the last of what is summed."""
+        return self.labels * float(self.means[-3])
+
+    @property
+    def came(self) -> float:
+        """The outcome's rate among these."""
+        return float(self.means[-2] / max(self.means[-3], 1e-9))
+
+    @property
+    def told(self) -> float:
+        """The rate that the scores told of."""
+        return float(self.means[-1] / max(self.means[-3], 1e-9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +80,26 @@ class Moment:
 
 class Detector:
     """capital: float64 (series, streams, rises), logarithms; run: likewise, of the best start alone; since: (series,
-    streams, rises, 4 + streams), what came since that; alarming: bool (series,). 0.9 kB a series."""
+    streams, rises, 4 + sums), what came since that; alarming: bool (series,). 0.9 kB a series, 2.4 with scores."""
 
-    def __init__(self, series: int, streams: int) -> None:
-        rest = (1.0 - WHOLE_STAKE) / max(streams - 1, 1)
-        stakes = np.array([[WHOLE_STAKE if streams > 1 else 1.0]] + [[rest]] * (streams - 1))
-        self._stake = np.log(stakes / len(RISES))
+    def __init__(self, series: int, streams: int, sums: int = 0) -> None:
         shape = (series, streams, len(RISES))
         self.capital: Floats = np.full(shape, NOTHING)
         self.run: Floats = np.zeros(shape)
-        self.since: Floats = np.zeros((*shape, SUMS + streams))
+        self.since: Floats = np.zeros((*shape, SUMS + (sums or streams)))
         self.alarming: Bools = np.zeros(series, dtype=np.bool_)
 
-    def step(self, at: Ints, baseline: Baseline, counts: Floats, moment: Moment) -> Floats:
-        """One window of the series `at`, which have labels; baseline and counts (series, cells) are of these. Returns
+    def step(self, at: Ints, bets: Bet, counts: Floats, moment: Moment) -> Floats:
+        """One window of the series `at`, which have labels; bets and counts (series, cells) are of these. Returns
         (series,) the logarithm of each sum. What is kept of it is bounded by the threshold: an alarm that lasted long
         must be able to end."""
         labels = counts.sum(axis=1)
-        gain = baseline.gains(counts) / baseline.dilution(labels)[..., np.newaxis]
-        capital = np.maximum(np.logaddexp(self.capital[at], self._stake) + gain, NOTHING)
+        gain = bets.evidence(counts)
+        stakes = np.log(np.maximum(bets.stakes, 1e-300) / len(RISES))[..., np.newaxis]
+        capital = np.maximum(np.logaddexp(self.capital[at], stakes) + gain, NOTHING)
         evidence = np.logaddexp.reduce(capital.reshape(len(at), -1), axis=1)
-        self.capital[at] = capital - np.maximum(0.0, evidence - baseline.asked)[:, np.newaxis, np.newaxis]
-        self._date(at, gain, labels, counts @ baseline.scale.losses.T, moment)
+        self.capital[at] = capital - np.maximum(0.0, evidence - bets.asked)[:, np.newaxis, np.newaxis]
+        self._date(at, gain, labels, bets.sums(counts), moment)
         return np.asarray(evidence)
 
     def _date(self, at: Ints, gain: Floats, labels: Floats, sums: Floats, moment: Moment) -> None:
@@ -85,11 +120,14 @@ class Detector:
         self.alarming[series] = False
 
     def change(self, series: int) -> Since:
-        """Since when, and what came since, as the bet with the most capital has it."""
+        """Since when, and what came since: of the bets on the best stream that have nearly as much capital as the best,
+        the mildest's. One on more than the change loses in the beginning of a slow one, and dates it late."""
         own = self.capital[series]
-        best = self.since[series][np.unravel_index(int(own.argmax()), own.shape)]
+        stream = int(own.max(axis=1).argmax())
+        rise = int(np.argmax(own[stream] >= own[stream].max() - NEARLY))
+        best = self.since[series, stream, rise]
         means = best[SUMS:] / max(float(best[LABELS]), 1e-9)
-        return Since(int(best[INDEX]), float(best[LABELS]), int(best[FIRST_NS]), int(best[LAST_NS]), means)
+        return Since(int(best[INDEX]), float(best[LABELS]), int(best[FIRST_NS]), int(best[LAST_NS]), means, stream)
 
     def arrays(self) -> tuple[Floats, ...]:
         """Its state, all float64."""

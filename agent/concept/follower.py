@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.concept.bets import width_of
+from agent.concept.expected import joint
 from agent.concept.findings import CHECK, findings, silent
 from agent.concept.gathered import Gathered
-from agent.concept.losses import Kind, cells_of, kind_of, place
+from agent.concept.losses import Kind, kind_of, place
 from agent.concept.section import Section
 from agent.concept.stored import pack, pack_open, pack_tracks, unpack, unpack_open, unpack_tracks
 from agent.concept.tracks import SCALE_LABELS, Asked, Judged, Tracks
-from agent.concept.wording import Inputs, amount, changed, inputs_of, usual
+from agent.concept.wording import Inputs, Told, amount, changed, inputs_of, usual
 from agent.errors import CorruptError
 from agent.following import About
 from agent.records import Batch, Closed, Event, Finding, Floats, Pairs, Verdict
@@ -27,8 +29,9 @@ TITLE = "Errors as they come"
 
 
 class Concept:
-    """The follower `concept`. Memory: of a classifier some ten kilobytes with all 32 segments; of a regression 106 kB
-    for each window that is open (33 series of 401 cells)."""
+    """The follower `concept`. Memory with all 32 segments: of a binary model .4 MB (outcomes by score, and what they
+    should be), of another classifier .1; and for each window that is open 80 kB of a binary model (33 series of 305
+    cells), 106 of a regression (401 cells)."""
 
     name = "concept"
 
@@ -70,7 +73,9 @@ class Concept:
         tracks = self._tracks
         assert tracks is not None  # noqa: S101 - settled above
         placed = place(pairs, tracks.kind, about.positive, about.threshold)
-        self._open.setdefault(index, Gathered.new(cells_of(tracks.kind))).add(pairs, placed, tracks.followed)
+        if tracks.kind is Kind.BINARY:
+            placed = joint(pairs, placed, about.positive)
+        self._open.setdefault(index, Gathered.new(width_of(tracks.kind))).add(pairs, placed, tracks.followed)
 
     def beside(self, findings: Sequence[Finding]) -> None:
         """Told before `close`: what else was found of the window."""
@@ -107,7 +112,8 @@ class Concept:
             return [silent(index, Verdict.LEARNING, reason)]
         change = judged.whole.change
         moved = tuple(name for name, at in self._moved.items() if change is None or at >= change.index)
-        return findings(tracks.scale, judged, asked, replace(self._inputs, moved=moved))
+        told = Told(tracks.scale, self._about.positive if self._about else "", replace(self._inputs, moved=moved))
+        return findings(told, judged, asked)
 
     def _asked(self) -> Asked | None:
         """ln A. One step a window: A windows to a false alarm are the windows of a day over the false alarms a day that
@@ -173,7 +179,8 @@ class Concept:
         if judged is None or scale is None:
             return {**found, "note": "what errors are usual is being learned"}
         said = judged.whole
-        found |= {"verdict": said.verdict.value, "note": changed(scale, said) if said.verdict is Verdict.ALARM
+        told = Told(scale, self._about.positive if self._about else "")
+        found |= {"verdict": said.verdict.value, "note": changed(told, said) if said.verdict is Verdict.ALARM
                   else usual(scale, said)}  # fmt: skip
         if said.usual is not None:
             found |= {"usual": amount(scale, float(said.usual[0])), "usual_labels": said.usual_labels,
@@ -207,4 +214,4 @@ class Concept:
             return
         counts = len(arrays) - 2 * len(head["open"])
         self._tracks = unpack_tracks(head["tracks"], arrays[:counts])
-        self._open = unpack_open(head["open"], arrays[counts:], cells_of(self._tracks.kind))
+        self._open = unpack_open(head["open"], arrays[counts:], width_of(self._tracks.kind))

@@ -17,6 +17,7 @@ from agent.records import Cells, Floats, Pairs, Task
 RIGHT, FALSE_POSITIVE, FALSE_NEGATIVE, WRONG = 0, 1, 2, 3  # cells of a classifier
 # Cells of a number's error: half octaves from 2^-40 to 2^60 on either side of zero, whatever its unit.
 PER_OCTAVE, LOWEST, SIDE = 2, -40.0, 200
+CELLS = 4
 STREAMS = ("all", "over", "under")  # of all labels; predicted too much (false positives), too little (false negatives)
 
 
@@ -43,7 +44,7 @@ def kind_of(task: Task, positive: str, pairs: Pairs | None = None) -> tuple[Kind
 
 def cells_of(kind: Kind) -> int:
     """How many cells there are."""
-    return 2 * SIDE + 1 if kind is Kind.NUMBERS else 4
+    return 2 * SIDE + 1 if kind is Kind.NUMBERS else CELLS
 
 
 def place(pairs: Pairs, kind: Kind, positive: str, threshold: float) -> Cells:

@@ -10,26 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from agent.concept.baseline import BLOCKS_MIN, LABELS_MIN, block_of
+from agent.concept.baseline import BLOCKS_MIN, LABELS_MIN
+from agent.concept.bets import row_width, usual_row, width_of
+from agent.concept.expected import BINS, joint, scored_of
 from agent.concept.gathered import SEGMENTS_MAX
-from agent.concept.losses import Kind, Scale, cells_of, kind_of, place, scale_of
+from agent.concept.losses import Kind, Scale, kind_of, place, scale_of
 from agent.errors import CorruptError
 from agent.records import Floats
 from agent.reference.labelled import LabelledRows, Settled
 from agent.reference.profile import Reference
 
 KEY = "concept"
-FORMAT = 1
+FORMAT = 2  # 1 had no scores
 BLOCKS_KEPT = 512  # the newest; more would say no more of how windows differ
 BYTES_MAX = 64 << 20  # unpacked; 512 blocks of 33 series are 1 MB
 
 
 @dataclass(frozen=True)
 class Section:
-    """series: "" the whole, or "key=value" -> float64 (blocks, 1 + 2 streams), as `block_of` makes them."""
+    """series: "" the whole, or "key=value" -> float64 (blocks, width), as `usual_row` makes them, or only the errors'
+    part. bins: of binary models with scores, float64 (BINS, 2), all labels without and with the outcome."""
 
     scale: Scale
     series: dict[str, Floats]
+    bins: dict[str, Floats] = field(default_factory=dict)
 
     def blocks_of(self, name: str) -> Floats | None:
         """None where there are too few to judge by: then the service's own first windows have to do."""
@@ -38,11 +42,18 @@ class Section:
             return None
         return found
 
+    def bins_of(self, name: str) -> Floats | None:
+        """None where nothing was scored, or the blocks are too few."""
+        found = self.bins.get(name)
+        return found if found is not None and found.any() and self.blocks_of(name) is not None else None
+
     def to_bytes(self) -> bytes:
         """A line of JSON, then all blocks as packed little endian float64."""
         series = [[name, len(blocks)] for name, blocks in self.series.items()]
-        head = {"format": FORMAT, "kind": self.scale.kind, "cap": self.scale.cap, "series": series}
-        body = np.concatenate(list(self.series.values())).astype("<f8").tobytes()
+        head = {"format": FORMAT, "kind": self.scale.kind, "cap": self.scale.cap, "series": series,
+                "bins": list(self.bins)}  # fmt: skip
+        arrays = [np.concatenate(list(self.series.values())).ravel(), *(bins.ravel() for bins in self.bins.values())]
+        body = np.concatenate(arrays).astype("<f8").tobytes()
         return json.dumps(head, sort_keys=True).encode() + b"\n" + zlib.compress(body, 6)
 
     @classmethod
@@ -55,13 +66,18 @@ class Section:
                 raise CorruptError(f"section {KEY}: format {held['format']}, expected {FORMAT}")
             scale = Scale(Kind(held["kind"]), float(held["cap"]))
             unpacked = zlib.decompressobj().decompress(packed, BYTES_MAX)
-            blocks = np.frombuffer(unpacked, "<f8").reshape(-1, 1 + 2 * len(scale.losses)).astype(np.float64)
+            values, scored = np.frombuffer(unpacked, "<f8").astype(np.float64), [str(name) for name in held["bins"]]
+            cut = len(values) - 2 * BINS * len(scored)
+            if cut < 0 or not np.isfinite(values).all() or (values < 0).any():
+                raise CorruptError(f"section {KEY}: blocks that nobody counted")
+            blocks = values[:cut].reshape(-1, row_width(scale.kind))
             names, sizes = [str(name) for name, _ in held["series"]], [int(size) for _, size in held["series"]]
-            if sum(sizes) != len(blocks) or min(sizes) < 0 or not np.isfinite(blocks).all() or (blocks < 0).any():
+            if sum(sizes) != len(blocks) or min(sizes) < 0:
                 raise CorruptError(f"section {KEY}: blocks that nobody counted")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
             raise CorruptError(f"section {KEY}: {type(error).__name__}") from error
-        return cls(scale, dict(zip(names, np.split(blocks, np.cumsum(sizes)[:-1]), strict=True)))
+        bins = dict(zip(scored, values[cut:].reshape(-1, BINS, 2), strict=True))
+        return cls(scale, dict(zip(names, np.split(blocks, np.cumsum(sizes)[:-1]), strict=True)), bins)
 
     @classmethod
     def of(cls, reference: Reference | None, kind: Kind | None) -> Section | None:
@@ -73,7 +89,8 @@ class Section:
 
 @dataclass
 class Errors:
-    """The builder of the section. Memory: 3.2 kB a block and series of a regression, 32 bytes of a classifier."""
+    """The builder of the section. Memory: 3.2 kB a block and series of a regression, 32 bytes of a classifier,
+    1.6 kB of a binary one."""
 
     settled: Settled
     key: str = KEY
@@ -88,6 +105,8 @@ class Errors:
             self._why = why
             return
         cells = place(pairs, self._kind, self.settled.positive, float("nan"))
+        if self._kind is Kind.BINARY:
+            cells = joint(pairs, cells, self.settled.positive)
         self._count("", rows, cells, cells >= 0)
         for key, codes in pairs.segments.items():
             for code in np.unique(codes[codes >= 0]).tolist():
@@ -100,11 +119,13 @@ class Errors:
         if self._kind is None or not whole:
             return b""
         scale = scale_of(self._kind, np.sum(list(whole.values()), axis=0))
-        series = {}
+        series, bins = {}, {}
         for name, blocks in self._counts.items():
-            kept = sorted(blocks)[-BLOCKS_KEPT:]
-            series[name] = np.array([block_of(blocks[at], scale) for at in kept])
-        section = Section(scale, series)
+            counts = np.array([blocks[at] for at in sorted(blocks)[-BLOCKS_KEPT:]])
+            series[name] = usual_row(counts, scale)
+            if self._kind is Kind.BINARY:
+                bins[name] = scored_of(counts).sum(axis=0)
+        section = Section(scale, series, bins)
         if section.blocks_of("") is None:
             self._why = f"{BLOCKS_MIN} windows and {LABELS_MIN} labels are needed, there are {len(series[''])}"
         else:
@@ -119,7 +140,7 @@ class Errors:
         if not chosen.any():
             return
         assert self._kind is not None  # noqa: S101 - asked before
-        width, held = cells_of(self._kind), self._counts.setdefault(name, {})
+        width, held = width_of(self._kind), self._counts.setdefault(name, {})
         at, inverse = np.unique(rows.position[chosen], return_inverse=True)
         sums = np.bincount(inverse * width + cells[chosen], minlength=len(at) * width).reshape(-1, width)
         for k, block in enumerate(at.tolist()):

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.concept.bets import width_of
 from agent.concept.gathered import Gathered
-from agent.concept.losses import Kind, Scale, cells_of
+from agent.concept.losses import Kind, Scale
 from agent.concept.tracks import BLOCKS_MAX, SERIES, Tracks
 from agent.errors import CorruptError
 from agent.records import Floats
 
-FORMAT = 1
+FORMAT = 2  # 1 counted no scores
+LARGEST = 1e30  # beyond all times in nanoseconds and counts; its square is still a number
 
 
 def pack(head: dict[str, Any], arrays: Sequence[Floats]) -> bytes:
@@ -32,7 +34,7 @@ def unpack(stored: bytes) -> tuple[dict[str, Any], list[Floats]]:
     if head["format"] != FORMAT:
         raise CorruptError(f"concept: format {head['format']}, expected {FORMAT}")
     values, arrays, at = np.frombuffer(body, "<f8"), [], 0
-    if not np.isfinite(values).all():
+    if not (np.abs(values) <= LARGEST).all():
         raise CorruptError("concept: a number that is none")
     for shape in head["shapes"]:
         if any(side < 0 for side in shape):
@@ -48,7 +50,8 @@ def unpack(stored: bytes) -> tuple[dict[str, Any], list[Floats]]:
 def pack_tracks(tracks: Tracks) -> tuple[dict[str, Any], list[Floats]]:
     """Of the series there are; the reference's blocks are not among it."""
     used = len(tracks.followed.names)
-    own = (tracks.learned, tracks.known.astype(np.float64), tracks.few, tracks.alarmed, *tracks.detector.arrays())
+    learned = (tracks.learned, tracks.known.astype(np.float64), tracks.few, tracks.bins)
+    own = (*learned, tracks.alarmed, *tracks.detector.arrays())
     head = {"kind": tracks.kind, "cap": tracks.scale.cap if tracks.scale else None, "names": tracks.followed.names}
     return head, [tracks.raw, *(array[:used] for array in own)]
 
@@ -61,12 +64,14 @@ def unpack_tracks(head: dict[str, Any], arrays: Sequence[Floats]) -> Tracks:
     if names[:1] != [""] or len(names) > SERIES:
         raise ValueError("names of series")
     found.followed.names = names
-    raw, learned, known, few, alarmed, *detector = arrays
+    raw, learned, known, few, bins, alarmed, *detector = arrays
     if ((known < 0) | (known > BLOCKS_MAX)).any() or (found.scale is not None and not 0.0 < found.scale.cap < math.inf):
         raise ValueError("blocks or a scale that nobody learned")
-    found.raw = raw.reshape(-1, cells_of(kind))
-    wholes = (found.learned, found.few, found.alarmed, found.known)
-    for whole, part in zip(wholes, (learned, few, alarmed, known.astype(np.int64)), strict=True):
+    if any((array < 0.0).any() for array in (learned, few, bins)):
+        raise ValueError("fewer labels than none")
+    found.raw = raw.reshape(-1, width_of(kind))
+    wholes = (found.learned, found.few, found.bins, found.alarmed, found.known)
+    for whole, part in zip(wholes, (learned, few, bins, alarmed, known.astype(np.int64)), strict=True):
         _fill(whole, part, len(names))
     full = [array.copy() for array in found.detector.arrays()]
     for whole, part in zip(full, detector, strict=True):
@@ -91,7 +96,7 @@ def unpack_open(head: Sequence[Sequence[int]], arrays: Sequence[Floats], cells: 
     found = {}
     for k, (index, first_ns, last_ns, missing) in enumerate(head):
         weights, squares = arrays[2 * k : 2 * k + 2]
-        if weights.shape != (len(squares), cells):
+        if weights.shape != (len(squares), cells) or (weights < 0.0).any():
             raise ValueError("counts of an open window")
         found[int(index)] = Gathered(weights, squares, int(first_ns), int(last_ns), int(missing))
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.concept.losses import Kind, Scale
-from agent.concept.tracks import SHOWN_MIN, Said
+from agent.concept.tracks import SHOWN_MIN, Said, errors_matter
 from agent.records import Finding, Source, Verdict
 
 NAMED_MAX = 3
@@ -73,8 +73,31 @@ def usual(scale: Scale, said: Said) -> str:
     return f"{told}{then}{f'; {said.reason}' if said.reason else ''}"
 
 
-def changed(scale: Scale, said: Said, segment: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What sentences are of. positive: the outcome that scores tell of."""
+
+    scale: Scale
+    positive: str = ""
+    inputs: Inputs = Inputs(False)
+
+
+def changed(told: Told, said: Said, segment: str = "") -> str:
     """From what to what since the change, and which way."""
+    if said.change is None or said.usual is None:
+        return usual(told.scale, said)
+    if not said.scores:
+        return _errors(told.scale, said, segment)
+    change, where = said.change, f" in {segment}" if segment else ""
+    too = "high" if change.came < change.told else "low"
+    sentence = (
+        f"{told.positive}{where} was expected in {change.told * 100:.3g} % and came in {change.came * 100:.3g} % "
+        f"over {change.scored:.0f} labels: scores are too {too}"
+    )
+    return f"{sentence}; {_errors(told.scale, said)}" if errors_matter(said, told.scale.kind) else sentence
+
+
+def _errors(scale: Scale, said: Said, segment: str = "") -> str:
     if said.change is None or said.usual is None:
         return usual(scale, said)
     now, then = said.change.means, said.usual
@@ -88,27 +111,32 @@ def changed(scale: Scale, said: Said, segment: str = "") -> str:
     return f"{told}{_way(scale, now, then)}"
 
 
-def segments(scale: Scale, parts: Mapping[str, Said], whole: Said) -> str:
+def segments(told: Told, parts: Mapping[str, Said], whole: Said) -> str:
     """Where it is worst; empty: segments are not followed, or none stands out."""
     if whole.change is None:
         return ""
     rose = [(name, said) for name, said in parts.items() if said.evidence > SHOWN_MIN]
     shown = sorted(rose, key=lambda each: -_excess(each[1]))[:NAMED_MAX]
-    worse = [(n, s) for n, s in shown if s.rise > 1.25 * max(whole.rise, 0.0)]
+    worse = [(n, s) for n, s in shown if _stands_out(s, whole)]
     if not worse:
         return "in no segment more than elsewhere" if parts else ""
-    told = (
-        f"{name} ({amount(scale, float(s.usual[0]))} → {amount(scale, float(s.change.means[0]))})"
-        for name, s in worse
-        if s.usual is not None and s.change
-    )
-    return f"most in {', '.join(told)}"
+    named = (f"{name} ({amount(told.scale, s.then)} → {amount(told.scale, s.now)})" for name, s in worse)
+    return f"most in {', '.join(named)}"
+
+
+def _stands_out(part: Said, whole: Said) -> bool:
+    """Whether it is a quarter worse, of the same thing and in the same direction."""
+    if not whole.scores:
+        return not part.scores and part.rise > 1.25 * max(whole.rise, 0.0)
+    same = part.scores and (part.now > part.then) == (whole.now > whole.then)
+    return same and part.effect > 1.25 * whole.effect
 
 
 def _excess(said: Said) -> float:
-    """Loss beyond the usual since the change."""
+    """Loss, or outcomes missed or too many, beyond what was expected since the change."""
     assert said.change is not None  # noqa: S101 - what calls it has chosen so
-    return said.change.labels * float(said.change.means[0]) * (1.0 - 1.0 / (1.0 + said.rise))
+    beyond = said.change.labels * (said.now - said.then)
+    return abs(beyond) if said.scores else beyond
 
 
 def _way(scale: Scale, now: np.ndarray, then: np.ndarray) -> str:

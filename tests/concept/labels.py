@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,6 +48,19 @@ class World:
         predicted = np.where(rng.random(n) < rate, 1 - actual, actual).astype(np.int32)
         nothing = np.full(n, np.nan)
         return self._pairs(index, nothing, nothing, (predicted, actual), region)
+
+    def scored(self, index: int, level: float, fall: float = 0.0, slope: float = 1.0, bias: float = 0.0) -> Pairs:
+        """Log-odds normal around level; fall: by how much fewer come, in the first segment twice that. The score's are
+        slope · these + bias; "yes" is said from a half on."""
+        n, rng = self.labels, self.random
+        logits = level + rng.standard_normal(n)
+        region = rng.integers(0, max(len(self.segments), 1), n).astype(np.int32)
+        falls = fall * np.where((region == 0) & (len(self.segments) > 1), 2.0, 1.0)
+        actual = (rng.random(n) < 1.0 / (1.0 + np.exp(falls - logits))).astype(np.int32)
+        score = 1.0 / (1.0 + np.exp(-slope * logits - bias))
+        nothing = np.full(n, np.nan)
+        pairs = self._pairs(index, nothing, nothing, ((score >= 0.5).astype(np.int32), actual), region)
+        return replace(pairs, scores=score[:, np.newaxis])
 
     def numbered(self, index: int, sigma: float, bias: float = 0.0) -> Pairs:
         """Predictions of 100 whose errors are normal."""

@@ -36,7 +36,7 @@ def built(tmp_path: Path, **columns: object) -> Built:
     pq.write_table(pa.table(own | columns), tmp_path / "d.parquet")
     request = Request(
         data=(str(tmp_path / "d.parquet"),), model="loan", version="1", time="at", prediction="said", label="left",
-        segments=("region",), window_seconds=3600,
+        score="chance" if "chance" in columns else "", segments=("region",), window_seconds=3600,
     )  # fmt: skip
     return build(request, clock=TurnedClock(), makers=(Errors,))
 
@@ -47,7 +47,7 @@ def test_the_errors_of_the_reference_are_the_usual_ones(tmp_path: Path) -> None:
     section = Section.from_bytes(reference.section(KEY) or b"")
     assert set(section.series) == {"", "region=north", "region=south"}
     whole = section.series[""]
-    assert whole.shape == (20, 7)
+    assert whole.shape == (20, 11)
     assert whole[:, 0].sum() == ROWS
     assert whole[:, 1:4].sum(axis=0) / ROWS == pytest.approx([0.1, 0.025, 0.075], abs=0.01)
     concept, world = watching(about(reference=reference)), World(1)
@@ -67,6 +67,31 @@ def test_numbers_keep_the_scale_they_had_in_the_reference(tmp_path: Path) -> Non
     assert first.verdict is Verdict.WITHIN_NOISE
     assert "usually 4." in first.reason
     assert any(closed(concept, world.numbered(i, 9.0), i)[0].alarms for i in range(1, 5))
+
+
+def test_scores_of_the_reference_say_what_outcome_is_usual(tmp_path: Path) -> None:
+    """Blocks and bins of what scores told of, by segment: the agent judges its first labels by them; a section without
+    scores leaves these to the service."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=ROWS) - 3.2
+    came = rng.random(ROWS) < 1.0 / (1.0 + np.exp(-logits))
+    named = np.array(["no", "yes"])
+    reference = built(
+        tmp_path, said=named[(logits > 0.0).astype(int)], left=named[came.astype(int)],
+        chance=1.0 / (1.0 + np.exp(-logits)),
+    ).reference  # fmt: skip
+    section = Section.from_bytes(reference.section(KEY) or b"")
+    bins = section.bins_of("")
+    assert bins is not None
+    assert bins.sum(axis=0).tolist() == [ROWS - came.sum(), came.sum()]
+    assert sum(each.sum() for name, each in section.bins.items() if name) == ROWS
+    assert section.series[""][:, 7:9].sum(axis=0).tolist() == [ROWS, came.sum()]
+    concept, world = watching(about(reference=reference)), World(6)
+    found = [closed(concept, world.scored(i, -3.2, 0.8), i)[0] for i in range(8)]
+    assert found[-1].alarms
+    assert "yes was expected in" in found[-1].reason
+    assert built(tmp_path).reference.section(KEY) is not None
+    assert Section.from_bytes(built(tmp_path).reference.section(KEY) or b"").bins_of("") is None
 
 
 def test_a_short_reference_leaves_it_to_the_service(tmp_path: Path) -> None:
@@ -95,11 +120,11 @@ def test_a_stored_state_goes_on_with_the_reference(tmp_path: Path) -> None:
 def test_a_section_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
     """Cut, negative, of another format, or no section at all: the agent says so and learns by itself."""
     body = built(tmp_path).reference.section(KEY) or b""
-    negative = Section(Section.from_bytes(body).scale, {"": -np.ones((3, 7))}).to_bytes()
+    negative = Section(Section.from_bytes(body).scale, {"": -np.ones((3, 11))}).to_bytes()
     reference = replace(built(tmp_path).reference, unknown=((KEY, negative),))
     concept, world = watching(about(reference=reference)), World(5)
     assert closed(concept, world.classified(0, 0.1, 0.1), 0)[0].verdict is Verdict.LEARNING
     assert "nobody counted" in concept.show()["reference_unusable"]
-    for broken in (body[:-9], body.replace(b'"format": 1', b'"format": 9'), negative, b"", b"\n", b"{}\n"):
+    for broken in (body[:-9], body.replace(b'"format": 2', b'"format": 9'), negative, b"", b"\n", b"{}\n"):
         with pytest.raises(CorruptError):
             Section.from_bytes(broken)

@@ -25,13 +25,15 @@ NO, YES = "passed", "bought"
 @dataclass(frozen=True)
 class World:
     """What is other than when the model was trained. fall: logits by which fewer buy than the inputs say; shift: of
-    the visitors' interest, in \N{GREEK SMALL LETTER SIGMA}."""
+    the visitors' interest, in \N{GREEK SMALL LETTER SIGMA}. level: log-odds to buy of a visitor in the middle."""
 
     fall: float = 0.0
     shift: float = 0.0
+    level: float = 0.8
 
 
 USUAL = World()
+RARE = World(level=-3.2)  # 6.2 % buy
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,14 @@ def ads(index: int, world: World = USUAL) -> Ads:
     """The same every time."""
     rng = np.random.default_rng((6, index + 10_000))
     interest, price = rng.normal(size=ROWS) + world.shift, rng.normal(size=ROWS)
-    logit = 0.8 + 0.9 * interest - 0.6 * price
+    logit = world.level + 0.9 * interest - 0.6 * price
     bought = rng.uniform(size=ROWS) < 1.0 / (1.0 + np.exp(-(logit - world.fall)))
     return Ads(index, interest, price, 1.0 / (1.0 + np.exp(-logit)), bought)
 
 
-def references(folder: Path, *models: str) -> Path:
+def references(folder: Path, *models: str, world: World = USUAL) -> Path:
     """A folder of references for each of these, from `sidelight reference build` on rows with their label."""
-    made = reference_file.decode(_built(folder).read_bytes())
+    made = reference_file.decode(_built(folder, world).read_bytes())
     for model in models:
         path = folder / "references" / model / "1.sidelight"
         path.parent.mkdir(parents=True)
@@ -64,13 +66,13 @@ def references(folder: Path, *models: str) -> Path:
     return folder / "references"
 
 
-def _built(folder: Path) -> Path:
+def _built(folder: Path, world: World) -> Path:
     data, made = folder / "ads.csv", folder / "ads.sidelight"
     with data.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["time", "interest", "price", "prediction", "score", "label"])
         for block in range(-BLOCKS, 0):
-            some = ads(block)
+            some = ads(block, world)
             for i in range(ROWS):
                 when = FIRST_NS // 10**9 + block * WINDOW_SECONDS + i * WINDOW_SECONDS / ROWS
                 said, came = (YES if some.score[i] >= 0.5 else NO), (YES if some.bought[i] else NO)

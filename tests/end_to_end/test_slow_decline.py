@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.end_to_end import ads_world
-from tests.end_to_end.ads_world import DELAY, FIRST_NS, ROWS, USUAL, WINDOW_SECONDS, World
+from tests.end_to_end.ads_world import DELAY, FIRST_NS, RARE, ROWS, USUAL, WINDOW_SECONDS, World
 from tests.end_to_end.backends import serving, until
 from tests.end_to_end.harness import AgentProcess
 from tests.end_to_end.traffic import said, sending
@@ -21,6 +21,7 @@ from tests.export.backend import Backend
 QUIET = 20
 SLOW, FALL = 28, 0.66  # windows in which conversion falls, evenly, by so many logits in all
 WELL = 12  # the window from which `banners` are as ever again
+RARE_FALL = 0.74  # logits: 6.2 % become 3.2 %
 STANDS_OUT = 4.0  # standard errors: one window in 30,000 without any fall
 FIRST = FIRST_NS // (WINDOW_SECONDS * 10**9)
 
@@ -40,7 +41,7 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """`ads`: a slow fall. `banners`: other visitors who buy less, all at once; then well again; then others again."""
     folder: Path = tmp_path_factory.mktemp("ads")
-    slow = [USUAL] * QUIET + [World(fall=FALL * (k + 1) / SLOW) for k in range(SLOW)]
+    slow = slowly(FALL)
     other = World(fall=1.2, shift=0.8)
     at_once = [USUAL] * 4 + [other] * (WELL - 4) + [USUAL] * 12
     with serving("http/protobuf") as (trainer, url):
@@ -63,6 +64,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(told, asked, posted(trainer)[len(asked) :], withheld)
 
 
+def slowly(fall: float, usual: World = USUAL) -> list[World]:
+    """As ever, then a little less in every window."""
+    return [usual] * QUIET + [replace(usual, fall=fall * (k + 1) / SLOW) for k in range(SLOW)]
+
+
 def play(agent: AgentProcess, worlds: Sequence[World], model: str, first: int = 0) -> dict[str, Any]:
     """Sends a window of each world, and what came of the one two windows before; the status when all is judged."""
     shown = [ads_world.ads(first + i, world) for i, world in enumerate(worlds)]
@@ -82,9 +88,9 @@ def posted(trainer: Backend) -> list[dict[str, Any]]:
     return [json.loads(got.body) for got in trainer.taken]
 
 
-def fallen(windows: range) -> tuple[list[float], float]:
+def fallen(windows: range, worlds: Sequence[World]) -> tuple[list[float], float]:
     """How many standard errors below the scores' own count the conversions are: of each window, and of all together."""
-    some = [ads_world.ads(i, World(fall=FALL * (i - QUIET + 1) / SLOW)) for i in windows]
+    some = [ads_world.ads(i, worlds[i]) for i in windows]
     missing = np.array([one.score.sum() - one.bought.sum() for one in some])
     variance = np.array([(one.score * (1.0 - one.score)).sum() for one in some])
     return (missing / np.sqrt(variance)).tolist(), float(missing.sum() / np.sqrt(variance.sum()))
@@ -95,12 +101,33 @@ def test_a_slow_fall_is_found_though_no_window_stands_out(scene: Scene) -> None:
     ((window, what, name, of),) = scene.told["ads"]
     assert (what, name) == ("firing", "concept_drift")
     assert QUIET + DELAY < window < QUIET + SLOW
-    single, together = fallen(range(QUIET, window - DELAY + 1))
+    single, together = fallen(range(QUIET, window - DELAY + 1), slowly(FALL))
     assert max(single) < STANDS_OUT < together
     (found,) = of["sidelight.alert.features"]
     assert found["horizon"] >= 8
     assert "mostly false positives" in found["said"]
     assert "inputs look as ever" in found["said"]
+
+
+def test_a_rare_conversion_that_falls_slowly_is_found(tmp_path: Path) -> None:
+    """6.2 % become 3.2 %: the model says that nobody buys, and is wrong less often than ever. What it told of did not
+    come: that is concept drift, of every window too little to stand out, and severe enough to be a warning."""
+    worlds = slowly(RARE_FALL, RARE) + [replace(RARE, fall=RARE_FALL)] * (DELAY + 22)
+    folder = ads_world.references(tmp_path, "clicks", world=RARE)
+    with AgentProcess(tmp_path, SIDELIGHT_TIME="event", SIDELIGHT_REFERENCE=str(folder)) as agent:
+        told = events(play(agent, worlds, "clicks"), "clicks")
+        assert agent.stop() == 0
+    window, what, name, of = told[0]
+    assert (what, name) == ("firing", "concept_drift")
+    assert QUIET + DELAY < window < len(worlds)
+    assert of["sidelight.alert.severity"] != "INFO"
+    single, together = fallen(range(QUIET, window - DELAY + 1), worlds)
+    assert max(single) < STANDS_OUT < together
+    (found,) = of["sidelight.alert.features"]
+    assert "bought was expected in" in found["said"]
+    assert "scores are too high" in found["said"]
+    assert "inputs look as ever" in found["said"]
+    assert found["effect"] > 0.0
 
 
 def test_training_is_asked_for_once_a_cause(scene: Scene) -> None:
