@@ -76,10 +76,6 @@ class Capture:
         if layout != self.state.layout:
             self.state.layout, self.state.cells = layout, []
 
-    @property
-    def on(self) -> bool:
-        return self._about is not None
-
     def predicted(self, batch: Batch, index: int) -> None:
         """Two comparisons a record; what is chosen costs some 20 µs a row, and that is bounded a day."""
         hashes = sampled_by(batch.ids, batch.request_ids) if self._about is not None else None

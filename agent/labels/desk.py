@@ -11,7 +11,6 @@ Calls come in the order of the journal, and what they do is a function of them a
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from agent.labels import runs, stored
 from agent.labels.files import Grown, Marks
 from agent.labels.found import PLACE, Found, Kinds, Sought, heads, said_again
 from agent.labels.index import Index, Install
-from agent.labels.kept import KINDS, Kept, quantile
+from agent.labels.kept import KINDS, Kept, of_model, or_none
 from agent.labels.log import Log
 from agent.labels.rows import Rows, Tables, alias, begins, pairs_of, seal, taken, together
 from agent.labels.runs import Run
@@ -34,12 +33,9 @@ from agent.labels.truths import BY_REQUEST, MET, TRUTH, UNTOLD, Early, read_trut
 from agent.records import Batch, Floats, Ints, Labels, ModelKey, Pairs
 from agent.telemetry import (
     LABEL_COVERAGE,
-    LABEL_DELAY,
     LABEL_SAMPLE,
     LABEL_STORE_SIZE,
-    LABELS_SETTLED,
     LABELS_WAITING,
-    PREDICTIONS_UNLABELLED,
     PREDICTIONS_WAITING,
     Point,
 )
@@ -506,15 +502,10 @@ class Desk:
 
     def points(self) -> Iterator[Point]:
         """What is exported, of all versions together."""
-        own: dict[str, Any] = {"sidelight.model.name": self.model.name}
-        if self.model.tenant:
-            own["sidelight.tenant"] = self.model.tenant
-        for kind in KINDS:
-            yield Point(LABELS_SETTLED, self.kept.kinds[kind], own | {"sidelight.outcome": kind}, self.started_ns)
-        yield Point(LABEL_DELAY, self.kept.histogram(), own, self.started_ns)
+        own = of_model(self.model)
+        yield from self.kept.points(self.model, self.started_ns)
         yield Point(LABELS_WAITING, self.waits() + self.early.waiting, own)
         yield Point(PREDICTIONS_WAITING, self.log.waiting, own)
-        yield Point(PREDICTIONS_UNLABELLED, self.kept.kinds["never"], own, self.started_ns)
         yield Point(LABEL_SAMPLE, self.limit / WHOLE, own)
         yield Point(LABEL_STORE_SIZE, self.size, own)
         if self.kept.kinds["predictions"]:
@@ -524,14 +515,11 @@ class Desk:
         """For the status and the page."""
         windows = sorted(self.kept.windows)
         return {
-            "received": self.kept.kinds["received"],
-            **{kind: self.kept.kinds[kind] for kind in KINDS},
+            **self.kept.show(),
             "waiting_labels": self.waits() + self.early.waiting,
             "waiting_predictions": self.log.waiting,
-            "never": self.kept.kinds["never"],
-            "coverage": _or_none(self.kept.coverage()),
-            "coverage_by_window": [[index, _or_none(self.kept.coverage(index))] for index in windows],
-            "delay_seconds": {f"p{share}": _or_none(quantile(self.kept, share / 100)) for share in (50, 90, 99)},
+            "coverage": or_none(self.kept.coverage()),
+            "coverage_by_window": [[index, or_none(self.kept.coverage(index))] for index in windows],
             "sample": self.limit / WHOLE,
             "bytes": self.size,
             "corrupt": self.corrupt,
@@ -587,6 +575,3 @@ def sample_of(rows: Rows) -> Hashes:
         found = np.where((rows["list"] != 0) & (rows["list"] != rows["id"]), rows["list"], found)
     return found
 
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from agent.counting.durations import SCALE
-from agent.records import Floats, Ints
-from agent.telemetry import Exponential
+from agent.records import Floats, Ints, ModelKey
+from agent.telemetry import LABEL_DELAY, LABELS_SETTLED, PREDICTIONS_UNLABELLED, Exponential, Point
 
 # What becomes of a label. Every one received is of exactly one kind, or still waits.
 KINDS = ("joined", "early", "repeated", "changed", "unknown", "unsampled")
@@ -67,6 +69,18 @@ class Kept:
             predictions, labelled = self.windows.get(window, [0.0, 0.0])
         return min(1.0, labelled / predictions) if predictions else float("nan")
 
+    def points(self, model: ModelKey, since_ns: int) -> Iterator[Point]:
+        """What became of labels, wherever the predictions wait."""
+        for kind in KINDS:
+            yield Point(LABELS_SETTLED, self.kinds[kind], of_model(model) | {"sidelight.outcome": kind}, since_ns)
+        yield Point(LABEL_DELAY, self.histogram(), of_model(model), since_ns)
+        yield Point(PREDICTIONS_UNLABELLED, self.kinds["never"], of_model(model), since_ns)
+
+    def show(self) -> dict[str, Any]:
+        """The same for the status and the page."""
+        delays = {f"p{share}": or_none(quantile(self, share / 100)) for share in (50, 90, 99)}
+        return {kind: self.kinds[kind] for kind in ("received", *KINDS, "never")} | {"delay_seconds": delays}
+
     def histogram(self) -> Exponential:
         """How late labels came, in seconds."""
         count = int(self.delay.sum()) + self.at_once
@@ -87,6 +101,16 @@ class Kept:
         windows = {int(index): [float(a), float(b)] for index, a, b in held["windows"]}
         kinds: Counter[str] = Counter({str(kind): int(count) for kind, count in held["kinds"].items()})
         return cls(kinds, delay, int(held["at_once"]), int(held["late_ns"]), windows, float(held["labelled"]))
+
+
+def of_model(model: ModelKey) -> dict[str, Any]:
+    """Attributes of all versions together."""
+    tenant = {"sidelight.tenant": model.tenant} if model.tenant else {}
+    return {"sidelight.model.name": model.name, **tenant}
+
+
+def or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def quantile(kept: Kept, share: float) -> float:

@@ -20,14 +20,6 @@ EARLY_MAX = 65_536  # labels that wait for their prediction: 3.5 MB
 _BUCKETS = np.uint64(64 - 20)  # a megabyte of flags says which keys need not be looked for
 
 
-def truths_of(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, int]:
-    """The labels of the output that is watched, as rows, and how many others there are."""
-    found, watched = read_truths(labels, tables, event_time)
-    if watched is None:
-        return found, 0
-    return taken(found, np.flatnonzero(watched)), int(np.count_nonzero(~watched))
-
-
 def read_truths(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows, Bools | None]:
     """The labels as rows, and which of them are of the output that is watched; None: all.
 

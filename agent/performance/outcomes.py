@@ -21,7 +21,6 @@ LOG_SMALLEST = float(np.finfo(np.float64).eps)  # of the probability of what cam
 TESTED_SMALLEST = 1e-3  # where it is judged: one confident mistake in a small window is no trend
 TRUE_SMALLEST = LOG_SMALLEST  # of a true number an error is a share of; of less it is no share of anything
 EDGES = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)[1:-1]
-DISCOUNTED = RANKS[-1]  # positions that NDCG looks at
 
 Entries = Iterator[tuple[Ints, Ints, Floats]]  # rows, places in the sums, what is added there
 

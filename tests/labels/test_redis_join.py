@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,18 +30,6 @@ SAID = st.lists(
     max_size=10,
 )
 Step = Said | tuple[int, str, int]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: RedisServer) -> str:
-    server.ask("FLUSHALL")
-    return server.url
 
 
 @given(st.data())
@@ -132,6 +120,9 @@ def test_every_column_reaches_another_replica(url: str, tmp_path: Path, reached:
     expected, found = _same(own.settle()), _same(replicas[reached].settle())
     assert len(found) == 40
     assert found == expected
+    late, known = (one.kept.show()["delay_seconds"] for one in (replicas[reached].desk, own))
+    assert late == known
+    assert known["p50"] == pytest.approx(20.0, rel=0.2), "predictions were made 0 to 39 s before"
 
 
 def test_items_of_a_ranking_are_labelled_each(url: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from agent.labels.desk import WHOLE, Bounds, sample_of
-from agent.labels.kept import KINDS, Kept, quantile
+from agent.labels.kept import Kept, of_model, or_none
 from agent.labels.redis import packing, stored
 from agent.labels.redis.fleet import Fleet
 from agent.labels.redis.link import Link
@@ -33,13 +33,10 @@ from agent.labels.truths import BY_REQUEST, EARLY_MAX, read_truths
 from agent.records import Batch, Bools, Floats, Ints, Labels, ModelKey, Pairs
 from agent.telemetry import (
     LABEL_COVERAGE,
-    LABEL_DELAY,
     LABEL_SAMPLE,
     LABEL_STORE_DROPPED,
     LABEL_STORE_SIZE,
-    LABELS_SETTLED,
     LABELS_WAITING,
-    PREDICTIONS_UNLABELLED,
     PREDICTIONS_WAITING,
     Point,
 )
@@ -380,8 +377,7 @@ class RedisDesk:
 
     def _paired(self, rows: Rows, truths: Rows, weights: Floats) -> list[Pairs]:
         truths = truths.copy()
-        seconds = (truths["label_ns"] - rows["time"]) / 1e9
-        self.kept.joined(rows["time"] // self.bounds.window_ns, seconds, weights)
+        self.kept.joined(rows["time"] // self.bounds.window_ns, truths["label_ns"] - rows["time"], weights)
         truths["weight"] *= weights
         return pairs_of(rows, truths, self.tables, self.bounds.window_ns)
 
@@ -389,14 +385,9 @@ class RedisDesk:
 
     def points(self) -> Iterator[Point]:
         """What is exported, of all versions together. Gauges are the fleet's: every replica says the same."""
-        own: dict[str, Any] = {"sidelight.model.name": self.model.name}
-        if self.model.tenant:
-            own["sidelight.tenant"] = self.model.tenant
-        for kind in KINDS:
-            yield Point(LABELS_SETTLED, self.kept.kinds[kind], own | {"sidelight.outcome": kind}, self.started_ns)
-        yield Point(LABEL_DELAY, self.kept.histogram(), own, self.started_ns)
+        own = of_model(self.model)
+        yield from self.kept.points(self.model, self.started_ns)
         yield Point(LABELS_WAITING, self.waits() + len(self.pending), own)
-        yield Point(PREDICTIONS_UNLABELLED, self.kept.kinds["never"], own, self.started_ns)
         for what in ("predictions", "labels"):
             yield Point(LABEL_STORE_DROPPED, self.dropped[what], own | {"sidelight.store.rows": what}, self.started_ns)
         if self.fleet.born:
@@ -410,14 +401,11 @@ class RedisDesk:
         """For the status and the page. Those of the fleet: waiting_predictions, coverage, sample, bytes."""
         fleet = self.fleet
         return {
-            "received": self.kept.kinds["received"],
-            **{kind: self.kept.kinds[kind] for kind in KINDS},
+            **self.kept.show(),
             "waiting_labels": self.waits() + len(self.pending),
             "waiting_predictions": fleet.rows - fleet.labelled,
-            "never": self.kept.kinds["never"],
-            "coverage": _or_none(fleet.coverage()),
-            "coverage_by_window": [[index, _or_none(fleet.coverage(index))] for index in sorted(fleet.windows)],
-            "delay_seconds": {f"p{share}": _or_none(quantile(self.kept, share / 100)) for share in (50, 90, 99)},
+            "coverage": or_none(fleet.coverage()),
+            "coverage_by_window": [[index, or_none(fleet.coverage(index))] for index in sorted(fleet.windows)],
             "sample": 0.5**self.share,
             "bytes": fleet.size,
             "corrupt": self.lost,
@@ -463,6 +451,3 @@ class RedisDesk:
     def close(self) -> None:
         """Nothing is open here; the connection is everybody's."""
 
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
