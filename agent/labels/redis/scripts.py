@@ -94,6 +94,17 @@ local function again(value, other)
     call('SETRANGE', P .. 'e' .. other, 0, sub(early, 15, 18) == sub(value, 2, 5) and 'r' or 'c')
   end
 end
+local function link(request, id)
+  local known, at = call('GET', P .. 'r' .. request) or '', 1
+  while at < #known do
+    if sub(known, at, at + 7) == id then return end
+    at = at + 8
+  end
+  if #known < 256 then
+    call('SET', P .. 'r' .. request, known .. id, 'EX', ttl)
+    bytes = bytes + beside + 8
+  end
+end
 for o = 1, #blob, size do
   local id, request = sub(blob, o, o + 7), sub(blob, o + 8, o + 15)
   local key, entry = P .. 'p' .. id, length .. sub(blob, o + 16, o + size - 1)
@@ -110,24 +121,11 @@ for o = 1, #blob, size do
     made, bytes = made + 1, bytes + beside + #entry
     local entries = held and sub(held, 2) .. entry or entry
     local value = meet(key, entries, id)
-    if request ~= none then
-      local known = call('GET', P .. 'r' .. request)
-      local at, again = 1, false
-      while known and at < #known and not again do
-        again, at = sub(known, at, at + 7) == id, at + 8
-      end
-      if not again and #(known or '') < 256 then
-        call('SET', P .. 'r' .. request, (known or '') .. id, 'EX', ttl)
-        bytes = bytes + beside + 8
-      end
-      if value then
-        again(value, request)
-      else
-        value = meet(key, entry, request)
-      end
-    end
+    if value and request ~= none then again(value, request) end
+    if not value and request ~= none then value = meet(key, entry, request) end
     if value then found[#found + 1] = id .. value end
   end
+  if request ~= none then link(request, id) end
 end
 told('n')
 slots, windows, total = {}, {}, 0
