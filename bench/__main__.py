@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import client, closing, exporting, ingest, joining, machine, report, resident
+from bench import adding, client, closing, exporting, ingest, joining, machine, pace, report, resident
 from bench.line import Line
 from bench.processes import BenchError
 from bench.scale import DEFAULT, ROOT, TINY, WORK, Scale
@@ -22,9 +22,9 @@ SECTIONS: dict[str, Section] = {
     "rows": ingest.rows,
     "single": ingest.single,
     "client": client.client,
-    "added": ingest.added,
-    "vectors": ingest.vectors,
-    "segments": ingest.segments,
+    "added": adding.added,
+    "vectors": adding.vectors,
+    "segments": adding.segments,
     "labels": ingest.labels,
     "join": joining.join,
     "closing": closing.closing,
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in names if name not in SECTIONS]:
         parser.error(f"--only: no section {unknown[0]!r}")
     scale = dataclasses.replace(TINY if chosen.tiny else DEFAULT, soak_seconds=chosen.soak)
-    began, load, parse = time.monotonic(), machine.load(), machine.parse_microseconds()
+    began, load, parse = time.monotonic(), machine.load(), pace.now()
     lines = run(scale, names)
     page = report.render(
         lines,
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
             machine.machine(),
             machine.commit(),
             (load, machine.load()),
-            (parse, machine.parse_microseconds()),
+            (parse, pace.now()),
             time.monotonic() - began,
         ),
     )

@@ -36,7 +36,8 @@ def client(scale: Scale, folder: Path) -> Iterator[Line]:
         agent.kept()
 
     def samples(key: str) -> Samples:
-        return Samples.of([one[key] for one in rounds])
+        paces = [one[f"{key.partition('_')[0]}_pace"] for one in rounds]
+        return Samples.of([one[key] for one in rounds], paces)
 
     beside = (
         Beside("dict.copy() and uuid4()", samples("floor_p50")),

@@ -123,7 +123,7 @@ def _evaluating(scale: Scale) -> Iterator[Line]:
     yield Line(
         "the longest slice of evaluating, between two records' chances",
         "ms",
-        Samples.of([slices[longest].slice_ms]),
+        Samples.of([slices[longest].slice_ms], [statistics.fmean(found[longest].paces)]),
         2.0,
         beside=(bare,),
         why=SLICE_WHY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from agent.counting.fingerprints import numbered
 from agent.labels.desk import Bounds, Desk
 from agent.records import Batch, Columns, Labels, ModelKey, Numbers, Texts
+from bench import pace
 from bench.line import Line, Samples
 from bench.scale import Scale
 
@@ -28,21 +30,22 @@ WHY = "each row of a random prediction is a page of its own to find and to read,
 @dataclass(frozen=True, slots=True)
 class Found:
     """predicting, labelling: µs of CPU a record, the background's share in each; files in bytes; memory in MiB over
-    what the process had before."""
+    what the process had before; pace: the machine's meanwhile, in µs."""
 
     predicting: float
     labelling: float
     files: int
     memory: float
+    pace: float
 
 
 def join(scale: Scale, folder: Path) -> Iterator[Line]:
     """Predictions go on coming, and as many labels, each of any one of those that wait; the cache is cold."""
     found = measure(folder / "join", scale.waiting, scale.joined)
     what = f"label join, {scale.waiting:,} predictions waiting, cold cache"
-    both = Samples.of([found.predicting + found.labelling])
+    both = Samples.of([found.predicting + found.labelling], [found.pace])
     yield Line(f"{what}: prediction and its label, added to bulk", "µs", both, 3.0, why=WHY)
-    yield Line(f"{what}: of that the prediction", "µs", Samples.of([found.predicting]))
+    yield Line(f"{what}: of that the prediction", "µs", Samples.of([found.predicting], [found.pace]))
     yield Line(f"{what}: disk", "MiB", Samples.of([found.files / 2**20]), 2048.0)
     yield Line(f"{what}: memory", "MiB", Samples.of([found.memory]), 40.0)
 
@@ -56,7 +59,7 @@ def measure(folder: Path, waiting: int, joined: int) -> Found:
         _behind(desk, start)
     _save(desk)
     spent = {"predicting": 0.0, "labelling": 0.0}
-    peak = 0.0
+    peak, paces = 0.0, [pace.now()]
     for start in range(0, joined, ROWS):
         batch, labels = _batch(waiting + start), _labels(np.arange(start, start + ROWS) * APART % waiting)
         began = time.process_time()
@@ -73,14 +76,19 @@ def measure(folder: Path, waiting: int, joined: int) -> Found:
             desk.settle()
             _behind(desk, 0)
             spent["labelling"] += time.process_time() - began
+            paces.append(pace.now())
         peak = max(peak, _resident())
     files = sum(path.stat().st_size for path in folder.iterdir())
     if desk.kept.kinds["joined"] != joined:
         raise RuntimeError(f"{desk.kept.kinds['joined']} of {joined} labels were joined")
     desk.close()
     return Found(
-        spent["predicting"] / joined * 1e6, spent["labelling"] / joined * 1e6, files, (peak - before) / 2**20
-    )  # fmt: skip
+        spent["predicting"] / joined * 1e6,
+        spent["labelling"] / joined * 1e6,
+        files,
+        (peak - before) / 2**20,
+        statistics.fmean(paces),
+    )
 
 
 def _behind(desk: Desk, start: int) -> None:

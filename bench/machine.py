@@ -7,9 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from bench.limits import RowFloor
 from bench.scale import ROOT
-from bench.traffic import Traffic
 
 
 def machine() -> str:
@@ -24,11 +22,6 @@ def machine() -> str:
         f"{platform.system()} {platform.release().split('-')[0]}, "
         f"Python {platform.python_version()}, numpy {numpy}, protobuf {protobuf}, grpcio {grpc}"
     )
-
-
-def parse_microseconds() -> float:
-    """CPU of parsing one row of 20 features: by it machines, and one machine's moods, are compared."""
-    return min(RowFloor(Traffic(body="rows", rows=100), 20).parse() for _ in range(5))
 
 
 def load() -> str:

@@ -9,16 +9,22 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
 from bench.scale import ROOT
-from bench.traffic import Traffic
+from bench.traffic import Traffic, write_reference
 
 START_SECONDS = 60.0
+KEPT_SECONDS = 20.0
 SETTLE_SECONDS = 0.15  # until what was answered is also counted: three polls of the pipeline
+
+WINDOW = 5.0  # short, so that closing windows, drift and quality are in the figure
+HOUR = 3600.0
+COLUMNS = Traffic()
 
 
 class BenchError(Exception):
@@ -177,3 +183,23 @@ def cpu_microseconds(process: Process, sender: Sender, messages: int, *, stream:
     sender.send(messages, stream=stream)
     time.sleep(SETTLE_SECONDS)
     return (process.cpu_seconds() - before) / (messages * sender.traffic.rows) * 1e6
+
+
+def pair(
+    stack: ExitStack, folder: Path, traffic: Traffic, window_seconds: float, **options: str
+) -> tuple[Agent, Sender]:
+    """An agent that watches this traffic by a given reference, and a sender of it."""
+    references = write_reference(traffic, folder, window_seconds)
+    agent = stack.enter_context(Agent(folder, reference=str(references), **options))
+    agent.wait_ready()
+    return agent, stack.enter_context(Sender(agent.endpoint, traffic, folder))
+
+
+def all_kept(*agents: Agent) -> None:
+    """What was answered is journalled; on a busy machine its counting may still be under way."""
+    until = time.monotonic() + KEPT_SECONDS
+    for agent in agents:
+        while not agent.kept():
+            if time.monotonic() > until:
+                raise BenchError("nothing was kept")
+            time.sleep(0.1)

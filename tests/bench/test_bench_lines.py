@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench import pace
 from bench.closing import split
 from bench.line import Beside, Line, Samples, in_turns, number, quantile
 from bench.report import Setting, render, table
@@ -34,7 +35,68 @@ def test_subjects_are_measured_in_turns_and_the_first_round_is_thrown_away() -> 
 
     found = in_turns({"a": subject("a"), "b": subject("b")}, repeats=2)
     assert order == ["a", "b"] * 3
-    assert found == {"a": Samples((3.0, 5.0)), "b": Samples((4.0, 6.0))}
+    assert [found["a"].values, found["b"].values] == [(3.0, 5.0), (4.0, 6.0)]
+
+
+def test_the_machines_pace_is_taken_before_and_after_every_repeat() -> None:
+    """Each repeat's own is the mean of the two: a machine that slows down within a run is seen to."""
+    paces = iter((9.0, 9.0, 2.0, 4.0, 6.0))
+    found = in_turns({"a": lambda: 1.0, "b": lambda: 1.0}, repeats=1, pace=lambda: next(paces))
+    assert (found["a"].paces, found["b"].paces) == ((3.0,), (5.0,))
+    assert list(paces) == []
+
+
+def test_the_pace_is_a_library_s_own_work() -> None:
+    """Some CPU for a row, the same work every time."""
+    assert pace.now() > 0
+
+
+def test_at_the_budgets_pace_each_repeat_is_scaled_by_its_own() -> None:
+    """A slow repeat on a slow machine and a fast one on a fast machine are the same figure."""
+    assert Samples((6.0, 3.0), (3.4, 1.7)).at_pace == Samples((3.0, 3.0))
+    assert Samples((6.0, 3.0)).at_pace is None
+
+
+def test_a_difference_has_the_pace_of_both() -> None:
+    """Scaled apart, the noise of two paces would be larger than what one subject adds to another."""
+    ours, theirs = Samples((9.0,), (3.0,)), Samples((8.0,), (3.8,))
+    assert ours.less(theirs) == Samples((1.0,), (3.4,))
+    assert ours.plus(theirs).at_pace == Samples((8.5,))
+    assert ours.less(Samples((8.0,))).at_pace is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "pace_then", "said"),
+    [
+        (1.4, 3.4, "| yes |"),
+        (3.0, 3.4, "| at the budgets' pace |"),
+        (3.1, 3.4, "| **no** |"),
+        (1.6, 0.85, "| **no** |"),
+    ],
+)
+def test_a_budget_held_at_the_budgets_pace_alone_is_said_to_be(measured: float, pace_then: float, said: str) -> None:
+    """Both figures stand in the row; on a machine that is faster than then, nothing is won by it."""
+    line = replace(fast(0.0), measured=Samples((measured,), (pace_then,)))
+    row = table([line]).splitlines()[-1]
+    assert row.startswith(f"| bulk | ≤ 1.5 µs | {measured:.2f} µs | {measured / (pace_then / 1.7):.2f} µs |")
+    assert row.endswith(said)
+
+
+def test_what_holds_at_the_budgets_pace_alone_stands_in_a_list_of_its_own() -> None:
+    """With both figures, and why."""
+    page = render([replace(fast(0.0), measured=Samples((3.0,), (3.4,)))], SETTING)
+    assert "## Missed" not in page
+    _, _, listed = page.partition("## Met at the budgets' pace only")
+    assert "3.00 µs against 1.5 µs, 100 % over; at the budgets' pace 1.50 µs. Why: the disk is slow" in listed
+
+
+def test_a_ratio_is_not_scaled() -> None:
+    """Both sides of it were as slow."""
+    beside = (Beside("empty", Samples((10.0,), (3.4,))),)
+    line = Line("a call", "µs", Samples((20.0,), (3.4,)), 1.5, relative=True, beside=beside)
+    assert line.at_pace is None
+    assert line.met_at_pace is None
+    assert "**no**" in table([line])
 
 
 def test_what_was_added_is_the_difference_repeat_by_repeat() -> None:
@@ -59,7 +121,7 @@ def test_a_relative_budget_is_a_multiple_of_the_first_thing_beside_it() -> None:
 def test_beside_nothing_there_is_no_ratio() -> None:
     """A server whose memory shrank meanwhile is no measure of another's growth."""
     line = Line("growth", "MiB", Samples((0.51,)), beside=(Beside("empty", Samples((-0.01,))),))
-    assert "| growth |  | 0.51 MiB | empty: -0.01 MiB |  |  |" in table([line])
+    assert "| growth |  | 0.51 MiB |  | empty: -0.01 MiB |  |  |" in table([line])
     assert "| 2.00 × |" in table([replace(line, beside=(Beside("empty", Samples((0.255,))),))])
 
 
