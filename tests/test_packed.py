@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.errors import CorruptError
-from agent.packed import join, pack, split, unpack
+from agent.packed import PIECE_BYTES, join, pack, packing, split, unpack
 
 
 def _some() -> bytes:
@@ -42,6 +42,14 @@ def test_no_byte_can_change_what_is_read() -> None:
             except CorruptError:
                 continue
             assert pack(head, arrays) == stored
+
+
+def test_much_is_pressed_piece_by_piece() -> None:
+    """In as many steps as it has pieces, and it comes back as it was, pressed or as it is."""
+    numbers = np.random.default_rng(1).integers(0, 9, 50_000).astype(np.float64)
+    assert len(list(packing({}, {"x": numbers}))) == numbers.nbytes // PIECE_BYTES + 1
+    for level in (0, 1, 6):
+        assert np.array_equal(unpack(pack({}, {"x": numbers}, level), "it")[1]["x"], numbers)
 
 
 def test_parts_are_joined_and_split() -> None:

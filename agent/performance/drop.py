@@ -27,7 +27,8 @@ DF_MIN = 6.0  # a t of fewer would need z > 15 at the ledger's levels: that is s
 # window, as sure as eight blocks would make it.
 PRIOR_SPREAD, PRIOR_BLOCKS = 0.05, 8.0
 ALIKE = 2.0  # times as many rows at most, where two windows are as good a sample as each other
-STEP = 25_000  # numbers of blocks that are looked at in one step
+STEP = 12_500  # numbers of blocks that are looked at in one step
+SIZES_STEP = 2  # sizes of groups that are looked at in one step
 EXACT_MAX = 200.0  # expected errors; above it the t is as good
 
 
@@ -71,10 +72,10 @@ class Baseline:
         step = max(STEP // blocks[0].size, 1)
         parts = []
         for begin in range(0, len(blocks), step):
-            parts.append(_Known.of(blocks[begin : begin + step], horizons))
+            parts.append((yield from _Known.making(blocks[begin : begin + step], horizons)))
             yield
         known = parts[0] if len(parts) == 1 else _Known.joined(parts)
-        phi, df, rows = _moderated(known.groups, known.mean, known.variance)
+        phi, df, rows = yield from _moderated(known.groups, known.mean, known.variance)
         worst, count = np.array([g.worst for g in known.groups]), np.array([g.count for g in known.groups])
         return cls(
             tuple(horizons), rate, known.n, known.mean, known.variance, known.blocks, phi, df, rows, worst, count
@@ -219,12 +220,16 @@ class _Known:
     groups: list[_Groups]
 
     @classmethod
-    def of(cls, blocks: Floats, horizons: Sequence[int]) -> _Known:
+    def making(cls, blocks: Floats, horizons: Sequence[int]) -> Generator[None, None, _Known]:
         pooled = blocks.sum(axis=1)
         n, mean, variance = _known(pooled)
         there = _effective(blocks) >= BLOCK_ROWS_MIN
         kept = np.where(there[..., None], blocks, 0.0)
-        groups = [_Groups.of(kept, size, pooled, variance) for size in horizons]
+        groups = []
+        for i, size in enumerate(horizons, start=1):
+            groups.append(_Groups.of(kept, size, pooled, variance))
+            if i % SIZES_STEP == 0:
+                yield
         return cls(n, mean, variance, there.sum(axis=1), groups)
 
     @classmethod
@@ -234,8 +239,10 @@ class _Known:
         return cls(n, mean, variance, np.concatenate([p.blocks for p in parts]), groups)
 
 
-def _moderated(found: Sequence[_Groups], mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
-    """φ at least 1, its degrees of freedom, and rows, each (sizes, slices, losses).
+def _moderated(
+    found: Sequence[_Groups], mean: Floats, variance: Floats
+) -> Generator[None, None, tuple[Floats, Floats, Floats]]:
+    """φ at least 1, its degrees of freedom, and rows, each (sizes, slices, losses). In steps.
 
     Neighbouring windows resemble each other; what groups hide by that is put back (docs/decisions/0012).
     """
@@ -246,7 +253,9 @@ def _moderated(found: Sequence[_Groups], mean: Floats, variance: Floats) -> tupl
     prior, worth = 1.0 + np.where(variance > 0, first.rows * effect, 0.0), np.full_like(mean, PRIOR_BLOCKS)
     before = growth(rho, 1, blocks)
     phi, df, rows = [], [], []
-    for groups in found:
+    for i, groups in enumerate(found):
+        if i % SIZES_STEP == 0:
+            yield
         expected = growth(rho, groups.size, blocks)
         prior = 1.0 + (prior - 1.0) * expected / before
         known, before = groups.count >= GROUPS_MIN, expected

@@ -30,6 +30,7 @@ from agent.reference.profile import Reference
 from agent.telemetry import Point
 
 RING = HORIZONS[-1]  # closed windows that are kept
+POOLED_STEP = 4  # windows added up in one step
 OPEN_MAX = 8  # windows whose labels still come, by event time; more join the newest
 BROKEN = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError)
 TOTAL = 0  # the horizon of everything since the start
@@ -124,24 +125,18 @@ class Performance:
         self._pooled, self._known, self._said = {}, {}, []
         if self._anew:
             judging.begin(index)
+        yield []
         if window.whole.rows:
             alpha = about.ledger.alpha(wording.CHECK, 0)
             for part in judging.closing(self._labelled, len(self._slices.names), alpha):
                 yield []
                 self._said += part
-        alarms = [said for said in self._said if said.verdict is Verdict.ALARM]
-        first = {said.slice: said for said in reversed(alarms)}  # tells of each slice what there is beside
         for _ in self._pooling():
             yield []
-        for said in self._said:
-            if said is first.get(said.slice):
-                self.figures(said.windows, said.slice)  # is kept, and so is the next
-                yield []
-                self.usual(said.slice)
-                yield []
-            yield [self._finding(said, said is first.get(said.slice))]
-        for packing in (total, self._ring[0]):  # here rather than all at once when the state is stored
-            assert packing.packed  # noqa: S101 - what it gives is kept
+        yield from self._telling()
+        assert total.packed  # noqa: S101 - here rather than all at once when the state is stored: it is kept
+        yield []
+        for _ in self._ring[0].packing():
             yield []
 
     # ── what it says ──
@@ -362,33 +357,49 @@ class Performance:
             if number in HORIZONS or number == len(self._ring):
                 pooled[next(h for h in HORIZONS if h >= number)] = found.copy()
                 yield
+            elif number % POOLED_STEP == 0:
+                yield
         longest = pooled[max(pooled)] if pooled else found
         self._pooled = {size: pooled.get(size, longest) for size in HORIZONS}
 
-    def _finding(self, said: Said, tells: bool) -> Finding:
+    def _telling(self) -> Iterator[list[Finding]]:
+        """A finding of each that is said; of a slice's first alarm what there is beside, made in steps before it."""
+        alarms = [said for said in self._said if said.verdict is Verdict.ALARM]
+        first = {said.slice: said for said in reversed(alarms)}
+        for said in self._said:
+            if said is not first.get(said.slice):
+                yield [self._finding(said, [])]
+                continue
+            self.figures(said.windows, said.slice)  # is kept, and so is the next
+            yield []
+            self.usual(said.slice)
+            yield []
+            worst: list[tuple[int, float, float]] = []
+            if not said.slice and self._judging is not None:
+                worst = yield from self._judging.worst(self._labelled, said.windows, said.loss)
+            yield [self._finding(said, self._more(said, worst))]
+
+    def _finding(self, said: Said, more: Sequence[str]) -> Finding:
         form = self._form
         assert form is not None  # noqa: S101 - what is said is said of a form
         segment = self._slices.names[said.slice - 1] if said.slice else ""
         windows = self._labelled[: said.windows]
-        told = [wording.moved(form, said, self.built), wording.predictions(
-            min(past.first_ns for past in windows), max(past.last_ns for past in windows)), said.why]  # fmt: skip
-        if tells:
-            told += self._more(said)
+        made = wording.predictions(min(past.first_ns for past in windows), max(past.last_ns for past in windows))
+        told = [wording.moved(form, said, self.built), made, said.why, *more]
         reason = "; ".join(part for part in told if part)
         return wording.finding(form, said, segment, windows[-1].index, reason)
 
-    def _more(self, said: Said) -> list[str]:
-        """Of an alarm: what else fell, which mistakes grew, where most."""
+    def _more(self, said: Said, worst: Sequence[tuple[int, float, float]]) -> list[str]:
+        """Of an alarm: what else fell, which mistakes grew, where most; worst: slices from 0, with their losses."""
         assert self._form is not None  # noqa: S101
         now, before = self.figures(said.windows, said.slice), self.usual(said.slice)
         found = []
         if before is not None:
             subject = wording.SUBJECTS[self._form.means[self._form.tested[said.loss]]][0]
             found += [wording.others(now, before, subject), wording.which_way(now, before)]
-        if not said.slice and self._judging is not None:
+        if not said.slice:
             names = self._slices.names
-            parts = self._judging.worst(self._labelled, said.windows, said.loss)
-            found.append(wording.worst(self._form, said.loss, [(names[s], b, n) for s, b, n in parts]))
+            found.append(wording.worst(self._form, said.loss, [(names[s], b, n) for s, b, n in worst]))
         return found
 
 

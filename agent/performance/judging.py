@@ -7,7 +7,7 @@ itself, which then stand. What has alarmed and is well again begins anew: older 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,17 +133,24 @@ class Judging:
                 self.learned.append(newest)
                 self._slices = -1
 
-    def worst(self, ring: Sequence[Past], windows: int, loss: int) -> list[tuple[int, float, float]]:
+    def worst(
+        self, ring: Sequence[Past], windows: int, loss: int
+    ) -> Generator[list[Any], None, list[tuple[int, float, float]]]:
         """The slices whose loss rose beyond doubt (p ≤ 0.01) and clearly more than the whole's: (slice from 0, loss
-        before, now), worst first."""
+        before, now), worst first. In steps that yield nothing."""
         if self._parts is None or self._whole is None:
             return []
         recent, h = stacked(self.form, ring, self._slices), HORIZONS.index(windows)
-        judged, whole = judge(recent[:, 1:], self._parts), judge(recent[:, :1], self._whole)
-        more = judged.rise[h, :, loss] >= WORSE * whole.rise[h, 0, loss]
-        sure = np.flatnonzero(judged.tested[h, :, loss] & (judged.p[h, :, loss] <= GOOD_P) & more)
-        order = sure[np.argsort(-judged.rise[h, sure, loss])].tolist()
-        return [(s, float(self._parts.mean[s, loss]), float(judged.mean[h, s, loss])) for s in order]
+        least = WORSE * judge(recent[:, :1], self._whole).rise[h, 0, loss]
+        found: list[tuple[float, int, float, float]] = []
+        for some in _steps(self._slices):
+            yield []
+            judged = judge(recent[:, 1:][:, some], self._parts.part(some), SLICE_T_MIN)  # p ≤ 0.01 takes a larger t
+            rise, p, mean = (array[h, :, loss] for array in (judged.rise, judged.p, judged.mean))
+            sure = np.flatnonzero(judged.tested[h, :, loss] & (p <= GOOD_P) & (rise >= least)).tolist()
+            before = self._parts.mean[some, loss]
+            found += [(-float(rise[s]), some.start + s, float(before[s]), float(mean[s])) for s in sure]
+        return [(s, then, now) for _, s, then, now in sorted(found)]
 
     def _preparing(self, slices: int) -> Iterator[None]:
         """Makes the baselines, in steps, if they are not those of so many slices."""
@@ -179,10 +186,9 @@ class Judging:
             return
         live = max(int((self._parts.ready & (recent[:, 1:, :, ROWS].sum(axis=0) > 0)).sum()), 1)
         room = WATCHED_MAX
-        for first in range(0, slices, SLICES_STEP):
-            some = slice(first, min(first + SLICES_STEP, slices))
+        for some in _steps(slices):
             own = recent[:, 1:][:, some]
-            found = list(self._of(own, self._parts.part(some), alpha * PARTS_SHARE / live, 1 + first, room))
+            found = list(self._of(own, self._parts.part(some), alpha * PARTS_SHARE / live, 1 + some.start, room))
             room -= len(found)
             yield found
 
@@ -240,6 +246,12 @@ class Judging:
         if self.well[place] >= GOOD_WINDOWS:
             del self.well[place]
             self.begins[place] = self._next
+
+
+def _steps(slices: int) -> Iterator[slice]:
+    """So many slices, SLICES_STEP at a time."""
+    for first in range(0, slices, SLICES_STEP):
+        yield slice(first, min(first + SLICES_STEP, slices))
 
 
 def _verdict(judged: Judged, baseline: Baseline, at: tuple[int, int, int], built: bool) -> tuple[Verdict | None, str]:
