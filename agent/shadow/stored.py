@@ -15,7 +15,7 @@ from agent.shadow.deciding import Decision, Opinion
 from agent.shadow.losses import WORDS, Sums
 from agent.shadow.waiting import Held, Sampling, Waiting
 
-FORM = 2
+FORM = 3
 Array = np.ndarray[Any, Any]
 
 
@@ -180,20 +180,22 @@ def _opinion(reason: Any, paired: Any, labels: Any, *rest: Any) -> tuple[Any, ..
 
 def _waiting(waiting: Waiting, arrays: list[Array]) -> dict[str, Any]:
     sampling, held = waiting.sampling, []
-    for version, table in waiting.held.items():
-        used = np.flatnonzero(table.rows["key"])
-        arrays += [used, table.rows[used]]
-        held.append([version, table.written, len(used)])
-    return {"sampling": [sampling.limit, sampling.early, sampling.late, sampling.written], "held": held}
+    for version, ring in waiting.held.items():
+        used = np.flatnonzero(ring.keys[1:])
+        arrays += [used, ring.keys[1:][used], ring.seconds[used], ring.rows[used]]
+        held.append([version, ring.written, len(used)])
+    return {"sampling": [sampling.limit, sampling.met, sampling.early, sampling.late, sampling.written], "held": held}
 
 
 def _read_waiting(waiting: Waiting, head: Any, reader: _Reader) -> None:
     waiting.sampling = Sampling(*(int(part) for part in head["sampling"]))
     for version, written, used in head["held"]:
-        table = Held.of(waiting.kept, waiting.slots)
+        ring = Held.of(waiting.kept, waiting.slots)
         at = reader.take("<i8", used)
         if used and (at.min() < 0 or at.max() >= waiting.slots):
-            raise CorruptError("shadow: a place outside the table")
-        table.rows[at] = reader.take(table.rows.dtype, used)
-        table.written = int(written)
-        waiting.held[int(version)] = table
+            raise CorruptError("shadow: a place outside the ring")
+        ring.keys[at + 1], ring.seconds[at] = reader.take("<u8", used), reader.take("<i8", used)
+        ring.rows[at] = reader.take(ring.rows.dtype, used)
+        ring.written = int(written)
+        ring.index()
+        waiting.held[int(version)] = ring

@@ -383,10 +383,25 @@ def test_what_is_held_is_bounded() -> None:
             some = {"region": np.arange(400, dtype=np.int32)}
             made.labelled(pairs(key, ids, np.ones(400), np.zeros(400), window, None, some, names), window)
         close(made, window)
-    waiting = [held.rows.nbytes for table in (made.state.answers, made.state.losses) for held in table.held.values()]
+    waiting = [held.size for table in (made.state.answers, made.state.losses) for held in table.held.values()]
     assert sum(waiting) < 4 << 20
     assert len(made.dump()) < 5 << 20
     assert all(len(version.alone.ids) <= 256 for version in made.state.versions)
+
+
+@pytest.mark.parametrize("rows", [17, 100, 450])
+def test_no_pair_is_lost_by_how_batches_arrive(rows: int) -> None:
+    """The challenger's answers and labels come some batches later, and cut otherwise: every request is a pair."""
+    made, count, size = shadow(), 9_000, 317
+    for first in range(0, count + 900, size):
+        for key, at, step in ((CHAMPION, first, size), (CHALLENGER, first - 900, rows)):
+            for begin in range(max(at, 0), min(at + size, count), step):
+                ids = requests(begin, min(step, at + size - begin, count - begin))
+                made.predicted(batch(key, ids, np.zeros(len(ids))), START)
+                made.labelled(pairs(key, ids, np.ones(len(ids)), np.zeros(len(ids))), START)
+    close(made, START)
+    held = made.state.compared[0, 1]
+    assert held.newest.pairs == held.sums.labels == count
 
 
 def test_an_end_of_the_same_window_is_told_once() -> None:
