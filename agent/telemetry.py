@@ -157,8 +157,8 @@ LABEL_STORE_ERRORS = _define(
     "sidelight.label.store.errors",
     Shape.COUNTER,
     "{error}",
-    "Answers that the shared store did not give, by what was wrong: connection, timeout, loading, read_only, "
-    "out_of_memory, refused, other.",
+    "Answers that the shared store did not give, by what was wrong: connection, certificate, timeout, loading, "
+    "read_only, out_of_memory, refused, other.",
     "error.type",
 )
 LABEL_STORE_DROPPED = _define(

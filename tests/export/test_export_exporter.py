@@ -25,6 +25,7 @@ from agent.export.console import ConsoleTransport
 from agent.export.destination import UNSET
 from agent.records import Event, ModelKey
 from agent.telemetry import DRIFT, RECORDS, Point
+from tests.certificates import certificates, needed
 from tests.export.backend import GrpcBackend, HttpBackend, Say
 from tests.export.scene import NOW_NS, RESOURCE, Scene, event, scene, trace
 
@@ -198,62 +199,7 @@ async def test_whatever_the_backend_does_the_books_balance(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An authority with one certificate for 127.0.0.1, used by both sides."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def run(*parts: str) -> None:
-        subprocess.run(["openssl", *parts], check=True, capture_output=True, cwd=folder)
-
-    run(
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/CN=authority",
-        "-days",
-        "2",
-    )
-    run(
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-keyout",
-        "own.key",
-        "-out",
-        "own.csr",
-        "-subj",
-        "/CN=127.0.0.1",
-    )
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    run(
-        "x509",
-        "-req",
-        "-in",
-        "own.csr",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "names",
-        "-out",
-        "own.pem",
-    )
-    return {name: str(folder / name) for name in ("ca.pem", "own.pem", "own.key")}
+    return certificates(tmp_path_factory.mktemp("tls"))
 
 
 def _credentials(files: dict[str, str]) -> grpc.ServerCredentials:
@@ -283,6 +229,7 @@ async def _secured(kind: str, files: dict[str, str]) -> AsyncIterator[tuple[Grpc
         await backend.stop()
 
 
+@needed
 @pytest.mark.parametrize("kind", ["grpc", "http"])
 async def test_mutual_tls(tmp_path: Path, authority: dict[str, str], kind: str) -> None:
     """With the authority and a certificate of its own the agent is let in; without them it keeps trying."""

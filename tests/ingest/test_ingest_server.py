@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import stat
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ from agent.config import Settings
 from agent.errors import ConfigurationError
 from agent.ingest.server import SERVICE, Server
 from agent.wire import recorder_pb2 as wire
+from tests.certificates import certificates, needed
 from tests.ingest.door import Door, row, rows
 
 RECORD = f"/{SERVICE}/Record"
@@ -186,33 +185,20 @@ def test_a_broken_tokens_file_is_named(body: bytes, make: Make, tmp_path: Path) 
     assert caught.value.variable == "SIDELIGHT_TOKENS_FILE"
 
 
-def _certificates(folder: Path) -> dict[str, Path]:
-    """An authority, and a certificate for localhost that it signed."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2")
-    openssl("req", *curve, "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=localhost")
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
-    openssl("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "own.pem",
-            "-days", "2", "-extfile", "names")  # fmt: skip
-    return {name: folder / name for name in ("ca.pem", "own.pem", "own.key")}
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
+@needed
 async def test_tls_with_and_without_a_clients_certificate(make: Make, tmp_path: Path) -> None:
     """mTLS: who shows a certificate of the authority is let in, who shows none or speaks no TLS is not."""
-    files = await asyncio.to_thread(_certificates, tmp_path)
-    read: dict[str, bytes] = {name: path.read_bytes() for name, path in files.items()}
-    options: dict[str, Any] = {"tls_cert_file": str(files["own.pem"]), "tls_key_file": str(files["own.key"])}
-    async with serving(make(tcp="127.0.0.1:0", client_ca_file=str(files["ca.pem"]), **options)) as server:
+    files = await asyncio.to_thread(certificates, tmp_path)
+    authority, key, chain = await asyncio.to_thread(
+        lambda: [Path(files[name]).read_bytes() for name in ("ca.pem", "own.key", "own.pem")]
+    )
+    options: dict[str, Any] = {"tls_cert_file": files["own.pem"], "tls_key_file": files["own.key"]}
+    async with serving(make(tcp="127.0.0.1:0", client_ca_file=files["ca.pem"], **options)) as server:
         target = f"localhost:{server.tcp_port}"
-        known = grpc.ssl_channel_credentials(read["ca.pem"], read["own.key"], read["own.pem"])
+        known = grpc.ssl_channel_credentials(authority, key, chain)
         async with grpc.aio.secure_channel(target, known) as channel:
             assert (await _record(channel)).accepted == 1
-        for opened in (grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(read["ca.pem"])),
+        for opened in (grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(authority)),
                        grpc.aio.insecure_channel(target)):  # fmt: skip
             async with opened as channel:
                 with pytest.raises(grpc.aio.AioRpcError):

@@ -20,8 +20,8 @@ log = logging.getLogger("sidelight.labels")
 
 
 class Link:
-    """errors: failures by their kind (connection, timeout, out_of_memory, read_only, refused, loading, other). reason:
-    the newest's, "" while all is well. monotonic: seconds, to be turned in tests."""
+    """errors: failures by their kind (connection, certificate, timeout, out_of_memory, read_only, refused, loading,
+    other). reason: the newest's, "" while all is well. monotonic: seconds, to be turned in tests."""
 
     def __init__(self, store: LabelStore, monotonic: Callable[[], float] = time.monotonic) -> None:
         try:
@@ -120,6 +120,7 @@ def _kind(error: Exception, exceptions: Any) -> str:
     """In one word."""
     text = str(error)
     kinds = (
+        ("certificate", "CERTIFICATE_VERIFY_FAILED" in text),
         ("timeout", isinstance(error, exceptions.TimeoutError)),
         ("loading", isinstance(error, exceptions.BusyLoadingError)),
         ("read_only", isinstance(error, exceptions.ReadOnlyError) or "READONLY" in text or "MISCONF" in text),
