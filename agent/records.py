@@ -166,6 +166,7 @@ class Batch:
     ids: npt.NDArray[np.uint64] | None = None  # hashes of the prediction ids, 0 where there is none
     request_ids: npt.NDArray[np.uint64] | None = None  # likewise of the request ids
     items: Items | None = None  # of a ranking
+    messages: tuple[tuple[int, int], ...] = ()  # (rows, arrived_ns) of those it was put together of; () one
 
 
 def select(batch: Batch, kept: Ints) -> Batch:

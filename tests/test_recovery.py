@@ -96,8 +96,8 @@ def test_a_window_goes_on_at_the_pace_it_had(tmp_path: Path) -> None:
     for minute in range(30):
         one.add(replace(batch, arrived_ns=7 * HOUR_NS + minute * 60 * 10**9), False)
     again = _restarted(one, tmp_path, reference())
-    later = replace(batch, arrived_ns=7 * HOUR_NS + 31 * 60 * 10**9)
-    expected = [own._expected_rows(later, own.open[7], False) for own in (one, again)]
+    later_ns = 7 * HOUR_NS + 31 * 60 * 10**9
+    expected = [own._expected_rows(own.open[7], own.open[7].rows, later_ns) for own in (one, again)]
     assert expected[0] == expected[1] == 30_000 * 60 // 31
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.bins import Placed
-from agent.records import Batch, Counts, Ints
+from agent.records import Batch, Counts, Ints, Texts
 from agent.reference.profile import Reference
 
 WINDOWS_KEPT = 16  # closed windows that keep their segments: as many as these are judged over
@@ -71,9 +71,14 @@ class CountedSegments:
         column = batch.segments.get(key)
         if column is None:
             return 0
-        used = np.unique(column.codes if column.state is None else column.codes[column.state == 0]).tolist()
+        used = _used(column, slice(None))
         names = {code: f"{key}={column.dictionary[code]}" for code in used}
-        self._begin(held, key, [name for name in names.values() if name not in held])
+        if any(name not in held for name in names.values()):
+            at = 0
+            for size, _ in batch.messages or ((batch.rows, 0),):  # the first message's values come first
+                came = dict.fromkeys(names[code] for code in _used(column, slice(at, at + size)))
+                self._begin(held, key, [name for name in came if name not in held])
+                at += size
         taken = [code for code in used if names[code] in held]
         slot = np.full(len(column.dictionary) + 1, -1, dtype=np.int32)
         slot[taken] = np.arange(len(taken), dtype=np.int32)
@@ -98,3 +103,10 @@ class CountedSegments:
                 continue
             room -= stranger
             held[name] = np.zeros(self._cells, dtype=np.int64)
+
+
+def _used(column: Texts, rows: slice) -> list[int]:
+    """The codes that these rows have, rising."""
+    codes = column.codes[rows]
+    found: list[int] = np.unique(codes if column.state is None else codes[column.state[rows] == 0]).tolist()
+    return found

@@ -111,13 +111,22 @@ class WindowTexts:
                 sketch = self.sketches[key] = TextSketch()
             sketch.see(column)
             if counts[text.never]:
-                sketch.meet(column, np.flatnonzero(cells[text.feature] == text.never))
+                strangers = np.flatnonzero(cells[text.feature] == text.never)
+                for rows in by_message(strangers, batch):
+                    sketch.meet(column, rows)
 
     def seen(self) -> dict[tuple[Source, str], TextsSeen]:
         """Of the texts that came. A column may be there without a value: gathered rows remember earlier rows' names,
         and a restart forgets them."""
         found = {key: self.sketches[key].seen() for key in sorted(self.sketches)}
         return {key: seen for key, seen in found.items() if seen.distinct or seen.new}
+
+
+def by_message(rows: Ints, batch: Batch) -> list[Ints]:
+    """These rows of the batch (rising), those of each message apart: which messages were put together decides
+    nothing."""
+    ends = np.cumsum([own for own, _ in batch.messages[:-1]])
+    return [part for part in np.split(rows, np.searchsorted(rows, ends)) if part.size]
 
 
 def named(findings: Iterable[Finding], recent: Iterable[Closed]) -> list[Finding]:

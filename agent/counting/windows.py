@@ -132,7 +132,7 @@ class Series:
         if not event_time or batch.time_ns is None:
             stamp = batch.arrived_ns
             self._add_to(stamp // self.window_ns, batch, None, event_time)
-            self.newest_ns = max(self.newest_ns, stamp)
+            self.newest_ns = max(self.newest_ns, batch.messages[-1][1] if batch.messages else stamp)
             return
         indices = batch.time_ns // self.window_ns
         first = int(indices[0]) if batch.rows else 0
@@ -226,18 +226,29 @@ class Series:
         return WindowTexts() if (held + 1) * len(self._texts) <= SKETCHES_MAX else None
 
     def _sampled(self, batch: Batch, window: Window, event_time: bool, rows: int) -> Taken:
-        """Every row, or one in k where the window is going to have more than so many; the same ones at a replay."""
-        step = max(1, self._expected_rows(batch, window, event_time) // rows)
-        return evenly(window.rows - batch.rows, batch.rows, step)
+        """Every row, or one in k where the window is going to have more than so many; the same ones at a replay,
+        whichever messages are counted together."""
+        before = window.rows - batch.rows
+        steps, held = [], before
+        for own, arrived_ns in batch.messages or ((batch.rows, batch.arrived_ns),):
+            held += own
+            expected = self.last_rows if event_time else self._expected_rows(window, held, arrived_ns)
+            steps.append(max(1, expected // rows))
+        if min(steps) == max(steps):
+            return evenly(before, batch.rows, steps[0])
+        found, at = [], 0
+        for (own, _), step in zip(batch.messages, steps, strict=True):
+            found.append(at + np.arange(own)[evenly(before + at, own, step)])
+            at += own
+        return np.concatenate(found)
 
-    def _expected_rows(self, batch: Batch, window: Window, event_time: bool) -> int:
-        """How many rows this window will hold: as the last one did, or as fast as it goes on, whichever is more."""
-        seconds = (batch.arrived_ns - window.first_ns) / 1e9
-        if event_time:
-            return self.last_rows
+    def _expected_rows(self, window: Window, rows: int, now_ns: int) -> int:
+        """How many rows this window will hold, with so many now: as the last one did, or as fast as it goes on,
+        whichever is more."""
+        seconds = (now_ns - window.first_ns) / 1e9
         if seconds < 1.0:
-            return max(self.last_rows, window.rows)  # at least what it holds: a second of heavy traffic is a lot
-        return max(self.last_rows, int(window.rows / seconds * self.window_ns / 1e9))
+            return max(self.last_rows, rows)  # at least what it holds: a second of heavy traffic is a lot
+        return max(self.last_rows, int(rows / seconds * self.window_ns / 1e9))
 
     def _named_score(self, batch: Batch) -> Batch:
         """Scores by class become the one score the reference knows, where it says which class is positive."""

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agent.ingest.rows import Gathering
+from agent.ingest.together import TOGETHER_ROWS, Together, plain
 from agent.records import Batch, Labels, ModelKey
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
 
-GATHER_ROWS = 512  # rows counted together; more saves nothing, fewer cost numpy calls
+GATHER_ROWS = 512  # records that came one by one, counted together; more saves nothing, fewer cost numpy calls
+TOGETHER_BYTES = 1 << 20  # of messages that wait for company
 ITEM_BYTES = 1 << 10  # what a waiting frame occupies beside its message
 ROW_BYTES = 1 << 8  # and each of its rows, where they came one by one
 
@@ -25,7 +27,7 @@ class Accepted:
     model: ModelKey | None
     kind: str  # "rows", "columns", "labels", "events", "tick"
     rows: int = 0
-    content: Batch | Gathering | None = None
+    content: Batch | Gathering | Together | None = None
     labels: Labels | None = None
     events: Sequence[lifecycle_pb2.Event] = ()
     refused: Sequence[wire.Refusal] = ()
@@ -50,7 +52,7 @@ class Queue:
     wake: Callable[[], None] = lambda: None
     items: deque[Accepted] = field(default_factory=deque)
     bytes: int = 0
-    rows: int = 0
+    worth: float = 0.0  # of what has gathered, 1 and above: to be counted now
 
     @property
     def full(self) -> bool:
@@ -59,15 +61,18 @@ class Queue:
     def put(self, item: Accepted) -> None:
         self.items.append(item)
         self.bytes += item.held_bytes
-        self.rows += item.rows
-        if self.rows >= GATHER_ROWS or item.kind == "tick":
+        if item.kind == "columns":
+            self.worth += max(item.rows / TOGETHER_ROWS, item.size / TOGETHER_BYTES)
+        else:
+            self.worth += item.rows / GATHER_ROWS
+        if self.worth >= 1.0 or item.kind == "tick":
             self.wake()
 
     def take(self) -> list[Accepted]:
         """Everything that waits. Gatherings among it are sealed."""
         taken = list(self.items)
         self.items.clear()
-        self.rows = 0
+        self.worth = 0.0
         for item in taken:
             if isinstance(item.content, Gathering):
                 item.content.sealed = True
@@ -75,3 +80,24 @@ class Queue:
 
     def done(self, item: Accepted) -> None:
         self.bytes -= item.held_bytes
+
+
+def put_together(items: Sequence[Accepted], window_ns: Callable[[ModelKey], int]) -> None:
+    """Gives columns that may be counted as one batch the same content. Frames of other kinds stay between those that
+    came before them and after. window_ns: of a version; 0: each of its messages is counted alone."""
+    begun: dict[ModelKey, Together] = {}
+    for item in items:
+        if item.kind != "columns" or item.model is None:
+            begun.clear()
+            continue
+        batch = item.content
+        if not isinstance(batch, Batch):  # all of it refused: nothing is counted
+            continue
+        width = window_ns(item.model) if plain(batch) else 0
+        if not width:
+            begun.pop(item.model, None)
+            continue
+        open_ = begun.get(item.model)
+        if open_ is None or not open_.takes(batch, width):
+            open_ = begun[item.model] = Together(batch, width)
+        item.content = open_

@@ -18,14 +18,15 @@ from agent.ingest.admission import Admission
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
-from agent.ingest.queue import Accepted, Queue
+from agent.ingest.queue import Accepted, Queue, put_together
 from agent.ingest.rows import Gathering
+from agent.ingest.together import Together
 from agent.labels.desks import Desks
 from agent.pipeline.closing import Closing
 from agent.pipeline.joining import Joining
 from agent.pipeline.outbox import Outbox, Outlet
 from agent.pipeline.saving import Saving
-from agent.records import Batch, Task
+from agent.records import Batch, ModelKey, Task
 from agent.state import Store
 from agent.traces.tracing import Tracing
 from agent.watching import Watch, Watching
@@ -133,6 +134,8 @@ class Pipeline:
     async def _drain(self) -> None:
         """Counts everything that waits now."""
         taken = self._queue.take()
+        if not self._event_time:  # by it every frame is counted alone, so that a replay counts alike
+            put_together(taken, self._together_ns)
         done: set[int] = set()
         held = time.perf_counter()
         for item in taken:
@@ -174,12 +177,18 @@ class Pipeline:
             done.add(id(content))
             await self._count_content(watch, content, item)
 
-    async def _count_content(self, watch: Watch, content: Batch | Gathering, item: Accepted) -> None:
+    def _together_ns(self, model: ModelKey) -> int:
+        """The window of a version whose messages may be counted together; 0: they may not. A learner fixes its bins at
+        a message's end."""
+        watch = self.watches.get(model)
+        return 0 if watch is None or watch.series.learner is not None else watch.series.window_ns
+
+    async def _count_content(self, watch: Watch, content: Batch | Gathering | Together, item: Accepted) -> None:
         """Counts the records; those that cannot be counted are dropped, and that is counted."""
         counters = watch.series.counters
         rows, before = content.rows, counters["kept"] + counters["late"]
         try:
-            batch = content.batch() if isinstance(content, Gathering) else content
+            batch = content if isinstance(content, Batch) else content.batch()
             for part in watch.series.parts(batch, self._event_time):
                 self._count(watch, part, item.offset)
                 await self._joining.predicted(watch, part)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.counting.windows import HORIZON, UNKNOWN_MAX, Series
+from agent.counting.windows import HORIZON, UNKNOWN_MAX, Series, Window
 from agent.records import ABSENT, Batch, Columns, ModelKey, Numbers, Source, Texts
 from tests.ingest.door import HOUR_NS, LAYOUT, reference
 
@@ -130,3 +131,23 @@ def test_rows_without_a_value_repeat_nothing() -> None:
         series.add(Batch(KEY, 3, START, features, Columns()), event_time=False)
         found.append(series.close(START // HOUR_NS).repeats["rows"])
     assert found == [(1, 0), (1, 0)]
+
+
+def test_messages_counted_together_have_the_rows_sampled_that_each_alone_has() -> None:
+    """How many rows a window will hold is judged anew with each message: the rows looked at closely are the same."""
+    sizes, seconds = (700, 1, 2_000, 40, 900), (0.0, 0.4, 1.1, 1.2, 3.0)
+    series = _series()
+    messages = [
+        replace(_batch(*[0.0] * size), arrived_ns=START + int(s * 1e9)) for size, s in zip(sizes, seconds, strict=True)
+    ]
+    window = Window(0, None, first_ns=START)
+    alone = []
+    for message in messages:
+        window.rows += message.rows
+        alone.append(window.rows - message.rows + np.arange(message.rows)[series._sampled(message, window, False, 500)])
+    together = replace(
+        _batch(*[0.0] * sum(sizes)), messages=tuple((message.rows, message.arrived_ns) for message in messages)
+    )
+    assert np.array_equal(np.concatenate(alone), np.arange(sum(sizes))[series._sampled(together, window, False, 500)])
+    assert len(alone[0]) == 700
+    assert len(alone[2]) < 2_000

@@ -21,7 +21,6 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
 from agent.ingest.queue import Accepted, Queue
-from agent.ingest.rows import Gathering
 from agent.records import Batch, Kind, ModelKey, Source
 from agent.reference.profile import Reference
 from agent.wire import recorder_pb2 as wire
@@ -110,7 +109,7 @@ def batches(items: Sequence[Accepted]) -> list[Batch]:
     for item in items:
         content = item.content
         if content is not None and id(content) not in found:
-            found[id(content)] = content.batch() if isinstance(content, Gathering) else content
+            found[id(content)] = content if isinstance(content, Batch) else content.batch()
     return [batch for batch in found.values() if batch.rows]
 
 

@@ -1,0 +1,123 @@
+"""Messages of columns that wait at the same time are counted as one batch: numpy costs more per call than per value.
+
+Only what differs in nothing but its values is put together, and in the order in which it came, so that counts, samples
+and findings are those of one message after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from agent.records import PRESENT, Batch, Columns, Texts
+
+TOGETHER_ROWS = 2_048  # records in columns cost so little each that calls weigh up to here
+APART_NS = 1_000_000_000  # between the first one's arrival and the last one's: a replay has hours at once
+Named = Mapping[str, Any]  # columns of one type
+_ARRAYS = ("latency", "errors", "weights", "ids", "request_ids")  # of a batch, each there or None
+
+
+class Together:
+    """Batches of one version, one window and one shape, on their way to the counting."""
+
+    __slots__ = ("_index", "batches", "rows")
+
+    def __init__(self, batch: Batch, window_ns: int) -> None:
+        self.batches, self.rows = [batch], batch.rows
+        self._index = batch.arrived_ns // window_ns
+
+    def takes(self, batch: Batch, window_ns: int) -> bool:
+        """Whether this one may be counted with them; then it will be."""
+        first = self.batches[0]
+        if self.rows + batch.rows > TOGETHER_ROWS or batch.arrived_ns - first.arrived_ns >= APART_NS:
+            return False
+        if batch.arrived_ns // window_ns != self._index or not _alike(first, batch):
+            return False
+        self.batches.append(batch)
+        self.rows += batch.rows
+        return True
+
+    def batch(self) -> Batch:
+        """All of them as one."""
+        return self.batches[0] if len(self.batches) == 1 else _joined(self.batches, self.rows)
+
+
+def plain(batch: Batch) -> bool:
+    """Whether it may be counted with others: without what is large (vectors), of another length than the rows (items),
+    or not arrays (traces); and with times of its own, for without them rows have that of their message."""
+    return batch.rows > 0 and not (
+        batch.features.vectors or batch.traces or batch.items is not None or batch.time_ns is None
+    )
+
+
+def _alike(one: Batch, other: Batch) -> bool:
+    """Whether the two have the same columns in the same order, and the same dictionaries."""
+    pairs = zip(_kinds(one), _kinds(other), strict=True)
+    return all((getattr(one, name) is None) is (getattr(other, name) is None) for name in _ARRAYS) and all(
+        list(mine) == list(its) and all(_fits(mine[name], its[name]) for name in mine) for mine, its in pairs
+    )
+
+
+def _kinds(batch: Batch) -> tuple[Named, ...]:
+    features, outputs = batch.features, batch.outputs
+    own = (features.numbers, features.texts, features.flags, outputs.numbers, outputs.texts)
+    return (*own, batch.segments, batch.protected, batch.measures)
+
+
+def _fits(one: Any, other: Any) -> bool:
+    return not isinstance(one, Texts) or one.dictionary is other.dictionary
+
+
+def _joined(batches: list[Batch], rows: int) -> Batch:
+    first = batches[0]
+    return Batch(
+        model=first.model,
+        rows=rows,
+        arrived_ns=first.arrived_ns,
+        features=_all_kinds([batch.features for batch in batches]),
+        outputs=_all_kinds([batch.outputs for batch in batches]),
+        time_ns=_array(batches, "time_ns"),
+        latency=_array(batches, "latency"),
+        errors=_array(batches, "errors"),
+        segments=_columns([batch.segments for batch in batches]),
+        protected=_columns([batch.protected for batch in batches]),
+        measures=_columns([batch.measures for batch in batches]),
+        weights=_array(batches, "weights"),
+        ids=_array(batches, "ids"),
+        request_ids=_array(batches, "request_ids"),
+        messages=tuple([(batch.rows, batch.arrived_ns) for batch in batches]),
+    )
+
+
+def _array(batches: list[Batch], name: str) -> Any:
+    return None if getattr(batches[0], name) is None else np.concatenate([getattr(batch, name) for batch in batches])
+
+
+def _all_kinds(parts: list[Columns]) -> Columns:
+    return Columns(
+        _columns([part.numbers for part in parts]),
+        _columns([part.texts for part in parts]),
+        _columns([part.flags for part in parts]),
+    )
+
+
+def _columns(parts: list[Named]) -> dict[str, Any]:
+    return {name: _column([part[name] for part in parts]) for name in parts[0]}
+
+
+def _column(parts: list[Any]) -> Any:
+    first = parts[0]
+    full = all(part.state is None for part in parts)
+    state = None if full else np.concatenate([_state(part) for part in parts])
+    if isinstance(first, Texts):
+        return Texts(first.dictionary, np.concatenate([part.codes for part in parts]), state)
+    return type(first)(np.concatenate([part.values for part in parts]), state)
+
+
+def _state(column: Any) -> Any:
+    if column.state is not None:
+        return column.state
+    rows = len(column.codes if isinstance(column, Texts) else column.values)
+    return np.full(rows, PRESENT, dtype=np.uint8)
