@@ -309,7 +309,7 @@ STATE = _define(
     Shape.GAUGE,
     "1",
     "1 for the state the model's watch is in: watching, learning, no_reference, reference_too_short, no_data, "
-    "not_durable.",
+    "labels_only, not_durable.",
     "sidelight.state",
 )
 ALERT = _define(

@@ -24,12 +24,12 @@ from agent.pipeline.pipeline import Pipeline
 from agent.records import Finding, Source, TextsSeen, Verdict
 from agent.report.findings import SHARE_CHECKS, Showing
 from agent.report.outlooks import Outlooks
+from agent.report.states import STATES, state_of
 from agent.telemetry import Exponential, Point, Shape
 from agent.watching import Watch
 from agent.wire import recorder_pb2 as wire
 
 OUTCOMES = ("kept", "refused", "late")
-STATES = ("watching", "learning", "no_reference", "reference_too_short", "no_data", "not_durable")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 INPUTS = frozenset({Source.FEATURE, Source.ROW})  # counted per bin after the outputs, in their own order
 
@@ -119,7 +119,7 @@ class Reporting:
         if series.latency.any():
             shown = self._pipeline.outbox.tracing.exemplars(series.key) if self._pipeline.outbox.tracing else {}
             yield Point(telemetry.LATENCY, exponential(series), own, since, exemplars=tuple(shown.values()))
-        state, _ = state_of(watch, self.durable)
+        state, _ = self._state(watch)
         for name in STATES:
             yield Point(telemetry.STATE, int(name == state), own | {"sidelight.state": name})
         if series.reference is not None:
@@ -175,7 +175,7 @@ class Reporting:
 
     def _model(self, watch: Watch) -> dict[str, Any]:
         series = watch.series
-        state, reason = state_of(watch, self.durable)
+        state, reason = self._state(watch)
         quantiles = durations.quantiles(series.recent[-1].latency) if series.recent else ()
         quantiles = quantiles or durations.quantiles(series.latency)
         newest = series.recent[-1] if series.recent else None
@@ -251,6 +251,10 @@ class Reporting:
             for key in self._settings.segments if recent and key not in seen
         ]  # fmt: skip
 
+    def _state(self, watch: Watch) -> tuple[str, str]:
+        now_ns = 0 if self._settings.time == "event" else self._clock.now_ns()
+        return state_of(watch, self.durable, now_ns, self._settings.retire_seconds)
+
     def _showing(self, series: Series) -> Showing:
         host = self._settings.http.rpartition(":")[0].strip("[]")
         layout = series.reference.layout if series.reference else Layout(())
@@ -325,29 +329,6 @@ class Reporting:
             "in both containers, "
             "and the sender's user or group must be allowed to open it."
         )
-
-
-def state_of(watch: Watch, durable: bool) -> tuple[str, str]:
-    """The state a series is in, and why; blind states are never shown as healthy."""
-    series = watch.series
-    if not durable:
-        return "not_durable", "the disk cannot be written: what is counted now is lost if the agent dies"
-    if watch.retired:
-        return "no_data", "retired: silent for longer than SIDELIGHT_RETIRE_SECONDS"
-    if series.learner is not None:
-        words = series.learner.progress.words
-        return "learning", f"{words} ({series.reference_note})" if "unusable" in series.reference_note else words
-    if watch.judge is None:
-        return "no_reference", series.reference_note
-    drift = [f for f in watch.findings if f.check == "drift" and not f.segment]
-    if not drift:
-        return "no_data", "no window has closed yet" if not series.recent else "records hold nothing to judge by"
-    verdicts = {f.verdict for f in drift}
-    if verdicts == {Verdict.REFERENCE_TOO_SHORT}:
-        return "reference_too_short", drift[0].reason
-    if verdicts <= {Verdict.NO_DATA, Verdict.NOT_ENOUGH_ROWS}:
-        return "no_data", drift[0].reason or "the newest window has too few rows"
-    return "watching", "" if series.reference_note == "given" else series.reference_note
 
 
 def exponential(series: Series) -> Exponential:

@@ -60,7 +60,8 @@ const WORDS = {
   learning: ["warn", "Learning", "Not judged yet: the agent is learning what normal looks like from live traffic."],
   no_reference: ["idle", "No reference", "Drift is not judged: there is nothing to compare with."],
   reference_too_short: ["warn", "Reference too short", "Drift is not judged: the reference has too few rows or windows."],
-  no_data: ["idle", "No data", "Nothing arrived, so nothing is known. This is not the same as healthy."] };
+  no_data: ["idle", "No data", "Nothing arrived, so nothing is known. This is not the same as healthy."],
+  labels_only: ["idle", "Labels only", "Its predictions stopped; their labels are still judged as they come."] };
 const BLIND = new Set(["no reference", "learning", "reference too short", "no data", "not enough rows"]);
 const el = (tag, cls, ...kids) => {
   const node = document.createElement(tag);

@@ -16,6 +16,7 @@ _STATES = {
     "no_reference": ("warn", "no reference: drift is not judged"),
     "reference_too_short": ("warn", "reference too short: drift is not judged"),
     "no_data": ("warn", "no data: nothing is known"),
+    "labels_only": ("soft", "labels only: its predictions stopped"),
 }
 _BLIND = {"no reference", "learning", "reference too short", "no data", "not enough rows"}
 _LABEL = re.compile(r"  [a-z]+ {2,}(?=\S)")  # `  records    `

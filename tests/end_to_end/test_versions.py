@@ -5,6 +5,7 @@ and the truth, is written for the next training. The agent is killed halfway.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,12 @@ def truth(index: int, when: int) -> wire.RecordRequest:
     return request
 
 
+def by(version: str, request: wire.RecordRequest) -> wire.RecordRequest:
+    """As a version whose answers are used."""
+    request.model.version, request.model.role = version, wire.ROLE_PRIMARY
+    return request
+
+
 def play(agent: AgentProcess, first: int, last: int) -> None:
     with sending(agent) as send:
         for index in range(first, last):
@@ -99,3 +106,31 @@ def test_a_better_shadow_is_promoted_and_its_trips_are_kept(tmp_path: Path) -> N
     assert set(table["role"].to_pylist()) == {"primary", "shadow"}
     true = {round(value, 9) for index in range(WINDOWS) for value in trips(index)[1].tolist()}
     assert {round(value, 9) for value in table["actual"].to_pylist()} <= true
+
+
+def test_a_version_whose_labels_alone_still_come_says_so(tmp_path: Path) -> None:
+    """Another took over, and labels come late: it is neither watched nor switched off; after a restart too. Before
+    its labels come it is as any version that ended."""
+    options = {"SIDELIGHT_TIME": "event", "SIDELIGHT_WINDOW_SECONDS": "60"}
+    with AgentProcess(tmp_path, **options) as agent:
+        with sending(agent) as send:
+            for index in range(8):
+                version = "1" if index < 4 else "2"
+                assert send(by(version, predictions(index, version))).accepted == ROWS
+            agent.wait_for(lambda status: state(status, "2")[0] == "learning")
+            agent.wait_counted()
+            assert state(agent.status(), "1")[0] == "learning"
+            for index in range(4):
+                assert send(truth(index, 7)).accepted == ROWS
+            assert send(by("2", predictions(8, "2"))).accepted == ROWS
+        told = ("labels_only", "no predictions since 2023-11-14 22:17 UTC; labels still come, and are judged")
+        agent.wait_for(lambda status: state(status, "1") == told)
+        assert state(agent.status(), "2")[0] == "learning"
+        agent.kill()
+        agent.start()
+        agent.wait_for(lambda status: state(status, "1") == told)
+
+
+def state(status: dict[str, Any], version: str) -> tuple[str, str]:
+    found = [one for one in status["models"] if one["version"] == version]
+    return (found[0]["state"], found[0]["state_reason"]) if found else ("", "")

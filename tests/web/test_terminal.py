@@ -63,6 +63,7 @@ def test_a_name_cannot_steer_the_terminal() -> None:
         ("no_reference", "drift is not judged"),
         ("reference_too_short", "drift is not judged"),
         ("no_data", "nothing is known"),
+        ("labels_only", "its predictions stopped"),
     ],
 )
 def test_a_blind_state_never_reads_as_healthy(state: str, words: str) -> None:
