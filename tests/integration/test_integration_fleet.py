@@ -17,7 +17,7 @@ from agent.records import Floats, Source
 from agent.reference.profile import Reference
 from deploy.grafana import dashboards, truth
 from deploy.prometheus import rules
-from tests.end_to_end import everything, stream
+from tests.end_to_end import everything, stream, truth_world
 from tests.end_to_end.harness import AgentProcess
 from tests.end_to_end.traffic import ROWS, WELL, Fault, drift, kept, sending, window
 from tests.integration.prometheus import Prometheus
@@ -30,9 +30,10 @@ TOLERANCE = 0.02
 """Of an effect: some points a second apart, of which `increase` extrapolates up to one at either end."""
 AGENTS, WINDOWS = 3, 12
 FOLLOWED, FOLLOWED_WINDOWS = "scored", 40  # by then there is a past to compare with
+LENT_WINDOWS = 6
 FULFILLED = {
     "", truth.LABELS, truth.TWO, truth.GROUPS, truth.PAST, truth.CLASSES, truth.SEGMENTS, truth.TRAINED,
-    truth.GROUPS_PAST, "only numbers",
+    truth.GROUPS_PAST, truth.LABELLED, "only numbers",
 }  # fmt: skip
 """Why a query may find nothing, that this fleet gives no cause for."""
 VARIABLES = {
@@ -54,24 +55,25 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
-    made = stream.reference(folder / "loan.sidelight")
+    made = stream.reference(folder / "fleet.sidelight")
     (folder / "rules.yml").write_text(rules.text(interval="1s"))
     prometheus = Prometheus(folder)
     (folder / "prometheus.yml").write_text(f"rule_files: [{folder / 'rules.yml'}]\n")
     with ExitStack() as stack:
         stack.enter_context(prometheus)
-        agents = [stack.enter_context(agent_of(folder / name, folder, prometheus)) for name in "abc"]
+        known = folder / "fleet.sidelight"
+        agents = [stack.enter_context(agent_of(folder / name, known, prometheus)) for name in "abc"]
         yield Fleet(prometheus, made, agents, {"3": {"x0": [], "x1": []}, "4": {"x0": [], "x1": []}})
 
 
-def agent_of(own: Path, folder: Path, prometheus: Prometheus) -> AgentProcess:
+def agent_of(own: Path, reference: Path, prometheus: Prometheus, **options: str) -> AgentProcess:
     own.mkdir()
     return AgentProcess(
         own, **everything.OPTIONS, SIDELIGHT_COLLECTORS="cpu,memory,process", SIDELIGHT_COLLECT_SECONDS="1",
-        SIDELIGHT_REFERENCE=str(folder / "loan.sidelight"), OTEL_SERVICE_NAME=SERVICE,
+        SIDELIGHT_REFERENCE=str(reference),
         OTEL_METRIC_EXPORT_INTERVAL="1000", OTEL_LOGS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{prometheus.endpoint}/v1/metrics",
-        OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="http/protobuf",
+        OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="http/protobuf", **({"OTEL_SERVICE_NAME": SERVICE} | options),
     )  # fmt: skip
 
 
@@ -179,7 +181,18 @@ def followed(fleet: Fleet) -> Fleet:
     counted = f'sum(sidelight_performance_outcomes_total{{sidelight_model_name="{FOLLOWED}"}})'
     expected = len(models) * (FOLLOWED_WINDOWS - 2) * ROWS  # the newest window's end brings the truth of those before
     until(lambda: fleet.prometheus.value(counted) == expected)
+    lent(fleet)
     return fleet
+
+
+def lent(fleet: Fleet) -> None:
+    """A fourth agent, of another job, has a reference with labels: it says how good predictions are without them."""
+    folder = Path(fleet.agents[0].folder).parent
+    made = truth_world.reference(folder)
+    with agent_of(folder / "d", made, fleet.prometheus, OTEL_SERVICE_NAME="lender") as agent, sending(agent) as send:
+        for index in range(LENT_WINDOWS):
+            assert send(truth_world.predictions(truth_world.loans(index))).accepted == truth_world.ROWS
+        until(lambda: fleet.prometheus.value("count(sidelight_performance_estimated)"))
 
 
 def test_the_fleets_accuracy_is_that_of_its_labels(followed: Fleet) -> None:
