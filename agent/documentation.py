@@ -53,7 +53,7 @@ def metrics(catalogue: Sequence[Metric]) -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page and what it should hold."""
-    groups = (config.Settings.model_construct(), config.Otel.model_construct())
+    groups = (config.Settings.of({}, {}), config.Otel.of({}, {}))
     return {
         DOCS / "configuration.md": configuration(config.options(*groups)),
         DOCS / "metrics.md": metrics(list(CATALOGUE.values())),

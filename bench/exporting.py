@@ -88,7 +88,7 @@ async def _measure(scale: Scale, folder: Path, preference: str) -> tuple[list[fl
             state_dir=str(folder / "state"), endpoint=f"unix:{folder / 'x.sock'}", http="none", collectors=(),
             reference=str(references[0]),
         ),
-        Otel.model_validate({"exporter_otlp_metrics_endpoint": f"{NOBODY}/v1/metrics", VARIABLE: preference}),
+        Otel.of({"exporter_otlp_metrics_endpoint": f"{NOBODY}/v1/metrics", VARIABLE: preference}),
     )  # fmt: skip
     app.store.open()
     await app.exporter.open()

@@ -20,7 +20,7 @@ MODELS = ("loan", "fraud", "churn")
 SEGMENTS = 10
 IMPORTS = (
     "import datasketches, grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection, h11, numpy, psutil, "
-    "pydantic_settings, xxhash, google.protobuf.message"
+    "xxhash, google.protobuf.message"
 )
 IDLE_WHY = "the bare imports beside it are most of it."
 LOADED_WHY = (

@@ -224,5 +224,5 @@ def _watch(sidecar: Sidecar, stream: Windows, cell: Cell, span: tuple[int, int])
 @cache
 def _settings(dial: float) -> Settings:
     """The defaults but for the dial, whatever the environment says."""
-    defaults = {name: field.get_default() for name, field in Settings.model_fields.items()}
+    defaults = {name: field.default for name, field in Settings.fields.items()}
     return Settings(**(defaults | {"false_alarms_per_day": dial}))

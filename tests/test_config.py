@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sidelight.endpoint import Endpoint
 
-from agent.config import DISTANCES, Otel, Settings, Threshold, load, options, socket_path, unknown
+from agent.config import DISTANCES, Threshold, load, options, socket_path, unknown
 from agent.drift.distances import NAMES
 from agent.errors import ConfigurationError
 
@@ -27,11 +27,6 @@ def test_every_option_is_described() -> None:
     for option in listed:
         assert option.about.endswith((".", ";")), option.variable
         assert option.origin == "default"
-    for group in (Settings, Otel):
-        for name, field in group.model_fields.items():
-            extra = field.json_schema_extra
-            assert isinstance(extra, dict), name
-            assert "unit" in extra, name
 
 
 FINITE = (

@@ -32,7 +32,7 @@ TASKS = [Task.BINARY, Task.MULTICLASS, Task.REGRESSION, Task.RANKING, Task.UNKNO
 
 def _about(task: Task, **more: Any) -> About:
     limit = disparity_limits("demographic_parity_difference>0.1")
-    settings = Settings.model_construct(fairness=("gender",), fairness_limit=limit, segments=("region",))
+    settings = Settings(fairness=("gender",), fairness_limit=limit, segments=("region",))
     ledger = Ledger.of(Dial(0.05), Layout(()), 3600.0, (*RUNNING, "performance", "concept_drift", "fairness"))
     positive = "yes" if task is Task.BINARY else ""
     return About(MODEL, settings, ledger, HOUR_NS, None, task, positive, **more)

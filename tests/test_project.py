@@ -27,9 +27,9 @@ def test_every_option_is_documented_with_its_default() -> None:
     """Each SIDELIGHT_ and OTEL_ option stands in docs/configuration.md."""
     page = (ROOT / "docs" / "configuration.md").read_text()
     for group in (config.Settings, config.Otel):
-        for name, field in group.model_fields.items():
-            assert f"`{group.model_config['env_prefix']}{name}`".upper() in page.upper()
-            assert field.description
+        for name, field in group.fields.items():
+            assert f"`{group.prefix}{name}`".upper() in page.upper()
+            assert field.about
 
 
 def test_metric_names_follow_the_conventions() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from agent.config.option import read
 from agent.config.otel import Otel
 from agent.config.own import Settings
 
@@ -20,7 +19,7 @@ CLIENT_VARIABLES = {
 
 def load() -> tuple[Settings, Otel]:
     """Reads both groups from the environment. Raises ConfigurationError for the first wrong value."""
-    return read(Settings), read(Otel)
+    return Settings(), Otel()
 
 
 def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -28,7 +27,7 @@ def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:
 
     Said, not refused: Kubernetes puts variables of this prefix into pods beside a Service of this name.
     """
-    known = {f"SIDELIGHT_{name}".upper() for name in Settings.model_fields} | CLIENT_VARIABLES
+    known = {f"SIDELIGHT_{name}".upper() for name in Settings.fields} | CLIENT_VARIABLES
     strange = [v for v in environment if v.startswith("SIDELIGHT_") and v not in known]
     prefix = len("SIDELIGHT_")  # shared by all: it would make everything resemble everything
     ends = [name[prefix:] for name in known]

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from agent.config.option import Names, names, option
+from agent.config.option import Names, Options, checked, names, option
+from agent.config.values import Secret
 from agent.errors import ConfigurationError
 
 OTLP_SIGNALS = ("", "traces_", "metrics_", "logs_")
 
 
-class Otel(BaseSettings):
+class Otel(Options):
     """OpenTelemetry's standard variables: OTEL_ and the field's name in capitals, with the specification's units.
 
     What a signal leaves unset it takes from the general variable. `export/destination.py` puts the two together.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="OTEL_", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
-    )
+    prefix: ClassVar[str] = "OTEL_"
 
     # Who is speaking.
     sdk_disabled: bool = option(False, "Export nothing over OTLP.")
@@ -57,8 +53,8 @@ class Otel(BaseSettings):
     exporter_otlp_protocol: Literal["", "grpc", "http/protobuf"] = option(
         "", "grpc or http/protobuf. Unset: grpc for port 4317, unix: and no scheme, else http/protobuf."
     )
-    exporter_otlp_headers: SecretStr = option(
-        SecretStr(""), "Sent with every request: key=value[,key=value…], percent-encoded."
+    exporter_otlp_headers: Secret = option(
+        Secret(""), "Sent with every request: key=value[,key=value…], percent-encoded."
     )
     exporter_otlp_timeout: float = option(
         10_000.0, "Longest wait for one answer; milliseconds, as the specification says.", "ms", gt=0
@@ -74,7 +70,7 @@ class Otel(BaseSettings):
     # OTLP, for one signal.
     exporter_otlp_traces_endpoint: str = option("", "For traces only; with HTTP used as it is, no path is added.")
     exporter_otlp_traces_protocol: Literal["", "grpc", "http/protobuf"] = option("", "For traces only.")
-    exporter_otlp_traces_headers: SecretStr = option(SecretStr(""), "For traces only.")
+    exporter_otlp_traces_headers: Secret = option(Secret(""), "For traces only.")
     exporter_otlp_traces_timeout: float | None = option(None, "For traces only.", "ms", gt=0)
     exporter_otlp_traces_compression: Literal["gzip", "none"] | None = option(None, "For traces only.")
     exporter_otlp_traces_insecure: bool | None = option(None, "For traces only.")
@@ -84,7 +80,7 @@ class Otel(BaseSettings):
 
     exporter_otlp_metrics_endpoint: str = option("", "For metrics only; with HTTP used as it is, no path is added.")
     exporter_otlp_metrics_protocol: Literal["", "grpc", "http/protobuf"] = option("", "For metrics only.")
-    exporter_otlp_metrics_headers: SecretStr = option(SecretStr(""), "For metrics only.")
+    exporter_otlp_metrics_headers: Secret = option(Secret(""), "For metrics only.")
     exporter_otlp_metrics_timeout: float | None = option(None, "For metrics only.", "ms", gt=0)
     exporter_otlp_metrics_compression: Literal["gzip", "none"] | None = option(None, "For metrics only.")
     exporter_otlp_metrics_insecure: bool | None = option(None, "For metrics only.")
@@ -94,7 +90,7 @@ class Otel(BaseSettings):
 
     exporter_otlp_logs_endpoint: str = option("", "For logs only; with HTTP used as it is, no path is added.")
     exporter_otlp_logs_protocol: Literal["", "grpc", "http/protobuf"] = option("", "For logs only.")
-    exporter_otlp_logs_headers: SecretStr = option(SecretStr(""), "For logs only.")
+    exporter_otlp_logs_headers: Secret = option(Secret(""), "For logs only.")
     exporter_otlp_logs_timeout: float | None = option(None, "For logs only.", "ms", gt=0)
     exporter_otlp_logs_compression: Literal["gzip", "none"] | None = option(None, "For logs only.")
     exporter_otlp_logs_insecure: bool | None = option(None, "For logs only.")
@@ -142,7 +138,7 @@ class Otel(BaseSettings):
     )
     log_level: str = option("info", "Accepted, without effect: SIDELIGHT_LOG_LEVEL is the agent's own.")
 
-    @field_validator(
+    @checked(
         "traces_exporter",
         "metrics_exporter",
         "logs_exporter",
@@ -150,27 +146,27 @@ class Otel(BaseSettings):
         "metrics_exemplar_filter",
         "exporter_otlp_metrics_temporality_preference",
         *(f"exporter_otlp_{signal}{name}" for signal in OTLP_SIGNALS for name in ("protocol", "compression")),
-        mode="before",
+        before=True,
     )
-    @classmethod
-    def _lower(cls, value: object) -> object:
+    @staticmethod
+    def _lower(value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("experimental_resource_detectors", mode="before")
-    @classmethod
-    def _names(cls, value: object) -> object:
+    @checked("experimental_resource_detectors", before=True)
+    @staticmethod
+    def _names(value: object) -> object:
         return names(value) if isinstance(value, str) else value
 
-    @field_validator("resource_attributes")
-    @classmethod
-    def _pairs(cls, value: str) -> str:
+    @checked("resource_attributes")
+    @staticmethod
+    def _pairs(value: str) -> str:
         if any("=" not in pair for pair in value.split(",") if pair.strip()):
             raise ValueError("key=value[,key=value…]")
         return value
 
-    @field_validator(*(f"exporter_otlp_{signal}headers" for signal in OTLP_SIGNALS))
-    @classmethod
-    def _headers(cls, value: SecretStr) -> SecretStr:
+    @checked(*(f"exporter_otlp_{signal}headers" for signal in OTLP_SIGNALS))
+    @staticmethod
+    def _headers(value: Secret) -> Secret:
         for pair in value.get_secret_value().split(","):
             key, equals, text = pair.partition("=")
             good = equals and re.fullmatch(r"[0-9A-Za-z_.-]+", key.strip()) and not key.strip().lower().endswith("-bin")
@@ -178,15 +174,13 @@ class Otel(BaseSettings):
                 raise ValueError("key=value[,key=value…], in characters that gRPC and HTTP allow")
         return value
 
-    @model_validator(mode="after")
-    def _usable(self) -> Otel:
-        for name in type(self).model_fields:
+    def check(self) -> None:
+        for name in self.fields:
             value = getattr(self, name)
             if name.startswith("exporter_otlp") and name.endswith("endpoint") and value:
                 _check_endpoint(f"OTEL_{name.upper()}", value)
             if name.endswith(("certificate", "client_key")) and value and not os.access(value, os.R_OK):
                 raise ConfigurationError(f"OTEL_{name.upper()}", value, "a readable file")
-        return self
 
 
 def _check_endpoint(variable: str, value: str) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
 import xxhash
-from pydantic import SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agent.config.disparity_limits import DisparityLimit, disparity_limits
 from agent.config.label_store import label_store
-from agent.config.option import Names, names, option
+from agent.config.option import Names, Options, checked, names, option
 from agent.config.thresholds import Threshold, thresholds
+from agent.config.values import Secret
 from agent.errors import ConfigurationError
 
 FILES = ("tls_cert_file", "tls_key_file", "client_ca_file", "tokens_file")
@@ -21,12 +20,10 @@ SECRETS = ("webhook_secret_file", "pagerduty_key_file", "retrain_token_file", "c
 WINDOW_SECONDS_MIN = 0.1  # a shorter window has no row, or is over before it is judged
 
 
-class Settings(BaseSettings):
+class Settings(Options):
     """The agent's own options: SIDELIGHT_ and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="SIDELIGHT_", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
-    )
+    prefix: ClassVar[str] = "SIDELIGHT_"
 
     # Where records come in.
     endpoint: str = option(
@@ -125,7 +122,7 @@ class Settings(BaseSettings):
     false_alarms_per_day: float = option(
         0.05, "The dial: false alarms a day for one model, over everything.", "/d", gt=0, le=100
     )
-    drift_rule: Annotated[tuple[Threshold, ...], NoDecode] = option(
+    drift_rule: tuple[Threshold, ...] = option(
         (),
         "Fixed thresholds instead of the calibrated drift rule, as psi>0.2 or psi>0.2,ks>0.15 (one that is passed is "
         "enough): psi, chi_square, jensen_shannon, ks, wasserstein, l_infinity, of the newest window. The alarm and "
@@ -150,8 +147,8 @@ class Settings(BaseSettings):
         "By",
         ge=16 << 20,
     )
-    label_store: SecretStr = option(
-        SecretStr(""),
+    label_store: Secret = option(
+        Secret(""),
         "A Redis in which the replicas of a service keep the predictions that wait, so that a label joins whichever "
         "replica it reaches: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// with TLS, unix:///PATH. Needs "
         "sidelight-agent[redis]. Unset: the state folder.",
@@ -188,7 +185,7 @@ class Settings(BaseSettings):
         "Protected attributes (or segment keys) whose groups are compared, comma separated, at most 8: selection, true "
         "and false positive rates, precision, calibration, errors; an alarm where a gap grew. Unset: none.",
     )
-    fairness_limit: Annotated[tuple[DisparityLimit, ...], NoDecode] = option(
+    fairness_limit: tuple[DisparityLimit, ...] = option(
         (),
         "Limits on disparities, as demographic_parity_difference>0.1,equal_opportunity_ratio<0.8: alarms where one is "
         "passed beyond chance, under the dial. docs/decisions/0132 lists the metrics.",
@@ -226,7 +223,7 @@ class Settings(BaseSettings):
     capture_bytes_per_day: int = option(64 << 20, "Bytes a day of one version before compression.", "By", ge=1 << 10)
     capture_redact: Names = option((), "Features, segments, measures and outputs that are left out, comma separated.")
     capture_hash: Names = option((), "Those of which only a keyed hash is written, comma separated.")
-    capture_key: SecretStr = option(SecretStr(""), "The key of these hashes; without it they could be guessed.")
+    capture_key: Secret = option(Secret(""), "The key of these hashes; without it they could be guessed.")
     capture_key_file: str = option("", "The same from a file.")
     capture_protected: Names = option((), "Protected attributes that are written all the same, comma separated.")
 
@@ -237,26 +234,26 @@ class Settings(BaseSettings):
     alertmanager_seconds: float = option(
         60.0, "Time between two such posts; an alert not told for four of them ends by itself.", "s", ge=1, le=3_600
     )
-    alertmanager_authorization: SecretStr = option(
-        SecretStr(""), "The Authorization header for Alertmanager, as Bearer TOKEN or Basic BASE64."
+    alertmanager_authorization: Secret = option(
+        Secret(""), "The Authorization header for Alertmanager, as Bearer TOKEN or Basic BASE64."
     )
-    webhook_url: SecretStr = option(SecretStr(""), "Alerts are also posted here as JSON.")
-    webhook_secret: SecretStr = option(SecretStr(""), "Signs those posts: X-Sidelight-Signature, HMAC-SHA256.")
+    webhook_url: Secret = option(Secret(""), "Alerts are also posted here as JSON.")
+    webhook_secret: Secret = option(Secret(""), "Signs those posts: X-Sidelight-Signature, HMAC-SHA256.")
     webhook_secret_file: str = option("", "The same from a file, which may change while the agent runs.")
-    slack_url: SecretStr = option(SecretStr(""), "A Slack incoming webhook.")
-    pagerduty_key: SecretStr = option(SecretStr(""), "PagerDuty's integration key (Events API v2).")
+    slack_url: Secret = option(Secret(""), "A Slack incoming webhook.")
+    pagerduty_key: Secret = option(Secret(""), "PagerDuty's integration key (Events API v2).")
     pagerduty_key_file: str = option("", "The same from a file, which may change while the agent runs.")
-    pagerduty_url: SecretStr = option(
-        SecretStr("https://events.pagerduty.com/v2/enqueue"), "PagerDuty's endpoint, or what speaks like it."
+    pagerduty_url: Secret = option(
+        Secret("https://events.pagerduty.com/v2/enqueue"), "PagerDuty's endpoint, or what speaks like it."
     )
     runbook_url: str = option("", "Where your copy of docs/runbook.md can be read: alerts then link to its sections.")
-    retrain_url: SecretStr = option(
-        SecretStr(""), "Posted to when an alert begins that retraining may cure; the whole URL, for the template."
+    retrain_url: Secret = option(
+        Secret(""), "Posted to when an alert begins that retraining may cure; the whole URL, for the template."
     )
     retrain_template: Literal["webhook", "airflow", "argo", "kubeflow", "github"] = option(
         "webhook", "What stands there: webhook, airflow, argo, kubeflow or github."
     )
-    retrain_token: SecretStr = option(SecretStr(""), "Sent there as Authorization: Bearer.")
+    retrain_token: Secret = option(Secret(""), "Sent there as Authorization: Bearer.")
     retrain_token_file: str = option("", "The same from a file, which may change while the agent runs.")
     retrain_pipeline: str = option("", "kubeflow: the pipeline's id, or ID/VERSION-ID.")
     retrain_cooldown_seconds: float = option(
@@ -271,83 +268,83 @@ class Settings(BaseSettings):
     watch_processes: Names = option((), "Process names of the model server to read, comma separated.")
     log_level: Literal["debug", "info", "warning", "error"] = option("info", "What the agent writes to stderr.")
 
-    @field_validator("socket_mode", mode="before")
-    @classmethod
-    def _octal(cls, value: object) -> object:
+    @checked("socket_mode", before=True)
+    @staticmethod
+    def _octal(value: object) -> object:
         if not isinstance(value, str):
             return value
         if not re.fullmatch("0?o?[0-7]{1,3}", value):
             raise ValueError("permissions in octal, 0000 to 0777")
         return int(value, 8)
 
-    @field_validator(
+    @checked(
         "segments", "collectors", "watch_processes", "trace_features", "alertmanager_urls", "fairness",
-        "capture_redact", "capture_hash", "capture_protected", mode="before",
+        "capture_redact", "capture_hash", "capture_protected", before=True,
     )  # fmt: skip
-    @classmethod
-    def _list(cls, value: object) -> object:
+    @staticmethod
+    def _list(value: object) -> object:
         if not isinstance(value, str):
             return value
         found = names(value)
         return () if found == ("none",) else found
 
-    @field_validator("alertmanager_authorization", "retrain_token")
-    @classmethod
-    def _header(cls, value: SecretStr) -> SecretStr:
+    @checked("alertmanager_authorization", "retrain_token")
+    @staticmethod
+    def _header(value: Secret) -> Secret:
         if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
             raise ValueError("characters that HTTP allows in a header: printable ASCII")
         return value
 
-    @field_validator("fairness")
-    @classmethod
-    def _attributes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    @checked("fairness")
+    @staticmethod
+    def _attributes(value: tuple[str, ...]) -> tuple[str, ...]:
         if len(value) > 8:
             raise ValueError("at most 8 attributes: each divides the false alarms that all may cause")
         return value
 
-    @field_validator("label_store")
-    @classmethod
-    def _store(cls, value: SecretStr) -> SecretStr:
+    @checked("label_store")
+    @staticmethod
+    def _store(value: Secret) -> Secret:
         if value.get_secret_value():
             label_store(value.get_secret_value())
         return value
 
-    @field_validator("fairness_limit", mode="before")
-    @classmethod
-    def _limits(cls, value: object) -> object:
+    @checked("fairness_limit", before=True)
+    @staticmethod
+    def _limits(value: object) -> object:
         return disparity_limits(value) if isinstance(value, str) else value
 
-    @field_validator("drift_rule", mode="before")
-    @classmethod
-    def _thresholds(cls, value: object) -> object:
+    @checked("drift_rule", before=True)
+    @staticmethod
+    def _thresholds(value: object) -> object:
         return thresholds(value) if isinstance(value, str) else value
 
-    @field_validator("segments")
-    @classmethod
-    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    @checked("segments")
+    @staticmethod
+    def _keys(value: tuple[str, ...]) -> tuple[str, ...]:
         if any("=" in key for key in value):
             raise ValueError("keys without =, which stands between a key and its value")
         return value
 
-    @field_validator("window_seconds")
-    @classmethod
-    def _window(cls, value: float) -> float:
+    @checked("window_seconds")
+    @staticmethod
+    def _window(value: float) -> float:
         if 0.0 < value < WINDOW_SECONDS_MIN:
             raise ValueError(f"0, or at least {WINDOW_SECONDS_MIN:g} seconds")
         return value
 
-    @field_validator("endpoint")
-    @classmethod
-    def _unix(cls, value: str) -> str:
+    @checked("endpoint")
+    @staticmethod
+    def _unix(value: str) -> str:
         if value and not value.startswith("unix:/"):
             raise ValueError("unix:/absolute/path (tcp has an option of its own)")
         if len(value.removeprefix("unix:").encode()) > 107:
             raise ValueError("a path of at most 107 bytes, the kernel's limit for unix sockets")
         return value.replace("unix:///", "unix:/")
 
-    @field_validator("tcp", "http")
-    @classmethod
-    def _address(cls, value: str) -> str:
+    @checked("tcp", "http")
+    @staticmethod
+    def _address(value: str) -> str:
         if value in ("", "none"):
             return ""
         host, _, port = value.rpartition(":")
@@ -355,8 +352,7 @@ class Settings(BaseSettings):
             raise ValueError("host:port")
         return value
 
-    @model_validator(mode="after")
-    def _guarded(self) -> Settings:
+    def check(self) -> None:
         host = self.tcp.rpartition(":")[0].strip("[]")
         if host and host not in ("127.0.0.1", "::1", "localhost"):
             if not (self.tls_cert_file and self.tls_key_file):
@@ -389,7 +385,6 @@ class Settings(BaseSettings):
                 "",
                 f"a certificate and its key, both, as {given} is given",
             )
-        return self
 
     @property
     def counting_hash(self) -> int:

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
-
-from agent.config import Otel
+from agent.config import Otel, Secret
 from agent.export import spool
 
 GRPC_METHODS = {
@@ -78,7 +76,7 @@ def _otlp(otel: Otel, signal: str, endpoint: str) -> Destination:
         address,
         address,
         tls,
-        headers=headers(secret.get_secret_value() if isinstance(secret, SecretStr) else ""),
+        headers=headers(secret.get_secret_value() if isinstance(secret, Secret) else ""),
         timeout_seconds=_variable(otel, signal, "timeout") / 1e3,  # milliseconds, as the specification says
         gzip=_variable(otel, signal, "compression") == "gzip",
         ca_file=_variable(otel, signal, "certificate"),
@@ -90,7 +88,7 @@ def _otlp(otel: Otel, signal: str, endpoint: str) -> Destination:
 def _variable(otel: Otel, signal: str, name: str) -> Any:
     """The signal's own value where it is set, else the general one."""
     own = getattr(otel, f"exporter_otlp_{signal}_{name}")
-    unset = own is None or own == "" or (isinstance(own, SecretStr) and not own.get_secret_value())
+    unset = own is None or own == "" or (isinstance(own, Secret) and not own.get_secret_value())
     return getattr(otel, f"exporter_otlp_{name}") if unset else own
 
 

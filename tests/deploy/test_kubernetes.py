@@ -104,7 +104,7 @@ def test_probes_can_reach_the_agent_and_never_take_the_model_out_of_service(side
 
 def test_the_volumes_are_bounded_and_hold_what_the_agent_may_write(pod: Yaml, monkeypatch: pytest.MonkeyPatch) -> None:
     """A volume beyond its limit evicts the pod: the agent's own bounds must be reached well before."""
-    for name in config.Settings.model_fields:
+    for name in config.Settings.fields:
         monkeypatch.delenv(f"SIDELIGHT_{name}".upper(), raising=False)
     limits = {volume["name"]: _bytes(volume["emptyDir"]["sizeLimit"]) for volume in pod["spec"]["volumes"]}
     settings = config.Settings()

@@ -84,7 +84,7 @@ def test_config_lists_every_option_with_its_origin() -> None:
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     for group, prefix in ((Settings, "SIDELIGHT_"), (Otel, "OTEL_")):
-        for name in group.model_fields:
+        for name in group.fields:
             (line,) = (entry for entry in lines if entry.startswith(f"{prefix}{name}".upper() + " "))
             assert "[default" in line or "[environment" in line
     assert any("SIDELIGHT_WINDOW_SECONDS" in line and "60" in line and "[environment" in line for line in lines)

@@ -276,7 +276,7 @@ async def test_requests_are_compressed_as_asked(tmp_path: Path, kind: str, compr
     await backend.start()
     wire = Relay(backend.port)
     await wire.start()
-    otel = Otel.model_validate({
+    otel = Otel.of({
         "exporter_otlp_endpoint": f"http://127.0.0.1:{wire.port}", "exporter_otlp_compression": compression,
         "exporter_otlp_protocol": "grpc" if kind == "grpc" else "http/protobuf",
     })  # fmt: skip

@@ -21,7 +21,7 @@ VARIABLE = "exporter_otlp_metrics_temporality_preference"
 
 
 def _otel(endpoint: str, preference: str = "delta") -> Otel:
-    return Otel.model_validate({"exporter_otlp_endpoint": endpoint, VARIABLE: preference})
+    return Otel.of({"exporter_otlp_endpoint": endpoint, VARIABLE: preference})
 
 
 def _taken(backend: HttpBackend) -> list[tuple[str, Any]]:

@@ -193,7 +193,7 @@ def otel(kind: str, wires: dict[str, Relay], preference: str, timeouts: dict[str
     for signal, wire in wires.items():
         path = "" if kind == "grpc" else f"/v1/{signal}"
         options[f"exporter_otlp_{signal}_endpoint"] = f"http://127.0.0.1:{wire.port}{path}"
-    return Otel.model_validate(options)
+    return Otel.of(options)
 
 
 @pytest.mark.parametrize(("signal", "preference"), WHERE)

@@ -24,9 +24,9 @@ CLASSES = ("0", "1")
 
 
 def settings(limit: str = "", groups: str = "numbers", names: Sequence[str] = ("gender",)) -> Settings:
-    return Settings.model_construct(
-        fairness=tuple(names), fairness_limit=disparity_limits(limit), fairness_groups=groups
-    )
+    return Settings.of({
+        "fairness": tuple(names), "fairness_limit": disparity_limits(limit), "fairness_groups": groups,
+    })  # fmt: skip
 
 
 def about(

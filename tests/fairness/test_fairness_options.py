@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from agent.config.disparity_limits import DIFFERENCES, RATIOS, DisparityLimit, disparity_limits
-from agent.config.option import read
 from agent.config.own import Settings
 from agent.errors import ConfigurationError
 from agent.fairness.disparity import METRICS
@@ -39,16 +38,16 @@ def test_a_limit_that_could_never_or_always_alarm_is_refused(text: str, monkeypa
     """By the variable's name, with what was expected."""
     monkeypatch.setenv("SIDELIGHT_FAIRNESS_LIMIT", text)
     with pytest.raises(ConfigurationError) as refused:
-        read(Settings)
+        Settings()
     assert "SIDELIGHT_FAIRNESS_LIMIT" in str(refused.value)
     assert "METRIC>LIMIT" in str(refused.value)
 
 
 def test_attributes_are_named_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each once, at most eight; none by default."""
-    assert read(Settings).fairness == ()
+    assert Settings().fairness == ()
     monkeypatch.setenv("SIDELIGHT_FAIRNESS", "gender, region,gender")
-    assert read(Settings).fairness == ("gender", "region")
+    assert Settings().fairness == ("gender", "region")
     monkeypatch.setenv("SIDELIGHT_FAIRNESS", ",".join(str(k) for k in range(ATTRIBUTES_MAX + 1)))
     with pytest.raises(ConfigurationError, match="SIDELIGHT_FAIRNESS"):
-        read(Settings)
+        Settings()

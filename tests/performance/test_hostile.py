@@ -117,7 +117,7 @@ def test_what_is_not_known_for_a_while_takes_nothing_back() -> None:
 def test_only_segments_that_the_operator_chose_are_looked_at() -> None:
     """Whatever keys senders send: no value of another one is counted apart, shown or exported."""
     rng = np.random.default_rng(2)
-    settings = Settings.model_construct(segments=("plan",))
+    settings = Settings(segments=("plan",))
     known = about(reference_of(20, 100), **BINARY)
     follower = Performance()
     follower.prepare(type(known)(known.key, settings, known.ledger, known.window_ns, known.reference, **BINARY))
@@ -148,7 +148,7 @@ def test_a_segment_key_that_is_chosen_no_more_is_forgotten() -> None:
     """Of a state under other options: its values make room, the whole and other keys go on as they were."""
     follower = _lived(10)
     whole, other = follower.figures(24), Performance()
-    settings = Settings.model_construct(segments=("plan",))
+    settings = Settings(segments=("plan",))
     known = about(None, **BINARY)
     other.prepare(type(known)(known.key, settings, known.ledger, known.window_ns, **BINARY))
     other.load(follower.dump())

@@ -26,7 +26,7 @@ def _steps(values: int, wrong: float = 0.1) -> list[list[Finding]]:
     """Of the end of the 24th window with so many values of each of two segment keys."""
     follower, rng = Performance(), np.random.default_rng(1)
     known = about(reference_of(30, 500), task=Task.BINARY, positive="yes")
-    follower.prepare(replace(known, settings=Settings.model_construct(segments=("region", "zone"))))
+    follower.prepare(replace(known, settings=Settings(segments=("region", "zone"))))
     for index in range(START, START + HORIZONS[-1] - 1):
         follower.labelled(_pairs(rng, index, values), index)
         follower.close(index, [], (index + 1) * WINDOW_NS)

@@ -26,7 +26,7 @@ REGIONS = ("region=north", "region=south", "region=west")
 
 
 def about(reference: Reference | None = None, **more: Any) -> About:
-    settings = Settings.model_construct(segments=("region",))
+    settings = Settings(segments=("region",))
     ledger = Ledger.of(Dial(0.05), Layout(()), 3600.0, (*RUNNING, "performance"))
     return About(MODEL, settings, ledger, WINDOW_NS, reference, **more)
 

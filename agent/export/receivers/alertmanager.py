@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from agent.config import Settings
+from agent.config import Secret, Settings
 from agent.errors import ConfigurationError
 from agent.export.receivers.receiver import Speaker, alert_name, cut, features, moment, runbook, shown_url, whose
 from agent.records import Event
@@ -31,7 +29,7 @@ class Replica:
     signal: str
     address: str
     shown: str
-    authorization: SecretStr = field(repr=False)
+    authorization: Secret = field(repr=False)
 
 
 def replicas(settings: Settings) -> list[Replica]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from pydantic import SecretStr
-
-from agent.config import Settings
+from agent.config import Secret, Settings
 from agent.export import spool
 from agent.export.destination import Nowhere
 from agent.export.receivers import pagerduty, retrain, slack, webhook
@@ -70,6 +68,6 @@ def _retrain(settings: Settings, speaker: Speaker, cooldown: Cooldown) -> Receiv
     return Receiver(spool.RETRAIN, url, shown, body, seal, cooldown.when, template.known)
 
 
-def _url(variable: str, value: SecretStr) -> tuple[str, str]:
+def _url(variable: str, value: Secret) -> tuple[str, str]:
     url = value.get_secret_value()
     return url, shown_url(variable, url)

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from pydantic import SecretStr
 
-from agent.config import Settings
+from agent.config import Secret, Settings
 from agent.errors import ConfigurationError, RetryableError
 from agent.export.attributes import text
 from agent.records import Event
@@ -77,7 +76,7 @@ class Credential:
     """A secret, from a variable or from a file that is read whenever it is used, so that it can be changed in place."""
 
     variable: str
-    value: SecretStr = field(repr=False)
+    value: Secret = field(repr=False)
     file: str = ""
 
     @classmethod

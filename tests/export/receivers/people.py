@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import SecretStr
-
-from agent.config import Settings
+from agent.config import Secret, Settings
 from agent.export.receivers.receiver import Speaker
 from agent.records import Event
 from tests.export.backend import HttpBackend
@@ -40,8 +38,8 @@ def alert(
 
 def options(**values: Any) -> Settings:
     """Settings as the environment would give them; texts become secrets where the option is one."""
-    secret = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
-    given: dict[str, Any] = {n: SecretStr(value) if n in secret else value for n, value in values.items()}
+    secret = {name for name, field in Settings.fields.items() if field.kind is Secret}
+    given: dict[str, Any] = {n: Secret(value) if n in secret else value for n, value in values.items()}
     return Settings(**given)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
+from agent.config import Secret
 from agent.errors import RetryableError
 from agent.export.receivers import alertmanager, pagerduty, retrain, slack, webhook
 from agent.export.receivers.receiver import Credential, Speaker
@@ -40,7 +40,7 @@ def test_a_signature_is_what_anyone_can_compute(tmp_path: Path) -> None:
     """HMAC-SHA256 of "t.body" over the bytes as they are sent, at that moment, by the file's newest secret."""
     file = tmp_path / "secret"
     file.write_text("one\n")
-    seal = webhook.sealed(Credential("X", SecretStr(""), str(file)))
+    seal = webhook.sealed(Credential("X", Secret(""), str(file)))
     for secret in ("one", "two"):
         file.write_text(f"{secret}\n")
         sealed = seal(b'{"a": 1}', 1_700_000_000)
@@ -57,13 +57,13 @@ def test_the_documented_vector_is_right() -> None:
 
 def test_without_a_secret_nothing_is_signed() -> None:
     """An unsigned header would look like a signature that fails."""
-    assert webhook.sealed(Credential("X", SecretStr("")))(b"{}", 0).headers == ()
+    assert webhook.sealed(Credential("X", Secret("")))(b"{}", 0).headers == ()
 
 
 def test_a_secret_that_cannot_be_read_is_waited_for(tmp_path: Path) -> None:
     """The variable is named, the path is not."""
     with pytest.raises(RetryableError, match="SIDELIGHT_WEBHOOK_SECRET_FILE") as raised:
-        Credential("SIDELIGHT_WEBHOOK_SECRET", SecretStr(""), str(tmp_path / "gone")).read()
+        Credential("SIDELIGHT_WEBHOOK_SECRET", Secret(""), str(tmp_path / "gone")).read()
     assert str(tmp_path) not in str(raised.value)
 
 
@@ -131,7 +131,7 @@ def test_pagerduty_opens_and_closes_one_incident() -> None:
 def test_pagerdutys_key_is_added_on_the_way_out() -> None:
     """It is in the request, not in what is spooled."""
     spooled = pagerduty.body(alert(), SPEAKER, "")
-    sealed = pagerduty.sealed(Credential("X", SecretStr('k"1')))(spooled, 0)
+    sealed = pagerduty.sealed(Credential("X", Secret('k"1')))(spooled, 0)
     assert json.loads(sealed.body) == {"routing_key": 'k"1', **json.loads(spooled)}
     assert sealed.secret == 'k"1'
 
