@@ -8,6 +8,7 @@ for the AUC after DeLong et al. 1988, by its influence on each row).
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +35,26 @@ def estimates(calibration: Calibration, counts: Floats, squares: float) -> dict[
     counts: (classes, bins), sums of weights; squares: sum of squared weights. Without rows {}. The error holds what
     chance does to labels and what the calibration does not know (delete-a-group jackknife, Kott 2001).
     """
+    making = estimating(calibration, counts, squares)
+    while True:
+        try:
+            next(making)
+        except StopIteration as made:
+            found: dict[str, Estimate] = made.value
+            return found
+
+
+def estimating(
+    calibration: Calibration, counts: Floats, squares: float
+) -> Generator[None, None, dict[str, Estimate]]:
+    """The same in two steps."""
     rows = counts.sum()
     if not rows > 0:
         return {}
     swell = squares / rows  # of the variance, by uneven weights
     groups = len(calibration.replicas)
     values = metrics(calibration, counts, np.concatenate((calibration.rates[None], calibration.replicas)))
+    yield
     noise = _label_noise(calibration, counts)
     found = {}
     for name, (value, *others) in values.items():

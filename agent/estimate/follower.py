@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xxhash
@@ -38,6 +38,7 @@ KEPT = HORIZONS[-1]  # closed windows that are judged
 REMEMBERED = 512  # closed windows kept of a regression: its labels are held against their window's estimate
 OPEN_MAX = 64  # windows in which predictions may come; the oldest goes first
 NORMAL_95 = 1.959964
+T = TypeVar("T")
 TITLE = "Performance, estimated without labels"
 WITHOUT = "the reference was built without labels, or without scores (--label, --score or --prediction)"
 
@@ -137,21 +138,26 @@ class Estimating:
         self._told = findings
 
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
-        """Nothing of windows without a prediction."""
+        return [finding for part in self.closing(index, recent, end_ns) for finding in part]
+
+    def closing(self, index: int, recent: Sequence[Closed], end_ns: int) -> Iterator[list[Finding]]:
+        """In steps. Nothing of windows without a prediction."""
         told, self._told = self._told, ()
         ready, about = self._ready, self._about
         if ready is None or about is None or index not in self._open:
-            return []
+            return
         for earlier in [each for each in self._open if each < index]:  # whose rows came too late to be closed
             del self._open[earlier]
         sums = self._closed[index] = self._open.pop(index)
         while len(self._closed) > (REMEMBERED if isinstance(ready.method, ByLosses) else KEPT):
             del self._closed[min(self._closed)]
         newest = recent[-1] if recent and recent[-1].index == index else None
-        self._estimates = ready.method.estimates(sums)
+        self._estimates = yield from _unsaid(ready.method.estimating(sums))
+        yield []
         self._validity = whole([*self._believed(ready, sums, told), *_of_others(ready, newest, about)])
+        yield []
         windows = [self._closed[each] for each in sorted(self._closed)[-KEPT:]]
-        return ready.judge.judge(windows, about.ledger.alpha(CHECK, 0), index, self._validity)
+        yield from ready.judge.judging(windows, about.ledger.alpha(CHECK, 0), index, self._validity)
 
     # ── what it tells ──
 
@@ -227,6 +233,17 @@ class Estimating:
         metric = self._ready.method.past.metrics[0]
         found = Realised.of(self._tally(), metric in RATES)
         return None if found is None else (metric, found)
+
+
+def _unsaid(steps: Generator[None, None, T]) -> Generator[list[Finding], None, T]:
+    """Steps that find nothing, and what comes of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            made: T = done.value
+            return made
+        yield []
 
 
 def _of_others(ready: _Ready, newest: Closed | None, about: About) -> Iterator[Validity]:

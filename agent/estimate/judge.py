@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,22 +58,31 @@ class Judge:
         loss = 1.0 - self.usual[metric] if metric in RATES else self.usual[metric]
         return float(max(RISE_MIN * loss, SHARE_MIN if metric in RATES else 0.0)) / 2.0
 
-    def judge(self, windows: Sequence[Floats], alpha: float, index: int, validity: Validity) -> list[Finding]:
-        """windows: sums of the newest ones, newest last. alpha: of the check, divided over its metrics."""
+    def judging(
+        self, windows: Sequence[Floats], alpha: float, index: int, validity: Validity
+    ) -> Iterator[list[Finding]]:
+        """In steps, a finding of each metric. windows: sums of the newest ones, newest last. alpha: of the check,
+        divided over its metrics."""
         share = alpha / max(len(self.usual), 1)
         pools = np.cumsum(np.array(windows)[::-1], axis=0)[[h - 1 for h in HORIZONS if h <= len(windows)]]
         values = self._method.tested(pools)
-        return [self._one(metric, pools, values[metric], share, index, validity) for metric in self.usual]
+        for metric in self.usual:
+            yield []
+            yield [(yield from self._one(metric, pools, values[metric], share, index, validity))]
 
     def _one(
         self, metric: str, pools: Floats, values: Floats, alpha: float, index: int, validity: Validity
-    ) -> Finding:
+    ) -> Generator[list[Finding], None, Finding]:
+        """A horizon in each step."""
         counted, _, _ = self._method.rows(pools[0])
         if counted < ROWS_MIN:
             verdict = Verdict.NOT_ENOUGH_ROWS if counted else Verdict.NO_DATA
             return self._finding(metric, verdict, alpha, index, f"{counted} rows, {ROWS_MIN} are needed", n=counted)
-        told = zip(HORIZONS, pools, values.tolist(), strict=False)
-        looks = [look for horizon, sums, value in told if (look := self._look(metric, sums, value, horizon))]
+        looks = []
+        for horizon, sums, value in zip(HORIZONS, pools, values.tolist(), strict=False):
+            look = self._look(metric, sums, value, horizon)
+            looks += [look] if look else []
+            yield []
         if not looks:
             blocks = self._spread[metric].blocks
             said = f"the reference has {blocks} windows with a score and a label, too few to know how windows differ"

@@ -6,7 +6,8 @@ Each keeps one flat array of sums a window, which add up over windows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from agent.bins import Layout
 from agent.counting.sampling import evenly
 from agent.estimate.calibration import Calibration
-from agent.estimate.expected import ACCURACY, Estimate, estimates, metrics
+from agent.estimate.expected import ACCURACY, Estimate, estimating, metrics
 from agent.estimate.loss import LossModel, losses_of
 from agent.estimate.spread import Past
 from agent.estimate.validity import ACTUAL, EXPECTED, ROWS, SQUARES, TALLY, VARIANCE, WEIGHT
@@ -41,7 +42,9 @@ class Method(Protocol):
         """Rows counted, effective rows behind the estimate, share of rows that cannot be estimated."""
         ...
 
-    def estimates(self, sums: Floats) -> dict[str, Estimate]: ...
+    def estimating(self, sums: Floats) -> Generator[None, None, dict[str, Estimate]]:
+        """In steps."""
+        ...
 
     def tested(self, sums: Floats) -> dict[str, Floats]:
         """The metrics of `past`, each as there: (pools,) of sums (pools, size); NaN where not defined."""
@@ -92,8 +95,8 @@ class ByScores:
         whole = float(sums[3:].sum())
         return int(sums[0]), whole**2 / sums[2] if sums[2] else 0.0, float(sums[1] / max(sums[0], 1.0))
 
-    def estimates(self, sums: Floats) -> dict[str, Estimate]:
-        return estimates(self.calibration, self._counts(sums), float(sums[2]))
+    def estimating(self, sums: Floats) -> Generator[None, None, dict[str, Estimate]]:
+        return estimating(self.calibration, self._counts(sums), float(sums[2]))
 
     def tested(self, sums: Floats) -> dict[str, Floats]:
         counts = sums[:, 3:].reshape(-1, *self.calibration.rates.shape)
@@ -105,10 +108,17 @@ class ByScores:
         groups = len(self.calibration.replicas)
         if groups < 2:
             return 0.0
-        rates: Floats = np.concatenate((self.calibration.rates[None], self.calibration.replicas.astype(np.float64)))
-        now, then = (metrics(self.calibration, c, rates)[metric] for c in (self._counts(sums), self.calibration.counts))
-        apart = now - then
+        apart = self._by_replica(self._counts(sums))[metric] - self._usual[metric]
         return (groups - 1) / groups * float(np.square(apart[1:] - apart[0]).sum())
+
+    def _by_replica(self, counts: Floats) -> dict[str, Floats]:
+        """(1 + groups,) by metric: by all of the reference, then without one part each."""
+        rates: Floats = np.concatenate((self.calibration.rates[None], self.calibration.replicas.astype(np.float64)))
+        return metrics(self.calibration, counts, rates)
+
+    @cached_property
+    def _usual(self) -> dict[str, Floats]:
+        return self._by_replica(self.calibration.counts)
 
     def outside(self, sums: Floats) -> float:
         counts = self._counts(sums)
@@ -208,9 +218,10 @@ class ByLosses:
     def rows(self, sums: Floats) -> tuple[int, float, float]:
         return int(sums[0]), float(sums[1] ** 2 / sums[2]) if sums[2] else 0.0, 0.0
 
-    def estimates(self, sums: Floats) -> dict[str, Estimate]:
+    def estimating(self, sums: Floats) -> Generator[None, None, dict[str, Estimate]]:
         if not sums[1] > 0:
             return {}
+        yield
         return self.model.estimates(sums[3:] / sums[1], float(max(sums[0], 1.0)))
 
     def tested(self, sums: Floats) -> dict[str, Floats]:

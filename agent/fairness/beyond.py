@@ -6,6 +6,7 @@ contrast of two means, tested by Student's t with the exact binomial beside, ove
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +42,9 @@ class Beyond:
         return self.value < self.limit.limit if self.limit.ratio else self.value > self.limit.limit
 
 
-def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) -> list[Beyond]:
-    """For each horizon. pooled: (horizons, groups, MEASURES, SUMS); own: how much the windows wander."""
+def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) -> Iterator[list[Beyond]]:
+    """For each horizon; after steps that give nothing. pooled: (horizons, groups, MEASURES, SUMS); own: how much the
+    windows wander."""
     measures = [int(m) for m in BY_NAME[limit.metric].measures]
     found, wander = estimate(pooled), own.wander(horizons)
     taken = found.n >= ROWS_MIN
@@ -50,7 +52,7 @@ def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) 
     count = taken.sum(axis=1)[:, measures]
     taken = taken[:, :, measures] & (count >= 2).all(axis=1)[:, None, None]
     pairs = (count * (count - 1)).sum(axis=1)
-    tail, phi = _tails(limit, found, (horizons, np.sqrt(wander[:, :, measures])), own, taken, measures)
+    tail, phi = yield from _tails(limit, found, (horizons, np.sqrt(wander[:, :, measures])), own, taken, measures)
     value = _values(limit, np.where(taken, found.mean[:, :, measures], np.nan))
     told = []
     for h, horizon in enumerate(horizons.astype(np.int64).tolist()):
@@ -62,12 +64,12 @@ def beyond(limit: DisparityLimit, pooled: Floats, horizons: Floats, own: Level) 
         p = min(float(tail[h, one, other, m]) * int(pairs[h]), 1.0)
         at = float(phi[h, one, other, m])
         told.append(Beyond(limit, horizon, float(value[h]), p, one, other, measures[m], int(n), at))
-    return told
+    yield told
 
 
 def _tails(
     limit: DisparityLimit, found: Estimates, runs: tuple[Floats, Floats], own: Level, taken: Bools, measures: list[int]
-) -> tuple[Floats, Floats]:
+) -> Generator[list[Beyond], None, tuple[Floats, Floats]]:
     """(horizons, groups, groups, measures): one-sided p that the first of a pair is too far above the other, and φ; NaN
     where there is no such pair. runs: horizons, and the standard deviation of what each group wanders from all
     others."""
@@ -78,9 +80,12 @@ def _tails(
     alone = alone * (1.0 - share)
     where = taken[:, :, None] & taken[:, None] & ~np.eye(taken.shape[1], dtype=np.bool_)[:, :, None]
 
+    h, i, j, m = np.nonzero(where)
+    places = [np.ravel_multi_index((h, group, m), taken.shape) for group in (i, j)]
+
     def both(values: Floats) -> tuple[Floats, Floats]:
-        one, other = values[:, :, None], values[:, None]
-        return np.broadcast_to(one, where.shape)[where], np.broadcast_to(other, where.shape)[where]
+        one, other = (values.ravel().take(place) for place in places)
+        return one, other
 
     # Beyond where a mean[one] - mean[other] > shift.
     a, shift = (limit.limit, 0.0) if limit.ratio else (1.0, limit.limit)
@@ -95,7 +100,9 @@ def _tails(
     single = np.minimum(*both(own.freedom(np.ones(len(horizons)), np.ones(1))[:, :, measures]))
     share = wander / variance
     freedom = np.minimum(1.0 / (np.square(share) / freedom + np.square(1.0 - share) / single), single)
+    yield []
     tail = student((a * mean - mean_other - shift) / np.sqrt(variance), freedom)
+    yield []
     if RATES[measures].all():
         near = tail < EXACT_UNDER
         tail[near] = np.maximum(

@@ -40,10 +40,11 @@ def estimate(sums: Floats, rates: Bools = RATES) -> Estimates:
     weight, squares, total, of_squares = np.moveaxis(sums, -1, 0)
     there = weight > 0
     safe = np.where(there, weight, 1.0)
-    mean = np.where(there, total / safe, np.nan)
+    known = np.where(there, total / safe, 0.0)
+    mean = np.where(there, known, np.nan)
     n = np.where(there, weight * weight / np.where(squares > 0, squares, 1.0), 0.0)
-    smooth = (np.nan_to_num(mean) * n + 0.5) / (n + 1.0)
-    spread = np.maximum(of_squares / safe - np.square(np.nan_to_num(mean)), 0.0)
+    smooth = (known * n + 0.5) / (n + 1.0)
+    spread = np.maximum(of_squares / safe - np.square(known), 0.0)
     spread *= np.where(n > 1.0, n / np.maximum(n - 1.0, 1e-9), 1.0)
     return Estimates(weight, n, mean, np.where(rates, smooth * (1.0 - smooth), spread))
 

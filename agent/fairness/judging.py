@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from agent.records import Finding, Floats, Source, Task, Verdict
 GAP, LIMIT = "fairness", "fairness_limit"  # checks
 USUAL_P = 0.01  # newest windows as likely as that by chance are usual again (agent/alerting/machine.py)
 USUAL_CLOSES = 2
+TESTS_STEP = 3_000  # pairs of groups and measures that are tested in one step
 USUAL_OVER_MIN = 4  # windows that are asked together whether a gap goes on: a single one's noise looks usual soon
 
 
@@ -52,9 +53,10 @@ def judging(attribute: Attribute, index: int, terms: Terms) -> Iterator[list[Fin
         yield [_silent(attribute.name, Verdict.NO_DATA, why, index)]
         return
     horizons = np.array(told, dtype=np.float64)
+    yield []
     for _ in attribute.past.preparing(sums.shape[1]):
         yield []
-    gap = _gap(attribute, sums, horizons, terms, index)
+    gap = yield from _gap(attribute, sums, horizons, terms, index)
     yield [gap]
     if not gap.alarms:
         for side in (0, 1):
@@ -62,7 +64,7 @@ def judging(attribute: Attribute, index: int, terms: Terms) -> Iterator[list[Fin
     if terms.limits:
         for _ in attribute.past.preparing(sums.shape[1]):
             yield []
-        yield [_limit(attribute, sums, horizons, terms, index)]
+        yield [(yield from _limit(attribute, sums, horizons, terms, index))]
     _remember(attribute, gap, index)
 
 
@@ -111,8 +113,11 @@ def _compared(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms
     return _Look(gaps, terms.alpha / np.maximum(gaps.tests, 1.0)) if gaps.tests.any() else None
 
 
-def _gap(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, index: int) -> Finding:
+def _gap(
+    attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, index: int
+) -> Generator[list[Finding], None, Finding]:
     look = _compared(attribute, sums, horizons, terms)
+    yield []
     if look is None:
         return _untested(attribute, sums, terms, index)
     gaps, alarming = look.gaps, look.alarming
@@ -128,6 +133,7 @@ def _gap(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, ind
     n_reference = attribute.past.level(sums.shape[1]).rates.n[group, m]
     reason = _said(attribute, at, gaps, int(horizons[h]), terms)
     if verdict is Verdict.ALARM:
+        yield []
         reason += _criteria(sums[h], terms)
     if verdict is Verdict.BELOW_FLOOR:
         reason += f"; a gap grown by less than {float(floor()[m]):g} is not worth an alarm"
@@ -219,9 +225,15 @@ def _untested(attribute: Attribute, sums: Floats, terms: Terms, index: int) -> F
     return _silent(attribute.name, Verdict.LEARNING, why, index)
 
 
-def _limit(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, index: int) -> Finding:
-    """The limit that is most surely passed, or nearest to it."""
-    known = [one for limit in terms.limits for one in _beyond(attribute, limit, sums, horizons, terms)]
+def _limit(
+    attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, index: int
+) -> Generator[list[Finding], None, Finding]:
+    """The limit that is most surely passed, or nearest to it; looked at one after the other."""
+    known: list[Beyond] = []
+    for limit in terms.limits:
+        for part in _beyond(attribute, limit, sums, horizons, terms):
+            known += part  # nothing, of most steps
+            yield []
     told = [one for one in known if one.p == one.p]
     if not told:
         why = "no limit is of a measure that can be computed"
@@ -248,12 +260,17 @@ def _limit(attribute: Attribute, sums: Floats, horizons: Floats, terms: Terms, i
 
 def _beyond(
     attribute: Attribute, limit: DisparityLimit, sums: Floats, horizons: Floats, terms: Terms
-) -> list[Beyond]:
+) -> Iterator[list[Beyond]]:
+    """As many horizons at a time as have TESTS_STEP tests, in steps."""
     metric = METRIC_BY_NAME[limit.metric]
     if not set(metric.measures) <= set(terms.meaning.measures):
-        return []
+        return
     side = 0 if metric.measures[0] is Measure.SELECTION_RATE else 1
-    return beyond(limit, sums, horizons, _wandering(attribute, side, sums.shape[1]))
+    own = _wandering(attribute, side, sums.shape[1])
+    yield []
+    step = max(TESTS_STEP // (sums.shape[1] ** 2 * len(metric.measures)), 1)
+    for begin in range(0, len(horizons), step):
+        yield from beyond(limit, sums[begin : begin + step], horizons[begin : begin + step], own)
 
 
 def _wandering(attribute: Attribute, side: int, places: int) -> Level:

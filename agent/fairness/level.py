@@ -8,6 +8,7 @@ single one's noise hides.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,10 +82,22 @@ def merged(predicted: Level, labelled: Level) -> Level:
 def level(blocks: Floats, total: Floats | None = None, side: slice = EVERY) -> Level:
     """blocks: (windows, groups, MEASURES, SUMS), one after another; total: of more windows than these, where so; side:
     the measures that have rows."""
+    making = leveling(blocks, total, side)
+    while True:
+        try:
+            next(making)
+        except StopIteration as made:
+            found: Level = made.value
+            return found
+
+
+def leveling(blocks: Floats, total: Floats | None = None, side: slice = EVERY) -> Generator[None, None, Level]:
+    """The same in two steps."""
     whole = np.asarray(blocks.sum(axis=0) if total is None else total, dtype=np.float64)
     unit = _unit(whole)
     single = _between(blocks, side)
     freedom = np.maximum(single.count - 1.0, 0.0)
+    yield
     prior = np.square(PRIOR_SPREAD * unit)
     # A prior of eight windows already doubts a few; more windows carry their own error.
     own = freedom * (np.maximum(single.found, 0.0) + single.error)

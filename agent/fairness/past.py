@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.errors import CorruptError
 from agent.fairness.groups import FIRST, GROUPS_MAX, Groups
-from agent.fairness.level import Level, level, merged
+from agent.fairness.level import Level, leveling, merged
 from agent.fairness.outcomes import LABELLED, MEASURES, PREDICTED, SUMS
 from agent.packed import unpack
 from agent.records import Floats, Task
@@ -45,12 +45,12 @@ class Past:
         return self._level
 
     def preparing(self, places: int) -> Iterator[None]:
-        """Makes ready what `level` gives, a side in each step."""
+        """Makes ready what `level` gives, a side in two steps."""
         for side, windows in enumerate(self.windows):
             known = self._levels.get(side)
             if known is None or len(known.total) < places:
                 total = None if self.total is None else padded([self.total], places)[0]
-                self._levels[side] = level(stacked(windows, places), total, SIDES[side])
+                self._levels[side] = yield from leveling(stacked(windows, places), total, SIDES[side])
                 self._level = None
                 yield
 

@@ -271,3 +271,19 @@ def test_another_version_s_reference_is_in_doubt(scored: Reference) -> None:
     _window(follower, borrowed, Scored(), 0)
     assert follower.show()["believed"] == "doubtful"
     assert KEY.version != borrowed.version
+
+
+def test_a_close_goes_in_steps_a_horizon_of_a_metric_in_each(scored: Reference) -> None:
+    """The loop is shared: the metrics, their error, the belief, the windows together, then two metrics over the six
+    horizons of 24 windows each. The findings are those of a close at once."""
+    world, follower, twin = Scored(seed=5), Estimating(), Estimating()
+    for one in (follower, twin):
+        one.prepare(about(scored))
+    for index in range(24):
+        score, predicted, _ = world.rows_of(200)
+        batch, end_ns = batch_of({"score": score, "prediction": predicted}), (index + 1) * HOUR_NS
+        for one in (follower, twin):
+            one.predicted(batch, index)
+        at_once, steps = twin.close(index, [], end_ns), list(follower.closing(index, [], end_ns))
+    assert len(steps) == 3 + 2 * (1 + 6 + 1)
+    assert [finding for part in steps for finding in part] == at_once
