@@ -26,6 +26,7 @@ TABLES_MAX = 512  # dictionaries whose hashes are kept at hand, of at most TABLE
 TABLE_TEXTS_MAX = 64
 NULL_BITS = np.uint64(0x9E3779B97F4A7C15)
 DIGITS = b"0123456789"
+ZERO = DIGITS[0]
 DIGITS_EACH = frozenset(DIGITS[i : i + 1] for i in range(10))
 DIGITS_MAX = 18  # more at an id's end are text: what has 18 fits 64 bits
 _MIX = np.uint64(0xD6E8FEB86659FD93)
@@ -116,24 +117,22 @@ def ids_of(texts: Sequence[str] | Sequence[bytes]) -> Hashes:
 def identities(ids: Sequence[str] | Sequence[bytes]) -> Hashes:
     """Hashes of ids, uint64 (ids,); 0 where there is none. The same id sent as prefix and number has the same: digits
     at an id's end are its number, without leading zeros and where they are few enough for one."""
-    seeds, numbers, plain = [], [], True
+    seeds, numbers = [], []
     digest = xxhash.xxh3_64_intdigest
     for one in ids:
         text = one.encode() if isinstance(one, str) else one
         stem = text.rstrip(DIGITS)
-        tail = text[len(stem) :]
-        if not tail or len(tail) > DIGITS_MAX:
+        size = len(text) - len(stem)
+        if not 0 < size <= DIGITS_MAX:
             seeds.append(digest(text) if text else 0)
             numbers.append(-1)
             continue
-        plain = False
-        number = int(tail)
-        zeros = len(tail) - len(str(number))
-        seeds.append(digest(stem + tail[:zeros]))
+        number = int(text[-size:])
+        if text[-size] == ZERO:  # zeros before it belong to what stands before it
+            stem = text[: len(text) - len(str(number))]
+        seeds.append(digest(stem))
         numbers.append(number)
     found = np.array(seeds, dtype=np.uint64)
-    if plain:
-        return found
     counted = np.array(numbers, dtype=np.int64)
     return np.where(counted < 0, found, mixed(counted.astype(np.uint64) * _MIX + found))
 

@@ -258,7 +258,7 @@ class Reader:
         state = self._state(column, where)
         dictionary = column.dictionary
         size = len(dictionary)
-        if np.maximum.reduce(codes, initial=0) >= size:
+        if self._rows and np.maximum.reduce(codes) >= size:  # `initial` would take as long again
             codes = self._refuse_outside(codes, state, size, _field(where, column))
         if size <= max(self._rows, SMALL):
             texts = self._decoded.texts(tuple(dictionary), self._limits)

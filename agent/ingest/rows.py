@@ -98,10 +98,10 @@ class Gathering:
 
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
-        outputs = None
+        outputs, ids, shown = None, (row.prediction_id, row.request_id), row.outputs
         plain = self._looks_plain(row)
         if plain:
-            outputs = self._take_plain(row)
+            outputs = self._take_plain(row, ids, shown)
         if outputs is None:  # the look for known names may have left some in the row
             outputs = self._take_doubted(rows_wire.Row.FromString(raw) if plain else row, raw)
         if row.traceparent:
@@ -115,9 +115,10 @@ class Gathering:
         self.errors.append(row.status != 0)
         self.weights.append(row.weight or 1.0)
         # A request and its response share an id: only whole records are looked for again.
-        self.ids.append("" if row.part else row.prediction_id)
-        self.request_ids.append("" if row.part else row.request_id)
-        for output in row.outputs:
+        prediction_id, request_id = ("", "") if row.part else ids
+        self.ids.append(prediction_id)
+        self.request_ids.append(request_id)
+        for output in shown:
             if output.items:
                 self.items[len(self.ids) - 1] = output.items
                 break
@@ -137,18 +138,20 @@ class Gathering:
             or row.vectors
         )
 
-    def _take_plain(self, row: rows_wire.Row) -> Outputs | None:
+    def _take_plain(
+        self, row: rows_wire.Row, ids: tuple[str, str], shown: Sequence[rows_wire.Output]
+    ) -> Outputs | None:
         """Takes the features of a row of known names without the checks that these names have passed, and gives its
         outputs. None, and nothing taken, where it must be doubted after all. Raises RefusedError for its outputs."""
         numbers, texts, limits = self.numbers.known(row.numbers), self.texts.known(row.texts), self.limits
         if numbers is None or texts is None:
             return None
-        if len(numbers) + len(texts) > limits.features or len(row.outputs) > limits.features:
+        if len(numbers) + len(texts) > limits.features or len(shown) > limits.features:
             return None
-        longest = max(len(row.prediction_id), len(row.request_id), *map(len, texts))
+        longest = max(map(len, (*ids, *texts)))
         if longest * 4 > limits.text_bytes:  # a character is at most four bytes
             return None
-        outputs = self._lone_output(row.outputs) or self._outputs(row.outputs)
+        outputs = self._lone_output(shown) or self._outputs(shown)
         self.numbers.rows.append(numbers)
         self.texts.rows.append(texts)
         return outputs
