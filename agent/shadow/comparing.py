@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -25,8 +26,8 @@ NO_LABEL = Opinion(Decision.NOT_YET, "no label of both versions yet", True)
 
 @dataclass(slots=True)
 class Version:
-    """place: its number, never given twice; traffic: decaying count of records; alone: its own losses; offered:
-    labels of the sample that the other versions' could have met."""
+    """place: its number, in the order in which they were first seen; traffic: decaying count of records; alone: its own
+    losses; offered: labels of the sample that the other versions' could have met."""
 
     key: ModelKey
     place: int
@@ -36,6 +37,7 @@ class Version:
     offered: int = 0
     alone: Sums = field(default_factory=lambda: Sums(1))
     in_use: bool = True  # not retired; told at every start
+    compared: bool = True  # of more than are held some are left out
 
     @property
     def named(self) -> str:
@@ -105,10 +107,12 @@ class Comparison:
 
 @dataclass(slots=True)
 class State:
-    """Everything that is stored. places: given so far; loss: by what versions are compared, "" not known yet;
-    started_ns: when the first batch came, 0 before. champions: by tenant; tenants are not compared with each other."""
+    """Everything that is stored. left_out: versions in use that are not compared; places: given so far; loss: by what
+    versions are compared, "" not known yet; started_ns: when the first batch came, 0 before. champions: by tenant;
+    tenants are not compared with each other."""
 
     versions: list[Version] = field(default_factory=list)
+    left_out: list[Version] = field(default_factory=list)
     places: int = 0
     closed: int = -1
     loss: str = ""
@@ -121,6 +125,11 @@ class State:
     def beside(self, version: Version) -> list[Version]:
         """The others of its tenant."""
         return [one for one in self.versions if one is not version and one.key.tenant == version.key.tenant]
+
+    def missed(self) -> list[Version]:
+        """Those left out that there is something to compare with."""
+        known = Counter(one.key.tenant for one in (*self.versions, *self.left_out) if one.in_use)
+        return [one for one in self.left_out if known[one.key.tenant] > 1]
 
     def between(self, one: Version, other: Version) -> Comparison:
         places = (min(one.place, other.place), max(one.place, other.place))
@@ -158,3 +167,4 @@ class State:
         self.answers.forget(version.place)
         self.losses.forget(version.place)
         self.compared = {places: held for places, held in self.compared.items() if version.place not in places}
+        self.champions = {tenant: champion for tenant, champion in self.champions.items() if champion is not version}

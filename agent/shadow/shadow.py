@@ -1,6 +1,7 @@
 """One model's versions beside each other: a champion, whose answers are used, and its challengers.
 
-One of these is made for each model name, over all its versions. It holds at most `VERSIONS_MAX` of them, some 4 MiB.
+One of these is made for each model name, over all its versions. It compares at most `chosen.VERSIONS_MAX` of them, some
+4 MiB.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 
 from agent.counting.fingerprints import Hashes
 from agent.following import About
-from agent.records import Batch, Closed, Event, Finding, ModelKey, Pairs, Role
+from agent.records import Batch, Closed, Event, Finding, ModelKey, Pairs
 from agent.shadow import showing, stored
 from agent.shadow.answers import Labels, Rows, answers
+from agent.shadow.chosen import HOUR_NS, choose, crown, version_of
 from agent.shadow.comparing import LOSS, Comparison, State, Version
 from agent.shadow.deciding import Decision, Opinion, on_others, on_the_same, words
 from agent.shadow.losses import Known, loss_of, losses
@@ -25,10 +27,7 @@ from agent.shadow.sequence import LABELS_MIN
 from agent.shadow.waiting import distinct
 from agent.telemetry import Point
 
-VERSIONS_MAX = 4
-SILENT_WINDOWS = 2  # of a version that makes room for a fifth
 TRAFFIC_KEPT = 0.9  # of a window's traffic in the next: who is champion is a matter of about ten windows
-TRAFFIC_AHEAD = 1.2  # times the champion's: even halves change no champion
 GATHERED_MAX = 1_024  # answers that are compared at once: far fewer than the table has places
 SAMPLED_MAX = 20_000  # requests of one window whose answers are compared: enough for any mean
 STANDS = "decided before, and nothing speaks against it"  # a look that once decided is as right as the first
@@ -56,10 +55,11 @@ class Shadow:
         self._known[about.key] = Known(about.task, about.positive, about.threshold)
         in_use = {about.key, *about.others}
         self._known = {key: known for key, known in self._known.items() if key in in_use}
-        for key in sorted(in_use):
-            self._version(key, -1)
-        for version in self.state.versions:
+        for version in (*self.state.versions, *self.state.left_out):
             version.in_use = version.key in in_use
+        self.state.left_out = [version for version in self.state.left_out if version.in_use]
+        for key in sorted(in_use):
+            self._version(key, self.state.closed)
         if self.state.loss and about.settings.shadow_loss not in ("auto", self.state.loss):
             self.state.begin_anew()
 
@@ -67,12 +67,10 @@ class Shadow:
         """Nothing is held where one version answers; of many requests a sample, where more would tell no more."""
         state, version = self.state, self._version(batch.model, index)
         state.started_ns = state.started_ns or batch.arrived_ns
-        if version is None:
-            return
         version.rows += batch.rows
         version.seen = max(version.seen, index)
         keys = batch.request_ids
-        if keys is None or not batch.rows or not state.beside(version):
+        if not version.compared or keys is None or not batch.rows or not state.beside(version):
             return
         at = state.answers.sampling.choose(keys)
         if not len(at):
@@ -109,7 +107,7 @@ class Shadow:
     def labelled(self, pairs: Pairs, index: int) -> None:
         """The loss of each, alone and beside the other versions' on the same request."""
         state, version = self.state, self._version(pairs.model, index)
-        if version is None:
+        if not version.compared:
             return
         known = self._known.get(pairs.model, Known())
         asked = self._about.settings.shadow_loss if self._about else "auto"
@@ -174,16 +172,11 @@ class Shadow:
         state.losses.settle()
         for comparison in state.compared.values():
             comparison.roll()
-        for version in state.versions:
+        for version in (*state.versions, *state.left_out):
             version.traffic = TRAFFIC_KEPT * version.traffic + version.rows
             version.rows = 0
-        before, state.champions = state.champions, {}
-        primaries = [version for version in state.versions if version.key.role is Role.PRIMARY]
-        for tenant in sorted({version.key.tenant for version in primaries}):
-            own = [version for version in primaries if version.key.tenant == tenant]
-            most, now = max(own, key=lambda version: (version.traffic, -version.place)), before.get(tenant)
-            stays = now is not None and now in own and most.traffic <= TRAFFIC_AHEAD * now.traffic
-            state.champions[tenant] = now if stays and now is not None else most
+        crown(state)
+        choose(state, state.closed, self._window_ns)
 
     def _look(self, champion: Version, challenger: Version, held: Comparison, challengers: int) -> tuple[Opinion, bool]:
         """What can be said, and whether the labels since the last decision settle it, one way or the other. A decision
@@ -226,20 +219,9 @@ class Shadow:
         self.state, self._gathered, self._rows = State(), [], 0
         self.state = stored.load(blob)
 
-    def _version(self, key: ModelKey, index: int) -> Version | None:
-        """None: too many are compared already. One that was silent for some windows makes room, the longest first; who
-        did not would be back with the next batch, and nothing would ever be compared."""
-        state = self.state
-        found = next((version for version in state.versions if version.key == key), None)
-        if found is not None:
-            return found
-        if len(state.versions) >= VERSIONS_MAX:
-            champions = state.champions.values()
-            silent = [one for one in state.versions if one not in champions and one.seen < index - SILENT_WINDOWS]
-            if not silent:
-                return None
-            state.drop(min(silent, key=lambda version: (version.seen, version.place)))
-        found = Version(key, state.places)
-        state.places += 1
-        state.versions.append(found)
-        return found
+    @property
+    def _window_ns(self) -> int:
+        return self._about.window_ns if self._about else HOUR_NS
+
+    def _version(self, key: ModelKey, index: int) -> Version:
+        return version_of(self.state, key, index, self._window_ns)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent import telemetry
 from agent.records import Event, Floats
 from agent.shadow.answers import MEASURES
+from agent.shadow.chosen import VERSIONS_MAX
 from agent.shadow.comparing import Comparison, State, Version
 from agent.shadow.deciding import Decision, Opinion, words
 from agent.shadow.losses import WORDS
@@ -17,6 +18,7 @@ from agent.telemetry import Metric, Point, Shape
 EVENT = "sidelight.shadow.decision"
 CHALLENGER = "sidelight.challenger.version"
 SEGMENTS_SHOWN = 5
+NAMED_MAX = 8  # of those that are not compared
 CONFOUNDED = "each version had requests of its own: fair only where chance decides which version answers"
 
 
@@ -73,11 +75,12 @@ def show(state: State) -> dict[str, Any]:
     """For status and page; empty where there is one version only."""
     if len(state.versions) < 2:
         return {}
+    left_out = [one.named + (f" of {one.key.tenant}" if one.key.tenant else "") for one in state.missed()]
     if not state.champions:
         note = "no version's answers are used (all are shadows): nothing to compare with"
-        return {"title": "Versions beside each other", "lines": [], "note": note}
+        return {"title": "Versions beside each other", "lines": [], "note": note, "not_compared": left_out}
     lines: list[dict[str, Any]] = []
-    notes: list[str] = []
+    notes = [_beyond(left_out)] if left_out else []
     decisions: dict[str, Any] = {}
     for champion, challenger, held, swapped in state.challenges():
         name = challenger.named + (f" of {champion.key.tenant}" if len(state.champions) > 1 else "")
@@ -91,7 +94,15 @@ def show(state: State) -> dict[str, Any]:
         }  # fmt: skip
     (only, *more) = state.champions.values()
     title = "Versions beside each other" if more else f"Versions beside {only.named}"
-    return {"title": title, "lines": lines, "note": "; ".join(notes), "decisions": decisions}
+    return {"title": title, "lines": lines, "note": "; ".join(notes), "decisions": decisions, "not_compared": left_out}
+
+
+def _beyond(left_out: Sequence[str]) -> str:
+    """Of a table with bounds, what it does not hold."""
+    named = ", ".join(left_out[:NAMED_MAX]) + (
+        f" and {len(left_out) - NAMED_MAX} more" if len(left_out) > NAMED_MAX else ""
+    )
+    return f"not compared: {named}; the one whose answers are used and the newest {VERSIONS_MAX - 1} others are"
 
 
 def _lines(name: str, loss: str, held: Comparison, swapped: bool) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ def dump(state: State) -> bytes:
         "started_ns": state.started_ns,
         "champions": [champion.place for champion in state.champions.values()],
         "versions": [_version(version, arrays) for version in state.versions],
+        "left_out": [_version(version, arrays) for version in state.left_out],
         "compared": [[*places, _comparison(held, arrays)] for places, held in state.compared.items()],
         "answers": _waiting(state.answers, arrays),
         "losses": _waiting(state.losses, arrays),
@@ -79,6 +80,7 @@ def _state(head: Any, reader: _Reader) -> State:
     state = State(places=int(head["places"]), closed=int(head["closed"]), loss=str(head["loss"]))
     state.started_ns = int(head.get("started_ns", 0))
     state.versions = [_read_version(version, reader) for version in head["versions"]]
+    state.left_out = [_read_version(version, reader, compared=False) for version in head["left_out"]]
     state.compared = {(int(a), int(b)): _read_comparison(held, reader) for a, b, held in head["compared"]}
     places = {version.place: version for version in state.versions}
     state.champions = {(champion := places[int(at)]).key.tenant: champion for at in head["champions"]}
@@ -94,8 +96,9 @@ def _check(state: State, reader: _Reader) -> None:
         raise ValueError("another loss, or more bytes than were written")
     if not {place for places in state.compared for place in places} <= {version.place for version in state.versions}:
         raise ValueError("a comparison of nobody")
-    if any(version.place >= state.places for version in state.versions):
-        raise ValueError("a place that was not given")
+    places = [version.place for version in (*state.versions, *state.left_out)]
+    if len(set(places)) < len(places) or any(place >= state.places for place in places):
+        raise ValueError("a place that was not given, or given twice")
 
 
 def _version(version: Version, arrays: list[Array]) -> dict[str, Any]:
@@ -107,11 +110,12 @@ def _version(version: Version, arrays: list[Array]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read_version(head: Any, reader: _Reader) -> Version:
+def _read_version(head: Any, reader: _Reader, compared: bool = True) -> Version:
     name, version, role, deployment, tenant = head["key"]
     return Version(
         ModelKey(name, version, Role(role), deployment, tenant), int(head["place"]), int(head["rows"]),
         float(head["traffic"]), int(head["seen"]), int(head["offered"]), _read_sums(head["alone"], reader),
+        compared=compared,
     )  # fmt: skip
 
 

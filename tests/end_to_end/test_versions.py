@@ -131,6 +131,34 @@ def test_a_version_whose_labels_alone_still_come_says_so(tmp_path: Path) -> None
         agent.wait_for(lambda status: state(status, "1") == told)
 
 
+def test_of_six_versions_the_newest_are_compared_and_the_status_says_which_are_not(tmp_path: Path) -> None:
+    """Five shadows came one after another and all go on answering, over a kill."""
+    options = {"SIDELIGHT_TIME": "event", "SIDELIGHT_WINDOW_SECONDS": "60"}
+
+    def shown(status: dict[str, Any]) -> dict[str, Any]:
+        return dict(status["models"][0]["followed"].get("shadow", {})) if status["models"] else {}
+
+    with AgentProcess(tmp_path, **options) as agent:
+        for first, last in ((0, 5), (5, 9)):
+            with sending(agent) as send:
+                for index in range(first, last):
+                    assert send(predictions(index, CHAMPION)).accepted == ROWS
+                    for number in range(2, 3 + min(index, 4)):
+                        request = predictions(index, CHALLENGER)
+                        request.model.version = str(number)
+                        request.columns.id_prefix = f"v{number}-{index}-"
+                        assert send(request).accepted == ROWS
+            agent.wait_counted()
+            agent.kill()
+            agent.start()
+        status = agent.wait_for(lambda status: len(status["models"]) == 6 and shown(status))
+    assert shown(status)["not_compared"] == ["version 2 (shadow)", "version 3 (shadow)"]
+    assert "not compared: version 2 (shadow), version 3 (shadow)" in shown(status)["note"]
+    assert sorted(shown(status)["decisions"]) == ["4", "5", "6"]
+    same = "version 5 (shadow): same requests in the newest window"
+    assert [line["value"] for line in shown(status)["lines"] if line["name"] == same] == [ROWS]
+
+
 def state(status: dict[str, Any], version: str) -> tuple[str, str]:
     found = [one for one in status["models"] if one["version"] == version]
     return (found[0]["state"], found[0]["state_reason"]) if found else ("", "")

@@ -243,21 +243,6 @@ def test_a_fifth_version_takes_the_place_of_the_one_longest_silent() -> None:
     assert all(set(places) <= {version.place for version in made.state.versions} for places in made.state.compared)
 
 
-def test_five_versions_at_once_are_four_that_are_compared() -> None:
-    """The fifth waits until one is silent: did it push one out, that one would push out the next, for ever."""
-    keys = (CHAMPION, *(ModelKey("eta", str(number), Role.SHADOW) for number in range(2, 6)))
-    made = shadow(keys=keys)
-    for number in range(6):
-        window = START + number
-        for key in keys:
-            made.predicted(batch(key, requests(number * 50, 50), np.zeros(50), window), window)
-            prepare(made, key, Settings(), Task.REGRESSION, tuple(other for other in keys if other != key))
-        close(made, window)
-    assert [version.key.version for version in made.state.versions] == ["1", "2", "3", "4"]
-    assert made.state.places == 4
-    assert [held.before.pairs + held.newest.pairs for _, _, held, _ in made.state.challenges()] == [300, 300, 300]
-
-
 def test_tenants_are_not_compared_with_each_other() -> None:
     """Two tenants that use one model's name, and request ids that happen to be the same: each has its champion."""
     keys = [ModelKey("eta", version, tenant=tenant) for tenant in ("north", "south") for version in ("1", "2")]
