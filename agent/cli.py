@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import http.client
+import gc
 import json
 import logging
 import os
@@ -29,9 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     # Before numpy is imported: its matrix products would take a thread for each of the host's cores, and burn them
     # waiting for one another, beside a model that needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    parser = _parser()
-    chosen = parser.parse_args(arguments)
     try:
+        if (sys.argv[1:] if arguments is None else arguments) == ["run"]:
+            return _run()  # what it is started for ten thousand times: without what the other commands import
+        chosen = _parser().parse_args(arguments)
         return int(chosen.run(chosen) or 0)
     except SidelightError as error:
         print(f"sidelight: {error}", file=sys.stderr)
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sidelight {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the agent (options: environment variables, see `sidelight config`)")
-    run.set_defaults(run=_run)
+    run.set_defaults(run=lambda _: _run())
     status = commands.add_parser("status", help="what arrives, what is learned, what is refused and why")
     status.add_argument("--json", action="store_true", help="the status as JSON")
     status.add_argument("--check", action="store_true", help="only say whether the agent is ready; exit code 0 or 1")
@@ -97,7 +98,7 @@ def _feedback(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _run(_: argparse.Namespace) -> int:
+def _run() -> int:
     settings, otel = config.load()
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -106,7 +107,11 @@ def _run(_: argparse.Namespace) -> int:
         logging.getLogger("sidelight.config").warning(
             "unknown_variable name=%s resembles=%s", variable, resembles or "nothing known"
         )
+    gc.disable()  # what imports make stays, and looking for garbage among it takes a seventh of a start
     from agent.app import App
+
+    gc.freeze()
+    gc.enable()
 
     async def serve() -> None:
         await App(settings, otel).run()
@@ -221,6 +226,8 @@ def _ask(path: str) -> tuple[int, str]:
 
 
 def _get(address: str, path: str) -> tuple[int, str]:
+    import http.client
+
     host, _, port = address.rpartition(":")
     everywhere = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - listened on, not connected to
     connection = http.client.HTTPConnection(everywhere.get(host, host.strip("[]")), int(port), timeout=5)

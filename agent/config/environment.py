@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 from agent.config.otel import Otel
@@ -29,6 +28,10 @@ def unknown(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """
     known = {f"SIDELIGHT_{name}".upper() for name in Settings.fields} | CLIENT_VARIABLES
     strange = [v for v in environment if v.startswith("SIDELIGHT_") and v not in known]
+    if not strange:
+        return []
+    import difflib  # at no other start
+
     prefix = len("SIDELIGHT_")  # shared by all: it would make everything resemble everything
     ends = [name[prefix:] for name in known]
     close = {v: difflib.get_close_matches(v[prefix:], ends, n=1) for v in strange}

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import xxhash
 
@@ -20,12 +20,14 @@ from agent.errors import CorruptError
 from agent.labels.desk import Bounds, Desk
 from agent.labels.files import closed
 from agent.labels.index import Install
-from agent.labels.redis.desk import RedisDesk
-from agent.labels.redis.link import Link
 from agent.records import Batch, Labels, ModelKey, Pairs
 from agent.telemetry import LABEL_STORE_ERRORS, LABEL_STORE_UP, Point
 
-AnyDesk = Desk | RedisDesk
+if TYPE_CHECKING:  # at run time only where SIDELIGHT_LABEL_STORE names one: it would be part of every start
+    from agent.labels.redis.desk import RedisDesk
+    from agent.labels.redis.link import Link
+
+AnyDesk: TypeAlias = "Desk | RedisDesk"
 KEYS = ("labels/", "labels-redis/")  # of blobs: with files here, or with rows in Redis
 FINISH_SECONDS = 2.0  # for what is not in Redis when the agent ends
 REST_SECONDS = 5.0  # between two tries of background work on a disk that takes nothing
@@ -41,7 +43,7 @@ class Desks:
         self._folder = folder if settings.label_seconds else None
         self._left = folder if self._folder is None else None  # of a time when labels were joined
         where = settings.label_store.get_secret_value()
-        self._link = Link(label_store(where)) if where and self._folder is not None else None
+        self._link = _linked(where) if where and self._folder is not None else None
         self._all: dict[ModelKey, AnyDesk] = {}
         self._next = 0  # whose work is next
         self._written: dict[str, int] = {}  # revision by key
@@ -80,7 +82,7 @@ class Desks:
             return []
         try:
             desk = self._make(labels.model, window_ns)
-            return desk.labelled(labels, offset) if isinstance(desk, RedisDesk) else desk.labelled(labels)
+            return desk.labelled(labels) if isinstance(desk, Desk) else desk.labelled(labels, offset)
         except OSError as error:
             self._rest(error)
             return []
@@ -144,7 +146,7 @@ class Desks:
         """Before the end: what other replicas need goes where they find it, within two seconds."""
         until = time.monotonic() + FINISH_SECONDS
         for desk in self:
-            if isinstance(desk, RedisDesk):
+            if not isinstance(desk, Desk):
                 await asyncio.to_thread(desk.finish, until)
 
     def keep(self, names: set[tuple[str, str]]) -> None:
@@ -265,6 +267,8 @@ class Desks:
             if self._link is None:
                 found = Desk(whole, self._folder / _id(whole), bounds)
             else:
+                from agent.labels.redis.desk import RedisDesk
+
                 found = RedisDesk(whole, self._link, bounds, self._agent)
             self._all[whole] = found
             self._gone.discard(self._key(whole))
@@ -278,6 +282,12 @@ class Desks:
         for desk in self:
             shared = 1 if self._link is not None else len(self._all)
             desk.bytes_max = self._settings.label_bytes_max // shared
+
+
+def _linked(where: str) -> Link:
+    from agent.labels.redis.link import Link
+
+    return Link(label_store(where))
 
 
 def _whole(key: ModelKey) -> ModelKey:
