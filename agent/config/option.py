@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from agent.config.values import Secret, reader, within
+from agent.config.values import Secret, read
 from agent.errors import ConfigurationError
 
 Names = tuple[str, ...]
@@ -101,8 +101,7 @@ class Options:
             found = value
             for check in self._checks(name, before=True):
                 found = check.work(found)
-            found = reader(field.kind)(found)
-            within(found, field.limits)
+            found = read(found, field.kind, field.limits)
             for check in self._checks(name, before=False):
                 found = check.work(found)
         except ValueError as error:

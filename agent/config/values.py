@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import operator
-import re
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-YES, NO = frozenset(("1", "true", "t", "yes", "y", "on")), frozenset(("0", "false", "f", "no", "n", "off"))
-LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "ge": (operator.ge, "greater than or equal to"),
-    "gt": (operator.gt, "greater than"),
-    "le": (operator.le, "less than or equal to"),
-    "lt": (operator.lt, "less than"),
-}
+import msgspec
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+SWITCHES = dict.fromkeys(("yes", "y", "t", "on"), "true") | dict.fromkeys(("no", "n", "f", "off"), "false")
 
 
 class Secret:
@@ -48,86 +43,33 @@ class Secret:
         return hash(self._text)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of some texts."""
+def read(value: object, annotation: Any, limits: Mapping[str, float]) -> Any:
+    """A value of this type, made of a text or given in code. Raises ValueError with what was expected.
 
-    texts: tuple[str, ...]
-
-    def __call__(self, value: object) -> str:
-        if value not in self.texts:
-            *others, last = map(repr, self.texts)
-            raise ValueError(f"{', '.join(others)} or {last}")
-        return str(value)
-
-
-def reader(annotation: Any) -> Callable[[Any], Any]:
-    """What makes a value of this type of a text, or takes one that is given in code; raises ValueError with what was
-    expected."""
-    origin = typing.get_origin(annotation)
+    >>> read("10", int, {"ge": 1}), read("on", bool, {}), read(None, float | None, {"gt": 0})
+    (10, True, None)
+    """
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        inner = reader(next(one for one in typing.get_args(annotation) if one is not type(None)))
-        return lambda value: None if value is None else inner(value)
-    if origin is Literal:
-        return Choice(typing.get_args(annotation))
-    if origin is tuple:
-        return _tuple(typing.get_args(annotation)[0])
-    return _READERS[annotation]
-
-
-def within(value: Any, limits: Mapping[str, float]) -> None:
-    """Raises ValueError where it lies outside; None lies nowhere."""
-    for name, limit in limits.items():
-        holds, words = LIMITS[name]
-        if value is not None and not holds(value, limit):
-            raise ValueError(f"{words} {limit:g}" if isinstance(limit, float) else f"{words} {limit}")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a valid string")
-    return value
-
-
-def _whole(value: object) -> int:
-    """Also 10.0 is a whole number."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+(_\d+)*(\.0*)?\s*", value, re.ASCII):
-        return int(value.partition(".")[0])
-    if isinstance(value, int | float) and math.isfinite(value) and value == int(value):
-        return int(value)
-    raise ValueError("a valid integer, unable to parse string as an integer")
-
-
-def _number(value: object) -> float:
+        return None if value is None else read(value, next(part for part in parts if part is not type(None)), limits)
+    if annotation is Secret:
+        return value if isinstance(value, Secret) else Secret(read(value, str, limits))
+    if isinstance(value, str) and annotation in (int, float, bool):
+        value = value.strip().lower()
+        value = SWITCHES.get(value, value) if annotation is bool else value
+    wanted = Annotated[annotation, msgspec.Meta(**limits)] if limits else annotation
     try:
-        found = float(value) if isinstance(value, str | int | float) else None
-    except ValueError:
-        found = None
-    if found is None:
-        raise ValueError("a valid number, unable to parse string as a number")
-    if not math.isfinite(found):
-        raise ValueError("a finite number")
+        found = msgspec.convert(value, wanted, strict=False)
+    except msgspec.ValidationError:
+        raise ValueError(_expected(annotation, limits)) from None
+    if annotation is float and not math.isfinite(found):
+        raise ValueError(_expected(annotation, limits))
     return found
 
 
-def _switch(value: object) -> bool:
-    text = str(value).lower()
-    if text not in YES | NO:
-        raise ValueError("a valid boolean: true or false")
-    return text in YES
-
-
-def _secret(value: object) -> Secret:
-    return value if isinstance(value, Secret) else Secret(_text(value))
-
-
-def _tuple(kind: type) -> Callable[[Any], tuple[Any, ...]]:
-    def read(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple) or not all(isinstance(one, kind) for one in value):
-            raise ValueError("a list")
-        return tuple(value)
-
-    return read
-
-
-_READERS: dict[Any, Callable[[Any], Any]] = {str: _text, int: _whole, float: _number, bool: _switch, Secret: _secret}
+def _expected(annotation: Any, limits: Mapping[str, float]) -> str:
+    if typing.get_origin(annotation) is Literal:
+        *others, last = map(repr, typing.get_args(annotation))
+        return f"{', '.join(others)} or {last}"
+    bounds = " and ".join(f"{LIMITS[name]} {limit:,.12g}" for name, limit in limits.items())
+    return f"{WORDS.get(annotation, 'a list')}{bounds and f', {bounds}'}"

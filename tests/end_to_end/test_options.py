@@ -42,7 +42,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("SIDELIGHT_WINDOW_SECONDS", "-5", "greater than or equal to 0"),
+        ("SIDELIGHT_WINDOW_SECONDS", "-5", "at least 0"),
         ("SIDELIGHT_ENDPOINT", "localhost:4000", "unix:/"),
         ("SIDELIGHT_TIME", "tomorrow", "'arrival' or 'event'"),
         ("SIDELIGHT_TCP", "0.0.0.0:7000", "loopback"),
