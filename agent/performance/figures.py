@@ -207,6 +207,8 @@ def _missing_classes(form: Form, confusion: Mapping[tuple[str, str], float]) -> 
     return {
         "accuracy": "no predicted label: send `prediction`, or a score of each class",
         "log_loss": "no score of the true class between 0 and 1 came",
+        "roc_auc": "of one positive class alone are scores counted by bins: of many there is no area, Brier score or "
+        "calibration",
     }
 
 
