@@ -43,7 +43,7 @@ class Secret:
         return hash(self._text)
 
 
-def read(value: object, annotation: Any, limits: Mapping[str, float]) -> Any:
+def read(value: object, annotation: Any, limits: Mapping[str, Any]) -> Any:
     """A value of this type, made of a text or given in code. Raises ValueError with what was expected.
 
     >>> read("10", int, {"ge": 1}), read("on", bool, {}), read(None, float | None, {"gt": 0})
@@ -67,7 +67,7 @@ def read(value: object, annotation: Any, limits: Mapping[str, float]) -> Any:
     return found
 
 
-def _expected(annotation: Any, limits: Mapping[str, float]) -> str:
+def _expected(annotation: Any, limits: Mapping[str, Any]) -> str:
     if typing.get_origin(annotation) is Literal:
         *others, last = map(repr, typing.get_args(annotation))
         return f"{', '.join(others)} or {last}"
