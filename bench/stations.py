@@ -20,7 +20,9 @@ from pathlib import Path
 from agent.app import App
 from agent.config import Otel, Settings
 from agent.counting.windows import Series
+from agent.ingest.queue import GATHER_ROWS, put_together
 from agent.ingest.rows import Gathering
+from agent.ingest.together import TOGETHER_ROWS, Together
 from agent.labels.desk import Bounds, Desk
 from agent.records import Batch, ModelKey
 from bench.line import number
@@ -59,6 +61,7 @@ STATIONS = {
     "agent.ingest.fields:number_columns": "gathered: numbers to arrays",
     "agent.ingest.fields:text_columns": "gathered: texts to codes",
     "agent.ingest.rows:Gathering._output_columns": "gathered: outputs to arrays",
+    "agent.ingest.together:Together.batch": "count: messages put together",
     "agent.counting.windows:Series.add": "count: rest of add",
     "agent.bins.layout:Layout.place": "count: rest of place",
     "agent.bins.layout:Layout._place_full": "count: numbers to cells",
@@ -107,8 +110,8 @@ class Stations:
         self._desk = Desk(ModelKey(traffic.model), folder / "labels", bounds)
 
     def run(self, count: int) -> None:
-        """Takes so many messages and counts them, about 500 records at a time."""
-        every = max(1, 500 // self._traffic.rows)
+        """Takes so many messages and counts them, as many records at a time as the pipeline does."""
+        every = max(1, (GATHER_ROWS if self._traffic.body == "rows" else TOGETHER_ROWS) // self._traffic.rows)
         for i in range(count):
             sequence = next(self._sequence)
             self._app.admission.handle(self._ring[sequence % len(self._ring)] + stamp("stations", sequence))
@@ -119,7 +122,9 @@ class Stations:
 
     def _count(self) -> None:
         done: set[int] = set()
-        for item in self._app.queue.take():
+        taken = self._app.queue.take()
+        put_together(taken, lambda _: self._series.window_ns)
+        for item in taken:
             if item.content is not None and id(item.content) not in done:
                 done.add(id(item.content))
                 batch = _batch(item.content)
@@ -137,8 +142,8 @@ class Stations:
             yield name, spent / 1e3 / (count * self._traffic.rows), watch.calls[name] / count
 
 
-def _batch(content: Batch | Gathering) -> Batch:
-    return content.batch() if isinstance(content, Gathering) else content
+def _batch(content: Batch | Gathering | Together) -> Batch:
+    return content if isinstance(content, Batch) else content.batch()
 
 
 def profile(arguments: list[str]) -> int:
