@@ -175,9 +175,9 @@ def test_the_newest_windows_classes_are_shown_by_name(scene: Scene) -> None:
 
 
 def test_of_several_classes_it_is_said_that_there_is_no_area(scene: Scene) -> None:
-    """Who looks for the ROC AUC finds why it is not there; of two classes it is there."""
+    """Who looks for the ROC AUC finds why it is not there."""
     assert "roc_auc: of one positive class alone are scores counted" in scene.shown("mode")["note"]
-    assert "roc_auc" not in scene.shown("loan", "3")["note"]
+    assert "roc_auc" not in scene.shown("mode")["horizons"]["total"]
 
 
 # ── ranking ──
