@@ -10,7 +10,7 @@ import numpy as np
 from agent.errors import CorruptError
 from agent.fairness.groups import Groups
 from agent.fairness.outcomes import BIN_SUMS, BINS, MEASURES, SUMS, Meaning, Outcomes, selected
-from agent.fairness.past import LEARN_WINDOWS_MAX, Past, padded, stacked
+from agent.fairness.past import LEARN_RUNS_MAX, LEARN_WINDOWS_MAX, Past, padded, stacked
 from agent.ledger import HORIZONS
 from agent.records import Batch, Floats, Ints, Pairs
 
@@ -22,9 +22,10 @@ OPEN_MAX = 64  # windows that are not over; more come only where records are far
 class Attribute:
     """One attribute. open: by window; recent: closed windows with rows, newest last; rows: (groups, 2) predictions and
     labels since the series began; own: learned of the service itself; over: the horizon by which
-    a gap's live alarm is said to go on, 0: none is; good: how many windows in a row it did not.
+    a gap's live alarm is said to go on, 0: none is; good: how many windows in a row it did not; left: the windows that
+    the last close dropped from the recent ones.
 
-    Memory: some 300 bytes a group, window and state of it: 24 recent windows, 2 x 48 learned ones.
+    Memory: some 300 bytes a group, window and state of it: 24 recent windows, 2 x (48 windows and 24 runs) learned.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Attribute:
     reference: Past | None = None
     over: int = 0
     good: int = 0
+    left: list[tuple[int, Outcomes]] = field(default_factory=list)
 
     @property
     def past(self) -> Past:
@@ -53,6 +55,7 @@ class Attribute:
 
     def end(self, index: int) -> Outcomes:
         """The window is over, and whatever is older: among the recent ones, unless nothing came."""
+        self.left = [(k, o) for k, o in self.recent if k <= index - WINDOWS_MAX]
         closed = Outcomes.empty(self.groups.size)
         for old in [k for k in self.open if k <= index]:
             closed.add(self.open.pop(old))
@@ -61,6 +64,17 @@ class Attribute:
             self.recent.append((index, closed))
             self.rows = self.rows_now(closed)
         return closed
+
+    def learn(self, index: int, closed: Outcomes, alarms: bool) -> None:
+        """From the window that just ended, and from those that no horizon looks at any more."""
+        if alarms or self.over:
+            self.own.doubt()
+        else:
+            for k, outcomes in self.left:
+                self.own.learn_later(k, outcomes.sums)
+        if not alarms:
+            for side in (0, 1):
+                self.own.learn(side, index, closed.sums)
 
     def rows_now(self, more: Outcomes | None = None) -> Floats:
         """(groups, 2): rows since the series began, and `more`."""
@@ -117,10 +131,12 @@ class Attribute:
         """What changes only when a window ends. Head and arrays, as `packed.pack` takes them."""
         head = {
             "recent": [k for k, _ in self.recent], "learned": [len(side) for side in self.own.windows],
-            "over": self.over, "good": self.good,
+            "over": self.over, "good": self.good, "last": self.own.last, "runs": [len(side) for side in self.own.runs],
+            "half": [windows for _, windows in self.own.half],
         }  # fmt: skip
-        arrays = [part for _, outcomes in self.recent for part in _parts(outcomes)]
-        return head, [self.rows, *arrays, *(window for side in self.own.windows for window in side)]
+        recent = [part for _, outcomes in self.recent for part in _parts(outcomes)]
+        learned = [part for both in (self.own.windows, self.own.runs) for side in both for part in side]
+        return head, [self.rows, *recent, *learned, *(sums for sums, _ in self.own.half)]
 
     @classmethod
     def of_closed(cls, name: str, head: Any, arrays: list[Floats]) -> Attribute:
@@ -130,9 +146,20 @@ class Attribute:
             found.recent = [(int(k), _outcomes(arrays)) for k in head["recent"][:WINDOWS_MAX]]
             for side, count in zip(found.own.windows, head["learned"], strict=True):
                 side += [_array(arrays, (MEASURES, SUMS)) for _ in range(min(int(count), LEARN_WINDOWS_MAX))]
+            if "runs" in head:
+                found._take_runs(head, arrays)
+            else:  # of a state from before there were any
+                found.own.last = [max((k for k, _ in found.recent), default=-1)] * 2
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise CorruptError(f"fairness: {name}: {type(error).__name__}") from error
         return found
+
+    def _take_runs(self, head: Any, arrays: list[Floats]) -> None:
+        own = self.own
+        own.last = [int(head["last"][side]) for side in (0, 1)]
+        for side, count in zip(own.runs, head["runs"], strict=True):
+            side += [_array(arrays, (MEASURES, SUMS)) for _ in range(min(int(count), LEARN_RUNS_MAX))]
+        own.half = [(_array(arrays, (MEASURES, SUMS)), int(head["half"][side])) for side in (0, 1)]
 
     def take_open(self, head: Any, arrays: list[Floats]) -> None:
         """Likewise of what `open_state` gave. Raises CorruptError."""
@@ -142,7 +169,8 @@ class Attribute:
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise CorruptError(f"fairness: {self.name}: {type(error).__name__}") from error
         held = [o.sums for _, o in self.recent] + [o.sums for o in self.open.values()]
-        sizes = [len(sums) for sums in (*held, *self.own.windows[0], *self.own.windows[1], self.rows)]
+        learned = [*self.own.windows[0], *self.own.windows[1], *self.own.runs[0], *self.own.runs[1]]
+        sizes = [len(sums) for sums in (*held, *learned, *(sums for sums, _ in self.own.half), self.rows)]
         if max(sizes) > self.groups.size:
             raise CorruptError(f"fairness: {self.name}: more groups than names")
 

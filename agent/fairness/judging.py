@@ -58,9 +58,7 @@ def judging(attribute: Attribute, index: int, terms: Terms) -> Iterator[list[Fin
         yield []
     gap = yield from _gap(attribute, sums, horizons, terms, index)
     yield [gap]
-    if not gap.alarms:
-        for side in (0, 1):
-            attribute.own.learn(side, closed.sums)
+    attribute.learn(index, closed, gap.alarms)
     if terms.limits:
         for _ in attribute.past.preparing(sums.shape[1]):
             yield []

@@ -12,14 +12,17 @@ from agent.errors import CorruptError
 from agent.fairness.groups import FIRST, GROUPS_MAX, Groups
 from agent.fairness.level import Level, leveling, merged
 from agent.fairness.outcomes import LABELLED, MEASURES, PREDICTED, SUMS
+from agent.fairness.wandering import RUN
 from agent.packed import unpack
 from agent.records import Floats, Task
 
 SECTION = "fairness"  # of the reference file
-LEARN_WINDOWS_MAX = 48  # then the past stands: two days of hours
+LEARN_WINDOWS_MAX = 48  # one by one: two days of hours
 LEARN_ROWS_MIN = 50.0  # of a window that is to be learned from
+LEARN_RUNS_MAX = 24  # of eight windows each, after those: eight days of hours, against wandering that lasts for days
 REFERENCE_WINDOWS_MAX = 256  # of which the wandering is learned; older ones count in the rates alone
 SIDES = (PREDICTED, LABELLED)  # learned each by itself: truths come late
+_NOTHING = (np.zeros((0, MEASURES, SUMS)), 0)
 
 
 @dataclass(slots=True)
@@ -27,12 +30,16 @@ class Past:
     """Windows of one attribute: float64 (groups, MEASURES, SUMS) each, oldest first.
 
     windows: by side (predictions, truths), with zeros in the other's measures. total: also of windows that are not
-    kept, None: there are none. own: the service's first windows, so further ones are learned.
+    kept, None: there are none. own: the service's first windows, so further ones are learned. last: the newest of them
+    by side; runs: of RUN windows each that came after; half: sums and windows of the run that is not whole.
     """
 
     windows: tuple[list[Floats], list[Floats]] = field(default_factory=lambda: ([], []))
     total: Floats | None = None
     own: bool = True
+    last: list[int] = field(default_factory=lambda: [-1, -1])
+    runs: tuple[list[Floats], list[Floats]] = field(default_factory=lambda: ([], []))
+    half: list[tuple[Floats, int]] = field(default_factory=lambda: [_NOTHING, _NOTHING])
     _levels: dict[int, Level] = field(default_factory=dict)  # by side
     _level: Level | None = None  # of both
 
@@ -50,7 +57,8 @@ class Past:
             known = self._levels.get(side)
             if known is None or len(known.total) < places:
                 total = None if self.total is None else padded([self.total], places)[0]
-                self._levels[side] = yield from leveling(stacked(windows, places), total, SIDES[side])
+                after = stacked(self.runs[side], places)
+                self._levels[side] = yield from leveling(stacked(windows, places), total, SIDES[side], after)
                 self._level = None
                 yield
 
@@ -59,18 +67,37 @@ class Past:
         """Windows known, of the side that has more."""
         return max(len(side) for side in self.windows)
 
-    def learn(self, side: int, sums: Floats) -> None:
+    def learn(self, side: int, index: int, sums: Floats) -> None:
         """One window more of the service's own; nothing where enough are known, or it is too small."""
         part = _only(sums, SIDES[side])
         if self.own and len(self.windows[side]) < LEARN_WINDOWS_MAX and part[..., 0].max(initial=0.0) >= LEARN_ROWS_MIN:
             self.windows[side].append(part)
+            self.last[side] = index
             self._levels.pop(side, None)
+
+    def learn_later(self, index: int, sums: Floats) -> None:
+        """A window that the longest horizon has left, and nothing was suspected since: of a run."""
+        for side in (0, 1) if self.own else ():
+            full = len(self.windows[side]) >= LEARN_WINDOWS_MAX and len(self.runs[side]) < LEARN_RUNS_MAX
+            part = _only(sums, SIDES[side])
+            if not full or index <= self.last[side] or part[..., 0].max(initial=0.0) < LEARN_ROWS_MIN:
+                continue
+            before, windows = self.half[side]
+            self.half[side] = padded([before, part], 0).sum(axis=0), windows + 1
+            if windows + 1 == RUN:
+                self.runs[side].append(self.half[side][0])
+                self.half[side] = _NOTHING
+                self._levels.pop(side, None)
+
+    def doubt(self) -> None:
+        """Something is suspected: the run that is not whole is not learned."""
+        self.half = [_NOTHING, _NOTHING]
 
     def said(self, side: int) -> str:
         """What it is, in words."""
         if not self.own:
             return "the reference"
-        return f"the service's own first {len(self.windows[side])} windows"
+        return f"the service's own first {len(self.windows[side]) + RUN * len(self.runs[side])} windows"
 
 
 def stacked(windows: Sequence[Floats], places: int) -> Floats:

@@ -32,7 +32,7 @@ def still(rate: float, one: int, other: int) -> Level:
     for place, rows in enumerate((one, other), FIRST):
         total[place, RATE] = np.array([rows, rows, rows * rate, rows * rate]) * 1e6
     size = (FIRST + 2, MEASURES)
-    return Level(total, np.full(size, 1e3), np.zeros(size), np.zeros(size), np.ones(MEASURES))
+    return Level(total, np.full(size, 1e3), np.zeros(size), np.zeros(size), np.ones(size), np.ones(MEASURES))
 
 
 def chance(alarms: Bools, one: int, other: int, rates: tuple[float, float]) -> float:
