@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agent.ingest.rows import Gathering
-from agent.ingest.together import TOGETHER_ROWS, Together, plain
+from agent.ingest.together import TOGETHER_BYTES, TOGETHER_ROWS, Together, plain
 from agent.records import Batch, Labels, ModelKey
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
 
 GATHER_ROWS = 512  # records that came one by one, counted together; more saves nothing, fewer cost numpy calls
-TOGETHER_BYTES = 1 << 20  # of messages that wait for company
 ITEM_BYTES = 1 << 10  # what a waiting frame occupies beside its message
 ROW_BYTES = 1 << 8  # and each of its rows, where they came one by one
 

@@ -14,6 +14,7 @@ import numpy as np
 from agent.records import PRESENT, Batch, Columns, Texts
 
 TOGETHER_ROWS = 2_048  # records in columns cost so little each that calls weigh up to here
+TOGETHER_BYTES = 1 << 20  # of messages that wait for company, and of vectors that are copied for it
 APART_NS = 1_000_000_000  # between the first one's arrival and the last one's: a replay has hours at once
 Named = Mapping[str, Any]  # columns of one type
 _ARRAYS = ("latency", "errors", "weights", "ids", "request_ids")  # of a batch, each there or None
@@ -22,21 +23,21 @@ _ARRAYS = ("latency", "errors", "weights", "ids", "request_ids")  # of a batch, 
 class Together:
     """Batches of one version, one window and one shape, on their way to the counting."""
 
-    __slots__ = ("_index", "batches", "rows")
+    __slots__ = ("_bytes", "_index", "batches", "rows")
 
     def __init__(self, batch: Batch, window_ns: int) -> None:
-        self.batches, self.rows = [batch], batch.rows
+        self.batches, self.rows, self._bytes = [batch], batch.rows, _size(batch)
         self._index = batch.arrived_ns // window_ns
 
     def takes(self, batch: Batch, window_ns: int) -> bool:
         """Whether this one may be counted with them; then it will be."""
-        first = self.batches[0]
-        if self.rows + batch.rows > TOGETHER_ROWS or batch.arrived_ns - first.arrived_ns >= APART_NS:
+        first, rows, size = self.batches[0], self.rows + batch.rows, self._bytes + _size(batch)
+        if rows > TOGETHER_ROWS or size > TOGETHER_BYTES or batch.arrived_ns - first.arrived_ns >= APART_NS:
             return False
         if batch.arrived_ns // window_ns != self._index or not _alike(first, batch):
             return False
         self.batches.append(batch)
-        self.rows += batch.rows
+        self.rows, self._bytes = rows, size
         return True
 
     def batch(self) -> Batch:
@@ -45,15 +46,18 @@ class Together:
 
 
 def plain(batch: Batch) -> bool:
-    """Whether it may be counted with others: without what is large (vectors), of another length than the rows (items),
-    or not arrays (traces); and with times of its own, for without them rows have that of their message."""
-    return batch.rows > 0 and not (
-        batch.features.vectors or batch.traces or batch.items is not None or batch.time_ns is None
-    )
+    """Whether it may be counted with others: without what is of another length than the rows (items) or not arrays
+    (traces), and with times of its own, for without them rows have that of their message."""
+    return batch.rows > 0 and batch.time_ns is not None and batch.items is None and not batch.traces
+
+
+def _size(batch: Batch) -> int:
+    """Bytes of its vectors: all else is small."""
+    return sum([column.values.nbytes for column in batch.features.vectors.values()])
 
 
 def _alike(one: Batch, other: Batch) -> bool:
-    """Whether the two have the same columns in the same order, and the same dictionaries."""
+    """Whether the two have the same columns in the same order, the same dictionaries, and vectors of one size."""
     pairs = zip(_kinds(one), _kinds(other), strict=True)
     return all((getattr(one, name) is None) is (getattr(other, name) is None) for name in _ARRAYS) and all(
         list(mine) == list(its) and all(_fits(mine[name], its[name]) for name in mine) for mine, its in pairs
@@ -62,12 +66,14 @@ def _alike(one: Batch, other: Batch) -> bool:
 
 def _kinds(batch: Batch) -> tuple[Named, ...]:
     features, outputs = batch.features, batch.outputs
-    own = (features.numbers, features.texts, features.flags, outputs.numbers, outputs.texts)
+    own = (features.numbers, features.texts, features.flags, features.vectors, outputs.numbers, outputs.texts)
     return (*own, batch.segments, batch.protected, batch.measures)
 
 
 def _fits(one: Any, other: Any) -> bool:
-    return not isinstance(one, Texts) or one.dictionary is other.dictionary
+    return (
+        one.dictionary is other.dictionary if isinstance(one, Texts) else one.values.shape[1:] == other.values.shape[1:]
+    )
 
 
 def _joined(batches: list[Batch], rows: int) -> Batch:
@@ -100,6 +106,7 @@ def _all_kinds(parts: list[Columns]) -> Columns:
         _columns([part.numbers for part in parts]),
         _columns([part.texts for part in parts]),
         _columns([part.flags for part in parts]),
+        _columns([part.vectors for part in parts]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.counting.windows import Series
 from agent.ingest.together import TOGETHER_ROWS, Together, plain
-from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts
+from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts, Vectors
 from agent.reference import file as reference_file
 from agent.reference.profile import Reference
 from agent.wire import recorder_pb2 as wire
@@ -137,8 +138,13 @@ def _batch(rows: int, arrived_ns: int = START_NS, dictionary: Sequence[str] = ("
     return Batch(ModelKey("loan"), rows, arrived_ns, features, Columns(), **{"time_ns": times, **more})
 
 
+def _with_vectors(rows: int, size: int) -> Batch:
+    return replace(_batch(rows), features=Columns(vectors={"v": Vectors(np.zeros((rows, size), dtype=np.float32))}))
+
+
 def test_only_what_is_alike_and_near_is_put_together() -> None:
-    """Another window, another second, another dictionary, another column or too many rows: a batch of its own."""
+    """Another window, another second, another dictionary, another column, vectors of another size or too much of them,
+    or too many rows: a batch of its own."""
     known = ("x",)
     first = _batch(10, dictionary=known)
     assert Together(first, HOUR_NS).takes(_batch(10, dictionary=known), HOUR_NS)
@@ -149,6 +155,10 @@ def test_only_what_is_alike_and_near_is_put_together() -> None:
     assert not begun.takes(_batch(10, dictionary=known, latency=np.zeros(10)), HOUR_NS)
     assert not begun.takes(_batch(TOGETHER_ROWS, dictionary=known), HOUR_NS)
     assert begun.batches == [first]
+    narrow, wide, large = (_with_vectors(rows, size) for rows, size in ((10, 4), (10, 5), (1_000, 300)))
+    assert Together(narrow, HOUR_NS).takes(narrow, HOUR_NS)
+    assert not Together(narrow, HOUR_NS).takes(wide, HOUR_NS)
+    assert not Together(large, HOUR_NS).takes(large, HOUR_NS)
     assert plain(first)
     assert not plain(_batch(10, time_ns=None))
     assert not plain(_batch(0))
