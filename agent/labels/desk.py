@@ -434,7 +434,8 @@ class Desk:
 
     def job(self) -> Callable[[], Install] | None:
         """The next work for the background, if any: to be called in a thread, and what it gives afterwards here."""
-        work = self.index.work(self.log.live(), self.log.known())
+        rests = self.index.idle or self.index.broken  # as mostly, and it is asked often
+        work = None if rests else self.index.work(self.log.live(), self.log.known())
         if work is not None or self.size <= self.bytes_max:
             return work
         return self._sift()

@@ -25,6 +25,7 @@ from agent.records import Ints
 
 SEGMENT_ROWS = 262_144
 PAGE_ROWS = 4_096  # rows read together where several of them are wanted
+PAGES = 4  # of them neighbours, at most, that one call reads
 FEW = 12  # rows of a page up to which they are read singly
 BUFFER_ROWS = 4_096  # rows in memory before they are written
 PENDING_MAX = 8 << 20  # bytes that wait for a disk to have room; then rows are turned away
@@ -59,12 +60,9 @@ class Log:
         self.sifted: dict[int, int] = {}  # segments that were rewritten, whose marks still count: newest_ns
         self.open: Segment | None = None
         self.gone: list[Grown] = []
+        self.bytes = 0  # of all rows
         self.corrupt = 0  # rows
         self._failing = False  # the disk takes nothing
-
-    @property
-    def bytes(self) -> int:
-        return sum(one.bytes for one in self.segments.values())
 
     @property
     def rows(self) -> int:
@@ -98,6 +96,7 @@ class Log:
             segments[done:end], places[done:end] = one.number, np.arange(one.rows, one.rows + len(part))
             one.file.add(part.tobytes())
             one.rows += len(part)
+            self.bytes += len(part) * size
             one.newest_ns = max(one.newest_ns, now_ns)
             if one.file.pending >= BUFFER_ROWS * size:
                 self._write(one)
@@ -186,6 +185,7 @@ class Log:
 
     def _drop(self, one: Segment) -> None:
         del self.segments[one.number]
+        self.bytes -= one.bytes
         self.gone.append(one.file)
         if self.open is one:
             self.open = None
@@ -211,6 +211,7 @@ class Log:
         at = order.index(old)
         self._drop(old)
         order[at : at + 1] = [made] if made is not None else []
+        self.bytes += 0 if made is None else made.bytes
         self.segments = {one.number: one for one in order}
         return made
 
@@ -251,6 +252,7 @@ class Log:
             file.cut(one.bytes)
             file.close()
             self.segments[number] = one
+            self.bytes += one.bytes
         self.sifted = {int(number): int(ns) for number, ns in held["sifted"]}
         self.open = self.segments.get(held["open"])
         return lost
@@ -275,10 +277,10 @@ def _fill(rows: Rows, one: Segment, places: Ints) -> None:
     """Reads the rows at rising places; singly, or by pages where several are wanted. What cannot be read stays zero."""
     size = one.layout.dtype.itemsize
     raw = rows.view("u1").reshape(len(rows), size) if len(rows) else rows
-    whole, page = _bytes_of(rows), np.zeros((PAGE_ROWS, size), "u1")
+    whole, page = _bytes_of(rows), np.zeros((PAGES * PAGE_ROWS, size), "u1")
     buffer = _bytes_of(page)
-    for begin, end in _groups(places // PAGE_ROWS):
-        if end - begin <= FEW:
+    for begin, end, several in _stretches(places):
+        if not several:
             for i, place in enumerate(places[begin:end].tolist(), begin):
                 one.file.read(whole[i * size : (i + 1) * size], place * size)
             continue
@@ -286,6 +288,25 @@ def _fill(rows: Rows, one: Segment, places: Ints) -> None:
         page[: high - low] = 0
         one.file.read(buffer[: (high - low) * size], low * size)
         page.take(places[begin:end] - low, axis=0, out=raw[begin:end], mode="clip")
+
+
+def _stretches(places: Ints) -> Iterator[tuple[int, int, bool]]:
+    """Where the places of a page begin and end, and whether several are wanted; such neighbours come together."""
+    first = edge = pages = 0
+    last = -1
+    for begin, end in _groups(pages_of := places // PAGE_ROWS):
+        page = int(pages_of[begin])
+        several = end - begin > FEW
+        if pages and not (several and page == last + 1 and pages < PAGES):
+            yield first, edge, True
+            pages = 0
+        if not several:
+            yield begin, end, False
+            continue
+        first = first if pages else begin
+        edge, last, pages = end, page, pages + 1
+    if pages:
+        yield first, edge, True
 
 
 def segment_path(folder: Path, number: int) -> Path:

@@ -111,12 +111,17 @@ def sound(rows: Rows) -> Bools:
 def _checks(rows: Rows) -> npt.NDArray[np.uint16]:
     """Of everything but the checksum itself: the words times odd numbers, added up and mixed."""
     words = np.ascontiguousarray(rows).view("<u4").reshape(len(rows), -1)
-    odd = (np.arange(words.shape[1], dtype=np.uint32) * np.uint32(0x9E3779B2)) | np.uint32(1)
-    total: npt.NDArray[np.uint32] = np.einsum("ij,j->i", words, odd)
+    odd = _odd(words.shape[1])
+    total: npt.NDArray[np.uint32] = words @ odd
     total -= rows["check"].astype(np.uint32) * odd[CHECK_WORD]  # the lower half of its word
     total ^= total >> np.uint32(15)
     total *= np.uint32(0x85EBCA6B)
     return (total >> np.uint32(16)).astype(np.uint16)
+
+
+@lru_cache(maxsize=64)
+def _odd(words: int) -> npt.NDArray[np.uint32]:
+    return (np.arange(words, dtype=np.uint32) * np.uint32(0x9E3779B2)) | np.uint32(1)
 
 
 @dataclass(slots=True)
@@ -153,8 +158,9 @@ class Places:
 
     def of_texts(self, texts: Texts) -> Cells:
         """int32 (rows,), -1 where a row has none."""
-        table = np.array([self.place(text) for text in texts.dictionary] or [-1], dtype=np.int32)
-        found = table[texts.codes] if len(texts.dictionary) else np.full(len(texts.codes), -1, np.int32)
+        if not len(texts.dictionary):
+            return np.full(len(texts.codes), -1, np.int32)
+        found = np.array([self.place(text) for text in texts.dictionary], dtype=np.int32).take(texts.codes)
         if texts.state is not None:
             found = np.where(texts.state == 0, found, np.int32(-1))
         return found
@@ -211,7 +217,7 @@ class Tables:
         rows = np.zeros(len(keys), self.layout.dtype)
         rows["id"], rows["version"] = keys, version
         rows["time"] = columns.pop("time")
-        for name, values in _blank(self.layout).items():
+        for name, values in _blank(self.layout.columns).items():
             rows[name] = columns.get(name, values)
         if not reached.all():
             rows = taken(rows, np.flatnonzero(reached))
@@ -219,8 +225,8 @@ class Tables:
         return rows
 
     def _columns(self, batch: Batch) -> dict[str, Any]:
-        found: dict[str, Any] = {"time": batch.arrived_ns if batch.time_ns is None else batch.time_ns}
-        found["time"] = np.broadcast_to(found["time"], batch.rows)
+        arrived = batch.time_ns is None
+        found: dict[str, Any] = {"time": np.full(batch.rows, batch.arrived_ns) if arrived else batch.time_ns}
         if batch.request_ids is not None:
             found["request"] = batch.request_ids
         self._outputs(batch, found)
@@ -289,11 +295,12 @@ def _listed(
     return of_item(keys[at], items.ids), spread, reached[at]
 
 
-def _blank(layout: Layout) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _blank(columns: tuple[str, ...]) -> Mapping[str, Any]:
     """What stands in a column where a prediction has nothing for it."""
     none = {"predicted": np.nan, "class": -1, "weight": 1.0, "latency": np.nan, "score": np.nan, "segment": -1}
     none |= {"group": -1}
-    return {name: none.get(name.partition(":")[0], 0) for name in layout.columns}
+    return {name: none.get(name.partition(":")[0], 0) for name in columns}
 
 
 def widened(rows: Rows, layout: Layout) -> Rows:
@@ -304,7 +311,7 @@ def widened(rows: Rows, layout: Layout) -> Rows:
     for name in ("id", "time", "version"):
         found[name] = rows[name]
     held = rows.dtype.names or ()
-    for name, value in _blank(layout).items():
+    for name, value in _blank(layout.columns).items():
         found[name] = rows[name] if name in held else value
     seal(found)
     return found

@@ -26,6 +26,7 @@ from agent.records import Bools, Ints
 CHUNK = 16_384  # entries read and merged at once: 256 KiB
 BLOCK = 512  # entries checked together: two pages
 FEW = 12  # keys sought in one chunk up to which single blocks are read instead of the whole chunk
+TABLE_MAX = 1 << 20  # numbers of files, from the oldest to the newest of rows, that a table is made for
 SAME_MAX = 1_024  # entries of one key that are kept: an id that is no id must not fill a run
 TAIL = struct.Struct("<QQQQ")  # entries, first and last segment, xxh3
 Entries = tuple[Hashes, Hashes]  # keys and wheres, of equal length
@@ -197,7 +198,11 @@ def _footer(path: Path, fd: int) -> tuple[int, int, int, Hashes, Hashes, Hashes]
 
 
 def _matched(own: Hashes, held: Hashes, wheres: Hashes) -> tuple[Ints, Hashes]:
-    """Places among `own` and the wheres of all that match in `held`; both rise."""
+    """Places among `own` and the wheres of all that match in `held`; both rise, `own` without a key twice."""
+    if len(held) < len(own):  # a small run: its few keys are sought among the many
+        at = np.searchsorted(own, held)
+        hits = np.flatnonzero(own.take(at, mode="clip") == held)
+        return at[hits], wheres[hits]
     at = np.searchsorted(held, own)
     hits = np.flatnonzero(held.take(at, mode="clip") == own)
     at = at[hits]
@@ -278,7 +283,7 @@ def merged(runs: Sequence[Run], live: Ints, known: Ints) -> Iterator[Entries]:
 def kept(keys: Hashes, wheres: Hashes, live: Ints, known: Ints) -> Entries:
     """Of sorted entries those that still mean something."""
     marks, segments = is_mark(wheres), segments_of(wheres)
-    stays = np.where(marks, np.isin(segments, known), np.isin(segments, live))
+    stays = np.where(marks, _among(segments, known), _among(segments, live))
     if marks.any():
         begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
         marked = np.logical_or.reduceat(marks & stays, begins)
@@ -290,6 +295,18 @@ def kept(keys: Hashes, wheres: Hashes, live: Ints, known: Ints) -> Entries:
         stays[SAME_MAX:] = keys[SAME_MAX:] != keys[:-SAME_MAX]
         keys, wheres = keys[stays], wheres[stays]
     return keys, wheres
+
+
+def _among(segments: Ints, numbers: Ints) -> Bools:
+    """Which segments are among these numbers, which rise: by a table, as they lie near each other."""
+    if not len(numbers):
+        return np.zeros(len(segments), dtype=bool)
+    low, span = int(numbers[0]), int(numbers[-1] - numbers[0]) + 1
+    if span > TABLE_MAX:
+        return np.isin(segments, numbers)
+    table = np.zeros(span + 2, dtype=bool)
+    table[numbers - (low - 1)] = True  # the first and last are for those beyond either end
+    return table.take(segments - (low - 1), mode="clip")
 
 
 class _Stream:

@@ -44,9 +44,11 @@ def read_truths(labels: Labels, tables: Tables, event_time: bool) -> tuple[Rows,
     found["weight"] = 1.0 if labels.weights is None else labels.weights
     numeric = ~np.isnan(labels.values)
     found["class"] = _classes(labels, tables, numeric)
-    bits = mixed((labels.values + 0.0).view(np.uint64))
-    if len(labels.labels.dictionary):
-        bits = np.where(numeric, bits, ids_of(labels.labels.dictionary)[labels.labels.codes])
+    texts = labels.labels
+    bits = ids_of(texts.dictionary)[texts.codes] if len(texts.dictionary) else None
+    if bits is None or numeric.any():
+        of_numbers = mixed((labels.values + 0.0).view(np.uint64))
+        bits = of_numbers if bits is None else np.where(numeric, of_numbers, bits)
     found["digest"] = (bits >> np.uint64(32)).astype(np.uint32)
     if not labels.outputs:
         return found, None
@@ -58,11 +60,10 @@ def _classes(labels: Labels, tables: Tables, numeric: Bools) -> Ints:
     texts = labels.labels
     if not len(texts.dictionary):
         return np.full(labels.rows, -1)
-    used = np.zeros(len(texts.dictionary), dtype=bool)
-    there = np.ones(labels.rows, dtype=bool) if texts.state is None else texts.state != ABSENT
-    used[texts.codes[there]] = True
-    number = np.zeros(len(used), dtype=bool)
-    number[texts.codes[there & numeric]] = True
+    used, number = (np.zeros(len(texts.dictionary), dtype=bool) for _ in range(2))
+    there = None if texts.state is None else texts.state != ABSENT
+    used[texts.codes if there is None else texts.codes[there]] = True
+    number[texts.codes[numeric if there is None else there & numeric]] = True
     place, of_number = tables.classes.place, tables.classes.number
     table = np.array(
         [
@@ -70,7 +71,7 @@ def _classes(labels: Labels, tables: Tables, numeric: Bools) -> Ints:
             for i, text in enumerate(texts.dictionary)
         ]
     )
-    return np.where(there, table[texts.codes], -1)
+    return table[texts.codes] if there is None else np.where(there, table[texts.codes], -1)
 
 
 class Early:
