@@ -59,7 +59,7 @@ def on_others(champion: Sums, challenger: Sums, alpha: float, margin: float) -> 
 
 def _opinion(tested: Estimate, plain: Estimate, means: np.ndarray, same: bool, alpha: float, margin: float) -> Opinion:
     """tested: of the difference less the margin, which decides; plain: of the difference, which is told."""
-    half, told = _half(tested, alpha), _half(plain, alpha)
+    half, told = half_width(tested, alpha), half_width(plain, alpha)
     decision, needed, why = Decision.NOT_YET, None, ""
     if tested.windows < WINDOWS_MIN or tested.labels < LABELS_MIN:
         why = f"{tested.all} labels over {tested.windows} windows, {LABELS_MIN} over {WINDOWS_MIN} are needed at least"
@@ -81,14 +81,17 @@ def _by(margin: float) -> str:
     return f" by {margin * 100:.3g} % of the champion's loss" if margin else ""
 
 
-def _half(found: Estimate, alpha: float) -> float:
-    """Half the confidence sequence's width."""
-    return math.sqrt(found.variance) * multiplier(found.labels / found.dispersion, alpha)
+def half_width(found: Estimate, alpha: float) -> float:
+    """Of the confidence sequence."""
+    labels = found.labels / (found.dispersion * found.unseen)
+    return math.sqrt(found.variance * found.unseen) * multiplier(labels, alpha, found.freedom)
 
 
 def _more(found: Estimate, alpha: float) -> int | None:
     """Labels more until a decision is likely, if the difference stays as it is."""
-    whole = labels_needed(abs(found.mean), found.variance, found.labels, found.dispersion, alpha)
+    whole = labels_needed(
+        abs(found.mean), found.variance, found.labels, found.dispersion, alpha, found.freedom
+    )  # fmt: skip
     more = found.all * (whole / found.labels - 1.0)
     return max(1, math.ceil(more)) if math.isfinite(more) else None
 

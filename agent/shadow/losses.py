@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agent.records import Bools, Floats, Ints, Pairs, Task
-from agent.shadow.sequence import PHANTOM, spread
+from agent.shadow.sequence import PHANTOM, spread, unseen
 
 BLOCKS_MAX = 256  # then two neighbours become one
 LOSS_MAX = 1e100  # larger ones have no square; they are left out
@@ -83,7 +84,8 @@ def _is(pairs: Pairs, label: str) -> Bools:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean difference. variance: of the mean; labels: how many independent weights it is of; dispersion: by how much
-    the variance is above that of independent labels; all: labels counted; windows: with labels."""
+    the variance is above that of independent labels; all: labels counted; windows: with labels; freedom: degrees that
+    the variance is known by; unseen: how many times itself it may be while windows are so few."""
 
     mean: float
     variance: float
@@ -91,6 +93,8 @@ class Estimate:
     dispersion: float
     all: int
     windows: int
+    freedom: float = math.inf
+    unseen: float = 1.0
 
 
 @dataclass(slots=True)
@@ -191,14 +195,16 @@ def apart(first: Sums, second: Sums, factors: Floats) -> Estimate:
         independent += sums.independent(np.array([factor]))
         largest = max(largest, abs(factor) * sums.most[0] / total)
     labels = min(first.effective, second.effective)
-    found = _estimate(mean, independent, parts[0] + parts[1], weights[0] + weights[1], largest, labels, first)
-    windows, count = min(first.windows, second.windows), first.labels + second.labels
-    return Estimate(found.mean, found.variance, found.labels, found.dispersion, count, windows)
+    fewer = min(first, second, key=lambda one: one.windows)
+    found = _estimate(mean, independent, parts[0] + parts[1], weights[0] + weights[1], largest, labels, fewer)
+    return replace(found, all=first.labels + second.labels)
 
 
 def _estimate(
     mean: float, independent: float, residuals: Floats, weights: Floats, largest: float, labels: float, sums: Sums
 ) -> Estimate:
     least = max(independent, NEXT_TO_NOTHING)
-    variance = spread(residuals, weights, least) + (PHANTOM * largest) ** 2
-    return Estimate(mean, variance, labels, variance / least, sums.labels, sums.windows)
+    found = spread(residuals, weights, least)
+    variance = found.variance + (PHANTOM * largest) ** 2
+    wider = 1.0 + unseen(sums.windows) * least / variance
+    return Estimate(mean, variance, labels, variance / least, sums.labels, sums.windows, found.freedom, wider)

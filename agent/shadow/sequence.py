@@ -2,38 +2,58 @@
 
 Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024), "Time-uniform central limit theory and asymptotic confidence
 sequences", eq. (4): mean ± sd·√(2(tρ²+1)/(t²ρ²)·ln(√(tρ²+1)/α)). Its variance is that of whole windows, since what is
-hard in one hour is hard for all its requests. Coverage by simulation: docs/decisions/0133.
+hard in one hour is hard for all its requests: sums of stationary, weakly dependent windows follow a Brownian motion of
+that variance as closely as the sequence needs (Berkes, Liu and Wu 2014). Coverage by simulation: docs/decisions/0133.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from agent.records import Floats
+from agent.statistics.autocorrelation import mean_variance
 
 WINDOWS_MIN = 24  # by the default length a day: no version is judged by its night alone
 LABELS_MIN = 100
 TIGHTEST = 1_000.0  # independent labels at which the sequence is as narrow as it can be
 GROUPS_MIN = 8  # of neighbouring windows, to have a variance of them
 LAG_MAX = 0.9
+UNSEEN, FADES = 2.5, 5.0  # of a first day of windows, in independent labels' variance; by this power of more days
+FREEDOM_MANY, EXPONENT_MAX = 1e6, 600.0
 PHANTOM = 2.0  # one more label, this times the largest seen: a long tail shows itself late
 LABELS_FORESEEN = 1e9
 
 
-def multiplier(labels: float, alpha: float) -> float:
-    """Half the sequence's width in standard errors after so many independent labels; two-sided.
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """variance: of a sum; freedom: the degrees that it is known by, infinity where windows differ by chance alone."""
+
+    variance: float
+    freedom: float = math.inf
+
+
+def multiplier(labels: float, alpha: float, freedom: float = math.inf) -> float:
+    """Half the sequence's width in standard errors after so many independent labels; two-sided. freedom: degrees of
+    freedom of the variance; where they are few, the deviate of Student's t whose density is as low, as in Wang and
+    Ramdas (2025), "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance".
 
     >>> round(multiplier(1_000, 0.05), 2), round(multiplier(100_000, 0.05), 2), round(multiplier(10, 0.05), 2)
     (3.04, 3.56, 9.08)
+    >>> round(multiplier(1_000, 0.05, 10.0), 2)
+    3.62
     """
     squared = (-2.0 * math.log(alpha) + math.log(1.0 - 2.0 * math.log(alpha))) / TIGHTEST
     grown = max(labels, 1e-6) * squared
-    return math.sqrt((grown + 1.0) / grown * 2.0 * math.log(math.sqrt(grown + 1.0) / alpha))
+    normal = (grown + 1.0) / grown * 2.0 * math.log(math.sqrt(grown + 1.0) / alpha)
+    if freedom > FREEDOM_MANY:
+        return math.sqrt(normal)
+    return math.sqrt(freedom * math.expm1(min(normal / (freedom + 1.0), EXPONENT_MAX)))
 
 
-def spread(residuals: Floats, weights: Floats, independent: float) -> float:
+def spread(residuals: Floats, weights: Floats, independent: float) -> Spread:
     """Variance of the sum of all residuals, where windows and their neighbours may resemble each other.
 
     residuals: float64 (windows,), each window's sum of what its labels are beyond the mean; weights: (windows,), how
@@ -48,36 +68,58 @@ def spread(residuals: Floats, weights: Floats, independent: float) -> float:
         found = max(found, float(np.square(sums).sum()) * count / (count - 1.0) * total / covered)
         even = len(sums) // 2 * 2
         sums, sizes = sums[:even:2] + sums[1:even:2], sizes[:even:2] + sizes[1:even:2]
-    return max(found, _correlated(residuals, independent))
+    effect = _correlated(residuals, independent)
+    return Spread(max(found, independent + effect.variance), effect.freedom)
 
 
-def _correlated(residuals: Floats, independent: float) -> float:
-    """The variance with an AR(1) effect of windows; 0 where they are too few to say."""
+def unseen(windows: int) -> float:
+    """How many times independent labels' variance is added for what so few windows cannot show: an effect that favoured
+    one version through all of them. After a day 2.5, after two .08.
+    """
+    return float(UNSEEN * (WINDOWS_MIN / max(windows, 1)) ** FADES)
+
+
+def _correlated(residuals: Floats, independent: float) -> Spread:
+    """What an AR(1) effect of windows adds to the variance; nothing where they are too few to say, or do not differ."""
     count = len(residuals)
     if count < GROUPS_MIN:
-        return 0.0
+        return Spread(0.0)
     own = float(np.square(residuals).sum()) / (count - 1.0)
     beyond = own - independent / count
     if beyond <= 0.0:
-        return 0.0
+        return Spread(0.0)
     lag = float(residuals[1:] @ residuals[:-1]) / (count - 1.0) / beyond
     # Marriott and Pope (1954): a correlogram around its own mean is too low by (1 + 4ρ) / n.
-    rho = min(max((lag * count + 1.0) / (count - 4.0) + 2.0 / math.sqrt(count), 0.0), LAG_MAX)
-    return independent + count * beyond * (1.0 + rho) / (1.0 - rho)
+    rho = min(max((lag * count + 1.0) / (count - 4.0) + _doubt(beyond / own, count), 0.0), LAG_MAX)
+    freedom = count * (1.0 - rho * rho) / (1.0 + rho * rho) / (beyond / own) ** 2
+    # Around their own mean windows that resemble each other differ by less than they do.
+    beyond /= 1.0 - float(mean_variance(np.array(rho), count))
+    return Spread(count * beyond * (1.0 + rho) / (1.0 - rho), freedom)
 
 
-def labels_needed(distance: float, variance: float, labels: float, dispersion: float, alpha: float) -> float:
+def _doubt(share: float, count: int) -> float:
+    """Two standard errors of a correlation of what is but `share` of the variance between so many windows. In full only
+    where it is two standard errors above nothing: else every stream of independent labels would be in doubt."""
+    sure = share / math.sqrt(2.0 / count)
+    full = 2.0 / (math.sqrt(count) * share)
+    return max(2.0 / math.sqrt(count), full * min(sure / 2.0, 1.0) ** 2)
+
+
+def labels_needed(
+    distance: float, variance: float, labels: float, dispersion: float, alpha: float, freedom: float = math.inf
+) -> float:
     """Labels in all at which the sequence would be as narrow as `distance`, the mean's from what it is held against.
 
-    variance: of the mean now, after `labels` labels; dispersion: how many labels are worth one independent one.
-    Infinity where it takes more than a thousand million.
+    variance: of the mean now, after `labels` labels; dispersion: how many labels are worth one independent one;
+    freedom: of the variance now. Infinity where it takes more than a thousand million.
     """
     if distance <= 0.0 or not variance < math.inf:
         return math.inf
     low, high = 1.0, LABELS_FORESEEN
 
     def wide(count: float) -> bool:
-        return math.sqrt(variance * labels / count) * multiplier(count / dispersion, alpha) > distance
+        wider = multiplier(count / dispersion, alpha, freedom * count / labels)
+        return math.sqrt(variance * labels / count) * wider > distance
 
     if wide(high):
         return math.inf
