@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import config
+from agent.allocator import give_back_large_blocks
 from agent.errors import ConfigurationError, SidelightError
 from agent.version import VERSION
 
@@ -107,6 +108,7 @@ def _run() -> int:
         logging.getLogger("sidelight.config").warning(
             "unknown_variable name=%s resembles=%s", variable, resembles or "nothing known"
         )
+    give_back_large_blocks()
     gc.disable()  # what imports make stays, and looking for garbage among it takes a seventh of a start
     from agent.app import App
 
