@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import adding, client, closing, exporting, ingest, joining, machine, pace, report, resident
+from bench import adding, client, closing, exporting, following, ingest, joining, machine, pace, report, resident
 from bench.line import Line
 from bench.processes import BenchError
 from bench.scale import DEFAULT, ROOT, TINY, WORK, Scale
@@ -29,6 +29,7 @@ SECTIONS: dict[str, Section] = {
     "join": joining.join,
     "closing": closing.closing,
     "evaluating": closing.evaluating,
+    "following": following.following,
     "exporting": exporting.exporting,
     "beside_exports": exporting.beside_ingest,
     "memory": resident.memory,

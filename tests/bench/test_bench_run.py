@@ -34,6 +34,15 @@ def test_evaluating_runs_over_every_horizon() -> None:
     assert "quality: " in longest.note
 
 
+def test_steps_of_what_follows_labels_are_timed() -> None:
+    """In process: performance, gaps between groups, estimates, each with its limit."""
+    lines = run(TINY, ["following"])
+    assert [line.budget for line in lines] == [2.0] * 3
+    for line in lines:
+        assert line.measured is not None
+        assert " steps, 2 closes" in line.note
+
+
 def test_a_section_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     """And is named."""
     with pytest.raises(SystemExit):
