@@ -68,7 +68,7 @@ def _counted(series: Series) -> dict[str, Any]:
         "latency": series.latency.tolist(),
         "times": (series.newest_ns, series.last_seen_ns),
         "samples": {
-            kind: [(one.index, one.limit, list(one.kept.items())) for one in (own.now, own.before) if one]
+            kind: [(one.index, one.limit, sorted(one.kept.items())) for one in (own.now, own.before) if one]
             for kind, own in series.samples.items()
         },
     }
@@ -104,11 +104,15 @@ async def _run(folder: Path, burst: int) -> tuple[dict[str, Any], list[bytes]]:
             await inside.pipeline._drain()
         clock.turn(1_800.0 if i % 70 == 69 else 0.002)
     await inside.pipeline._drain()
-    assert not inside.pipeline.poisoned
-    (watch,) = inside.pipeline.watches
-    counted = _counted(watch.series)
+    counted = _of_the_only_one(inside)
     inside.close()
     return counted, answers
+
+
+def _of_the_only_one(inside: Insides) -> dict[str, Any]:
+    assert not inside.pipeline.poisoned
+    (watch,) = inside.pipeline.watches
+    return _counted(watch.series)
 
 
 async def test_what_is_counted_together_is_counted_as_one_by_one(
@@ -130,6 +134,18 @@ async def test_what_is_counted_together_is_counted_as_one_by_one(
     assert max(sizes) > 2
     assert together == alone
     assert again == answered
+
+
+async def test_a_replay_puts_others_together_and_counts_the_same(tmp_path: Path) -> None:
+    """Killed before the first checkpoint, it has all frames at once."""
+    counted, _ = await _run(tmp_path / "killed", 3)
+    settings = Settings(
+        reference=str(tmp_path / "killed" / "loan.sidelight"), segments=("region",), window_seconds=3600.0
+    )
+    inside = await Insides.of(tmp_path / "killed", settings, TurnedClock(START_NS)).recover()
+    replayed = _of_the_only_one(inside)
+    inside.close()
+    assert replayed == counted
 
 
 def _batch(rows: int, arrived_ns: int = START_NS, dictionary: Sequence[str] = ("x",), **more: Any) -> Batch:
