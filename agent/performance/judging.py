@@ -168,8 +168,9 @@ class Judging:
             learned = [widened(window, 1 + slices) for window in self.learned]
             held = np.stack(learned, axis=1) if learned else np.zeros((1 + slices, 0, *each))
             whole, parts = held[:1], held[1:]
+        yield
         if self._whole is None or self.section is None:
-            self._whole = Baseline.of(whole, rate, HORIZONS)
+            self._whole = yield from Baseline.making(whole, rate, HORIZONS)
             yield
         self._parts = (yield from Baseline.making(parts, rate, HORIZONS)) if slices else None
         self._slices = slices
@@ -178,6 +179,7 @@ class Judging:
         recent = stacked(self.form, ring, slices)
         for (s, k), begin in self.begins.items():
             recent[[window.index < begin for window in ring], s, k] = 0.0
+        yield []
         assert self._whole is not None  # noqa: S101 - made by _prepare
         losses = max(int((self._whole.n > 0).sum()), 1)
         share = 1.0 - (PARTS_SHARE if slices else 0.0)

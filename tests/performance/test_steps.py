@@ -36,10 +36,10 @@ def _steps(values: int, wrong: float = 0.1) -> list[list[Finding]]:
 
 
 def test_a_close_with_a_hundred_segments_goes_in_steps() -> None:
-    """Counting, the window's sums, the whole, four quarters of the slices, windows put together four at a time (8), two
-    findings, the total, and the newest window packed a piece at a time."""
-    assert len(_steps(2)) == 1 + 1 + 1 + 1 + 8 + 2 + 1 + 1
-    assert len(_steps(VALUES)) >= 1 + 1 + 1 + 4 + 8 + 2 + 1 + 4
+    """Counting, the window's sums, the losses, the whole, four quarters of the slices, windows put together four at a
+    time (8), two findings, the total, and the newest window packed a piece at a time."""
+    assert len(_steps(2)) == 1 + 1 + 1 + 1 + 1 + 8 + 2 + 1 + 1
+    assert len(_steps(VALUES)) >= 1 + 1 + 1 + 1 + 4 + 8 + 2 + 1 + 4
 
 
 def test_what_a_drop_is_told_with_is_looked_for_in_steps_of_its_own() -> None:
