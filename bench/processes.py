@@ -20,7 +20,7 @@ from bench.traffic import Traffic, write_reference
 
 START_SECONDS = 60.0
 KEPT_SECONDS = 20.0
-SETTLE_SECONDS = 0.15  # until what was answered is also counted: three polls of the pipeline
+SETTLE_SECONDS = 0.3  # until what was answered is also counted: three polls of the pipeline
 
 WINDOW = 5.0  # short, so that closing windows, drift and quality are in the figure
 HOUR = 3600.0

@@ -33,7 +33,7 @@ from agent.watching import Watch, Watching
 from agent.wire import lifecycle_pb2
 from agent.wire import recorder_pb2 as wire
 
-POLL_SECONDS = 0.05  # how long a lone record may wait to be counted
+POLL_SECONDS = 0.1  # how long a lone record may wait to be counted: by single calls more then share one counting
 SLICE_SECONDS = 0.002  # how long the loop is held at once
 REPORTED_MAX = 1 << 40  # of what a sender says it lost at once: more is a lie
 PREDICTIONS = frozenset({"rows", "columns"})  # kinds of messages
