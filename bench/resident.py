@@ -19,8 +19,8 @@ IDLE_SECONDS = 5.0
 MODELS = ("loan", "fraud", "churn")
 SEGMENTS = 10
 IMPORTS = (
-    "import datasketches, grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection, h11, numpy, psutil, "
-    "xxhash, google.protobuf.message"
+    "import datasketches, grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection, h11, msgspec, numpy, "
+    "psutil, xxhash, google.protobuf.message"
 )
 IDLE_WHY = "the bare imports beside it are most of it."
 LOADED_WHY = (
