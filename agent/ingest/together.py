@@ -14,6 +14,7 @@ import numpy as np
 from agent.records import PRESENT, Batch, Columns, Texts
 
 TOGETHER_ROWS = 2_048  # records in columns cost so little each that calls weigh up to here
+TOGETHER_VALUES = 24 * TOGETHER_ROWS  # of wide models fewer rows: counting them is one stretch of the loop, some 2 ms
 TOGETHER_BYTES = 1 << 20  # of messages that wait for company, and of vectors that are copied for it
 APART_NS = 1_000_000_000  # between the first one's arrival and the last one's: a replay has hours at once
 Named = Mapping[str, Any]  # columns of one type
@@ -23,16 +24,17 @@ _ARRAYS = ("latency", "errors", "weights", "ids", "request_ids")  # of a batch, 
 class Together:
     """Batches of one version, one window and one shape, on their way to the counting."""
 
-    __slots__ = ("_bytes", "_index", "batches", "rows")
+    __slots__ = ("_bytes", "_index", "_rows_max", "batches", "rows")
 
     def __init__(self, batch: Batch, window_ns: int) -> None:
         self.batches, self.rows, self._bytes = [batch], batch.rows, _size(batch)
+        self._rows_max = min(TOGETHER_ROWS, TOGETHER_VALUES // max(1, sum(map(len, _kinds(batch)))))
         self._index = batch.arrived_ns // window_ns
 
     def takes(self, batch: Batch, window_ns: int) -> bool:
         """Whether this one may be counted with them; then it will be."""
         first, rows, size = self.batches[0], self.rows + batch.rows, self._bytes + _size(batch)
-        if rows > TOGETHER_ROWS or size > TOGETHER_BYTES or batch.arrived_ns - first.arrived_ns >= APART_NS:
+        if rows > self._rows_max or size > TOGETHER_BYTES or batch.arrived_ns - first.arrived_ns >= APART_NS:
             return False
         if batch.arrived_ns // window_ns != self._index or not _alike(first, batch):
             return False

@@ -14,7 +14,7 @@ from agent.bins import Feature, Layout
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.counting.windows import Series
-from agent.ingest.together import TOGETHER_ROWS, Together, plain
+from agent.ingest.together import TOGETHER_ROWS, TOGETHER_VALUES, Together, plain
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts, Vectors
 from agent.reference import file as reference_file
 from agent.reference.profile import Reference
@@ -178,3 +178,14 @@ def test_only_what_is_alike_and_near_is_put_together() -> None:
     assert plain(first)
     assert not plain(_batch(10, time_ns=None))
     assert not plain(_batch(0))
+
+
+def test_of_a_wide_model_fewer_rows_are_put_together() -> None:
+    """Counting them is one stretch of the loop, in which no other record is taken."""
+    wide = Columns({f"n{k}": Numbers(np.zeros(150)) for k in range(200)})
+    batch = replace(_batch(150), features=wide)
+    begun = Together(batch, HOUR_NS)
+    assert not begun.takes(batch, HOUR_NS)
+    assert begun.rows * 200 <= TOGETHER_VALUES
+    narrow = replace(_batch(150), features=Columns({"n": Numbers(np.zeros(150))}))
+    assert Together(narrow, HOUR_NS).takes(narrow, HOUR_NS)
