@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import CorruptError
+from agent.steps import finished
 
 LIMIT_BYTES = 64 << 20  # unpacked; more was not written by us
 TYPES = ("<f8", "<f4", "<i4")
@@ -25,13 +26,7 @@ def pack(head: Mapping[str, Any], arrays: Arrays, level: int = 1) -> bytes:
 
     The same in gives the same out; what is turned or cut afterwards is seen.
     """
-    made = packing(head, arrays, level)
-    while True:
-        try:
-            next(made)
-        except StopIteration as done:
-            found: bytes = done.value
-            return found
+    return finished(packing(head, arrays, level))
 
 
 def packing(head: Mapping[str, Any], arrays: Arrays, level: int = 1) -> Generator[None, None, bytes]:

@@ -27,6 +27,7 @@ BESIDE = {
     "agent/app.py", "agent/cli.py", "agent/collecting.py", "agent/errors.py",
     "agent/documentation.py", "agent/state.py", "agent/telemetry.py", "agent/version.py",
     "agent/followers.py", "agent/following.py", "agent/figures.py", "agent/sections.py", "agent/packed.py",
+    "agent/steps.py",
     "agent/alerting/wording.py", "agent/alerting/window_events.py",
     "agent/reference/command.py", "agent/reference/report.py",
 }  # fmt: skip

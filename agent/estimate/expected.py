@@ -15,6 +15,7 @@ import numpy as np
 
 from agent.estimate.calibration import Calibration
 from agent.records import Floats
+from agent.steps import finished
 
 ACCURACY, AUC = "accuracy", "roc_auc"
 STEP = 1e-6  # of a class's rows, for a metric's slope
@@ -35,13 +36,7 @@ def estimates(calibration: Calibration, counts: Floats, squares: float) -> dict[
     counts: (classes, bins), sums of weights; squares: sum of squared weights. Without rows {}. The error holds what
     chance does to labels and what the calibration does not know (delete-a-group jackknife, Kott 2001).
     """
-    making = estimating(calibration, counts, squares)
-    while True:
-        try:
-            next(making)
-        except StopIteration as made:
-            found: dict[str, Estimate] = made.value
-            return found
+    return finished(estimating(calibration, counts, squares))
 
 
 def estimating(

@@ -20,6 +20,7 @@ from agent.fairness.outcomes import LABELLED, PREDICTED, RATES, Measure
 from agent.fairness.wandering import RUN, between, lag_one, of_runs, runs_of, shown
 from agent.records import Floats
 from agent.statistics.autocorrelation import independent_groups, mean_variance
+from agent.steps import finished
 
 PRIOR_SPREAD, PRIOR_WINDOWS = 0.02, 8  # what duplicates believe of a share's wandering (docs/decisions/0071)
 EVERY = slice(None)  # measure
@@ -81,13 +82,7 @@ def merged(predicted: Level, labelled: Level) -> Level:
 
 def level(blocks: Floats, total: Floats | None = None, side: slice = EVERY) -> Level:
     """As `leveling`, at once."""
-    making = leveling(blocks, total, side)
-    while True:
-        try:
-            next(making)
-        except StopIteration as made:
-            found: Level = made.value
-            return found
+    return finished(leveling(blocks, total, side))
 
 
 def leveling(
@@ -117,5 +112,3 @@ def _unit(total: Floats) -> Floats:
     size = total[OTHERS, Measure.MEAN_ABSOLUTE_ERROR].sum(axis=0)
     mean = float(size[2] / size[0]) if size[0] > 0 and size[2] > UNIT_MIN * size[0] else 1.0
     return np.where(RATES | (np.arange(len(RATES)) == Measure.CALIBRATION_ERROR), 1.0, mean)
-
-

@@ -17,6 +17,7 @@ from agent.records import Bools, Floats, Ints
 from agent.statistics.array_tails import beta_share, t_as_beta
 from agent.statistics.autocorrelation import correlation, growth, hidden, independent_groups
 from agent.statistics.tails import hypergeometric_tail
+from agent.steps import finished
 
 BLOCKS_MIN = 8
 BLOCK_ROWS_MIN = 5  # effective; a block of fewer is no window to compare with
@@ -56,13 +57,7 @@ class Baseline:
     @classmethod
     def of(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Baseline:
         """blocks: (slices, blocks, losses, 6) moments, oldest first."""
-        making = cls.making(blocks, rate, horizons)
-        while True:
-            try:
-                next(making)
-            except StopIteration as made:
-                found: Baseline = made.value
-                return found
+        return finished(cls.making(blocks, rate, horizons))
 
     @classmethod
     def making(cls, blocks: Floats, rate: Bools, horizons: Sequence[int]) -> Generator[None, None, Baseline]:
