@@ -40,6 +40,7 @@ h3 { font-size: 12px; font-weight: 600; color: var(--soft); margin: 22px 0 8px; 
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-size: 12.5px; font-weight: 500; color: var(--soft); padding: 0 14px 5px 0; }
 td { padding: 5px 14px 5px 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
+td.id { overflow-wrap: anywhere; }
 th:last-child, td:last-child { padding-right: 0; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 .alert { border-color: var(--bad); } .alert.pending { border-color: var(--warn); }
@@ -163,7 +164,7 @@ function machine(s) {
         [name, whole(x.delivered), whole(x.queued), whole((x.rejected || 0) + (x.dropped || 0))])) : "",
       signals.filter(([, x]) => x.last_error).map(([name, x]) => el("p", "note warn", el("span", "small", name + ": " + x.last_error)))),
     el("section", "card", el("h2", "", "Senders"), (s.clients || []).length ? table(
-      [["Client", ""], ["Last seen", "n"], ["Recorded", "n"], ["Dropped", "n"]], s.clients.slice(0, 50).map(c =>
+      [["Client", "id"], ["Last seen", "n"], ["Recorded", "n"], ["Dropped", "n"]], s.clients.slice(0, 50).map(c =>
         [[c.id, [c.language, c.version].filter(Boolean).join(" ")].filter(Boolean).join(", "), span(c.last_seen_seconds) + " ago", whole(c.recorded), whole(c.dropped)]))
       : el("p", "soft small", "None yet.")),
     (s.collectors || []).length ? el("section", "card", el("h2", "", "Machine readings"), table([["", ""], ["State", ""], ["Why", ""]],
