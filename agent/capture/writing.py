@@ -124,7 +124,7 @@ class Writer:
         """agent: stands in every file's name, and is the same after a restart."""
         self._place, self._agent, self._captures = place, agent, captures
         self._wait_seconds, self._not_before = 0.0, 0.0
-        self._hangs = False  # the last attempt still waits for the place
+        self._at_work: asyncio.Future[Exception | None] | None = None  # the attempt that waits for the place
         self.failures = 0
 
     async def run(self) -> None:
@@ -172,15 +172,16 @@ class Writer:
         return True
 
     async def _aside(self, work: Callable[[], None]) -> None:
-        """In a thread of its own, one at a time: a place that hangs holds up no other work, nor the end."""
-        if self._hangs:
-            raise TimeoutError
+        """In a thread of its own, one at a time: a place that hangs holds up no other work, nor the end. Waits for the
+        one before, which an end may have left at its work."""
+        while self._at_work is not None:
+            await asyncio.shield(self._at_work)
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        self._at_work = done = loop.create_future()
 
         def say(error: Exception | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
+            self._at_work = None
+            done.set_result(error)
 
         def run() -> None:
             found = None
@@ -188,10 +189,9 @@ class Writer:
                 work()
             except Exception as error:
                 found = error
-            self._hangs = False
             with contextlib.suppress(RuntimeError):  # the loop is no more
                 loop.call_soon_threadsafe(say, found)
 
-        self._hangs = True
         threading.Thread(target=run, name="capture", daemon=True).start()
-        await done
+        if (error := await asyncio.shield(done)) is not None:
+            raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import os
 import stat
@@ -164,6 +165,26 @@ async def test_a_place_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     await writer.write_all()
     assert made.unwritten() == []
+
+
+async def test_an_end_in_the_midst_of_a_write_writes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that is being written when the agent ends does not keep the others from theirs."""
+    fsspec.register_implementation("hanging", Hanging, clobber=True)
+    monkeypatch.setattr("agent.capture.writing.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(Hanging, "answers", threading.Event())
+    monkeypatch.setattr(Hanging, "asked", 0)
+    made = ready("hanging://set")
+    writer = Writer(Place("hanging://set"), "a", lambda: [made])
+    running = asyncio.create_task(writer.run())
+    while not Hanging.asked:  # noqa: ASYNC110 - a thread's count
+        await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.wait([running])
+    ending = asyncio.create_task(writer.write_all())
+    await asyncio.sleep(0.05)
+    Hanging.answers.set()
+    await ending
+    assert (writer.failures, made.unwritten()) == (0, [])
 
 
 def test_a_full_disk_leaves_no_half(tmp_path: Path) -> None:
