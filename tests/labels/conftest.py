@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.labels.redis_worlds import Replica
 from tests.redis_server import RedisServer
 
 
@@ -20,3 +21,11 @@ def url(server: RedisServer) -> str:
     """Of an empty one."""
     server.ask("FLUSHALL")
     return server.url
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No test leaves a connection open."""
+    yield
+    while Replica.made:
+        Replica.made.pop().close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from agent.config.label_store import label_store
 from agent.labels.desk import Bounds
 from agent.labels.redis.desk import RedisDesk
@@ -21,7 +23,13 @@ class Turned:
 
 
 class Replica:
-    """One agent's desk, with the journal's offsets. name: who it is, for as long as its journal lives."""
+    """One agent's desk, with the journal's offsets. name: who it is, for as long as its journal lives.
+
+    made: all there are; `conftest.py` closes them after each test, for a connection left to the garbage collector is a
+    warning in whichever test it comes by.
+    """
+
+    made: ClassVar[list[Replica]] = []
 
     def __init__(self, url: str, name: str = "a", bounds: Bounds = BOUNDS, model: str = NAME) -> None:
         self.clock = Turned()
@@ -29,6 +37,7 @@ class Replica:
         self.name, self._bounds, self._model = name, bounds, model
         self.desk = self._new()
         self.offset = 0
+        self.made.append(self)
 
     def _new(self) -> RedisDesk:
         return RedisDesk(ModelKey(self._model), self.link, self._bounds, self.name, self.clock)

@@ -187,6 +187,33 @@ def test_labels_that_waited_in_a_redis_that_was_emptied_are_put_there_again(url:
     assert a.desk.kept.kinds["early"] == a.settled == 1
 
 
+def test_an_end_leaves_nothing_behind_that_redis_would_take(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one round takes, and the last of it few: another replica finds every prediction."""
+    monkeypatch.setattr(desks, "ROWS_A_ROUND", 10)
+    a, b = Replica(url), Replica(url, "b")
+    a.predicted(batch(list(range(10))))
+    a.predicted(batch([10, 11]))
+    a.desk.finish(a.clock() + 2.0)
+    b.labelled(labels([Said("yes", i) for i in range(12)]))
+    assert len(joined(b.settle())) == 12
+
+
+def test_an_end_asks_a_redis_that_just_failed_once_more() -> None:
+    """The pause after a failure is not waited for, and not longer than the end has; away still, nothing is lost."""
+    with RedisServer() as server:
+        a, b = Replica(server.url), Replica(server.url, "b")
+        server.kill()
+        a.predicted(batch([1]))
+        a.round()
+        assert not a.link.ready()
+        a.desk.finish(a.clock() + 2.0)
+        assert a.desk.show()["store"]["unwritten_predictions"] == 1
+        server.start()
+        a.desk.finish(a.clock() + 2.0)
+        b.labelled(labels([Said("yes", 1)]))
+        assert len(joined(b.settle())) == 1
+
+
 def test_a_redis_that_does_not_answer_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
     """One wait of a second, then a pause that grows; it is said once."""
     with RedisServer() as server:

@@ -303,8 +303,9 @@ class RedisDesk:
 
     def finish(self, until: float) -> None:
         """Before the end: what is not in Redis goes there, as far as it does until then (monotonic)."""
-        self._since = -math.inf
+        self.link.hurry()
         while (self._sent < len(self.chunks) or self._asked < self.waits()) and self._monotonic() < until:
+            self._since = -math.inf  # nothing more is gathered
             job = self.job()
             if job is None:
                 return

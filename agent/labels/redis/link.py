@@ -40,6 +40,10 @@ class Link:
         """Whether to ask at all: not so soon after a failure."""
         return self._monotonic() >= self._again_at
 
+    def hurry(self) -> None:
+        """Once more, however short ago it failed: there is no later."""
+        self._again_at = 0.0
+
     def begin(self, seconds: float) -> None:
         """A round begins, whose scripts have so long; the one that is late is the last."""
         self._until = self._monotonic() + seconds
