@@ -123,6 +123,34 @@ def test_a_checkpoint_from_before_has_no_retired() -> None:
     assert Meta.unpack(meta.pack()) == meta
 
 
+async def test_a_checkpoint_that_is_gone_is_said_though_nothing_came_after_it(tmp_path: Path) -> None:
+    """SQLite drops a broken log by itself: all that tells is that the journal does not begin where the state ends."""
+    stream.reference(tmp_path / "loan.sidelight")
+    settings = Settings(reference=str(tmp_path / "loan.sidelight"))
+    clock = TurnedClock(stream.START_NS)
+    inside = await Insides.of(tmp_path, settings, clock).recover()
+    for number in range(3):
+        inside.admission.handle(stream.message(number).SerializeToString())
+    await inside.pipeline._drain()
+    await inside.pipeline.save()
+    inside.close()
+    inside = await Insides.of(tmp_path, settings, clock).recover()
+    assert (inside.pipeline.applied, inside.pipeline.saving.corrupt) == (3, 0)
+    inside.close()
+    for path in tmp_path.glob("state.db*"):
+        path.unlink()
+    inside = await Insides.of(tmp_path, settings, clock).recover()
+    assert inside.pipeline.saving.corrupt == 1
+    inside.admission.handle(stream.message(3).SerializeToString())
+    await inside.pipeline._drain()
+    assert inside.pipeline.applied == 4
+    await inside.pipeline.save()
+    inside.close()
+    inside = await Insides.of(tmp_path, settings, clock).recover()
+    assert (inside.pipeline.applied, inside.pipeline.saving.corrupt) == (4, 0)
+    inside.close()
+
+
 async def test_a_retired_version_is_still_retired_after_a_start(tmp_path: Path) -> None:
     """It takes no place at the door and no judge, and what it slept through is not counted as watched."""
     stream.reference(tmp_path / "loan.sidelight")

@@ -58,9 +58,13 @@ class Journal:
         self._appended = 0  # bytes since the last cut
         self.offset = 0
 
+    def begins(self) -> int:
+        """The offset that its oldest segment begins with, whether or not a frame is in it. 0: there is none."""
+        return min(map(_first, self._folder.glob("journal-*.log")), default=0)
+
     def open(self, after: int) -> Iterator[frames.Frame]:
         """Reads every whole frame with an offset above `after`, then starts a new segment. Exhaust it before
-        appending."""
+        appending. An offset that was given once is not given again, though its frame, and `after`, be lost."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in self._folder.glob("spare-*.log"):
             path.unlink(missing_ok=True)
@@ -73,6 +77,7 @@ class Journal:
                     log.warning("journal_gap expected=%d found=%d", self.offset + 1, head.offset)
                 self.offset = head.offset
                 yield head, payload
+            self.offset = max(self.offset, _first(path) - 1)
             if path.exists():
                 size = path.stat().st_size
                 self._segments.append(_Segment(path, size, size))

@@ -83,11 +83,11 @@ class Pipeline:
                 admission.known(watch.key, watch.series.newest_ns)
                 await self.watches.prepare(watch)
         replayed, changed = 0, False
+        if (begins := self._journal.begins()) > saved + 1:
+            # The journal is cut only after a checkpoint: what came before it was in one that is gone.
+            self.saving.corrupt += 1
+            log.warning("state_lost checkpoint_offset=%d journal_begins=%d", saved, begins)
         for head, payload in self._journal.open(saved):
-            if not replayed and head.offset > saved + 1:
-                # The journal is cut only after a checkpoint: what came before it was in one that is gone.
-                self.saving.corrupt += 1
-                log.warning("state_lost checkpoint_offset=%d journal_begins=%d", saved, head.offset)
             if head.config_hash != self._settings.counting_hash and not changed:
                 changed = True
                 log.warning("options_changed offset=%d: frames from before are counted by the new ones", head.offset)
@@ -98,6 +98,7 @@ class Pipeline:
             if self._queue.bytes > 4 << 20:
                 await self._drain()
         await self._drain()
+        self.applied = max(self.applied, self._journal.offset)
         return replayed
 
     async def run(self) -> None:

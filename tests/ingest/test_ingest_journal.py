@@ -164,6 +164,18 @@ def test_a_cut_keeps_what_is_needed(tmp_path: Path) -> None:
     assert _read(tmp_path, 40) == [(41, b"next")]
 
 
+def test_no_offset_is_given_twice(tmp_path: Path) -> None:
+    """Everything was cut, and whoever knew how far it had come has forgotten it: the names of the files tell."""
+    _write(tmp_path, [b"a", b"b", b"c"])
+    journal = Journal(tmp_path, 1 << 30)
+    list(journal.open(0))
+    journal.cut(3)
+    journal.close()
+    assert Journal(tmp_path, 1 << 30).begins() == 4
+    assert _write(tmp_path, [b"d"]) == [(4, b"d")]
+    assert _read(tmp_path) == [(4, b"d")]
+
+
 def _peek(folder: Path) -> Frames:
     with _folder() as copy:
         shutil.copytree(folder, copy / "c")
