@@ -137,8 +137,9 @@ def shown(known: Known | None, why: str, uncounted: int) -> dict[str, Any]:
     page["lines"] = [_line(name, newest.named[name], before.get(name)) for name in SHOWN if name in newest.named]
     left = [f"{name}: {reason}" for name, reason in newest.why_not.items()]
     against = "" if known.built else "the reference has no labels: compared with the first labelled windows"
+    told = (f"newest window, {newest.rows:.0f} labels", why, *newest.partly, against, *left)
     return page | {
-        "note": "; ".join(part for part in (f"newest window, {newest.rows:.0f} labels", why, against, *left) if part),
+        "note": "; ".join(part for part in told if part),
         "horizons": {name_of(h): _plain(known.figures(h)) for h in (*HORIZONS, TOTAL)},
         "segments": {
             segment: _plain(found) for part, segment in enumerate(known.segments, start=1)

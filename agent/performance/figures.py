@@ -12,6 +12,7 @@ from agent.performance import intervals
 from agent.performance.form import ERROR_BINS, QUANTILE_LOSSES, RANKS, W2, WX, Form, W
 from agent.performance.intervals import NONE, Figure, proportion
 from agent.performance.outcomes import Outcomes
+from agent.performance.partly import KINDS, partly
 from agent.performance.seen import OTHER
 from agent.records import Floats, Task
 
@@ -26,7 +27,8 @@ class Figures:
     """named: by metric, none that is undefined. by_class: of a multiclass task, class -> metric -> figure. confusion:
     (true class, decision) -> weight. curve: of calibration (mean score, share of positives, weight). errors: of a
     regression, (upper bound of the error, weight). rows: pairs; undecided, unscored, untrue: those without a decision,
-    a score, a truth of the task's kind. why_not: metric -> why it cannot be computed."""
+    a score, a truth of the task's kind. why_not: metric -> why it cannot be computed. partly: which of the pairs are
+    left out of which metrics."""
 
     named: Mapping[str, Figure]
     rows: float
@@ -38,6 +40,7 @@ class Figures:
     curve: tuple[tuple[float, float, float], ...] = ()
     errors: tuple[tuple[float, float], ...] = ()
     why_not: Mapping[str, str] = field(default_factory=dict)
+    partly: tuple[str, ...] = ()
 
 
 def figures(outcomes: Outcomes, classes: Sequence[str] = ()) -> Figures:
@@ -48,7 +51,7 @@ def figures(outcomes: Outcomes, classes: Sequence[str] = ()) -> Figures:
     undecided, unscored, untrue = left
     return Figures(
         named, outcomes.rows, undecided, unscored, untrue, found.by_class, found.confusion, found.curve, found.errors,
-        _why_not(outcomes, named, found.confusion),
+        _why_not(outcomes, named, found.confusion), partly(outcomes.form, outcomes.sums),
     )  # fmt: skip
 
 
@@ -165,12 +168,6 @@ _OF = {Task.BINARY: _binary, Task.MULTICLASS: _multiclass, Task.REGRESSION: _reg
 def _means(form: Form, sums: Floats, names: Sequence[str]) -> dict[str, Figure]:
     rows = form.part(sums, "means")
     return {name: intervals.mean(rows[form.means.index(name)]) for name in names}
-
-
-KINDS = {
-    Task.BINARY: "a class that is known", Task.MULTICLASS: "a class that is known", Task.REGRESSION: "a number",
-    Task.RANKING: "a click or a gain",
-}  # fmt: skip
 
 
 def _why_not(

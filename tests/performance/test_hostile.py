@@ -98,6 +98,65 @@ def test_what_cannot_be_computed_says_why(task: Task, pairs: Any, metric: str, w
     assert metric not in found.named
 
 
+def _half(values: np.ndarray, other: float) -> np.ndarray:
+    return np.where(np.arange(len(values)) % 2 == 0, values, other)
+
+
+WORDS = ["yes", "no"] * 30
+
+
+@pytest.mark.parametrize(
+    ("task", "pairs", "words"),
+    [
+        (Task.BINARY, classified(WORDS, WORDS, _half(SCORES, 2.5)), "30 of 60 labels met a score outside 0 to 1"),
+        (Task.BINARY, classified(WORDS, WORDS, _half(SCORES, np.nan)), "30 of 60 labels met no score"),
+        (Task.BINARY, classified(WORDS, [*WORDS[:40], *[None] * 20]), "20 of 60 labels met no decision"),
+        (
+            Task.MULTICLASS,
+            classified(WORDS, WORDS, np.stack([_half(SCORES, np.nan), np.full(60, np.nan)], axis=1), ("yes", "no")),
+            "30 of 60 labels met no score between 0 and 1 of the true class",
+        ),
+        (Task.REGRESSION, numbered(_half(SCORES, np.nan), SCORES), "30 of 60 labels are not a number"),
+        (Task.REGRESSION, numbered(SCORES, _half(SCORES, 1e300)), "30 of 60 labels met no predicted number"),
+    ],
+)
+def test_a_figure_of_some_labels_alone_says_so(task: Task, pairs: Any, words: str) -> None:
+    """A mean without the pairs that have no value for it may be anything: it is told how many are missing, of which."""
+    found = figures(counted(Form(task, positive="yes"), pairs), ("yes", "no"))
+    (told,) = found.partly
+    assert told.startswith(words)
+    assert "left out of" in told
+    assert "all" not in found.why_not
+
+
+@pytest.mark.parametrize(
+    ("task", "pairs"),
+    [
+        (Task.BINARY, classified(WORDS, WORDS, SCORES)),
+        (Task.BINARY, classified(WORDS, WORDS)),
+        (Task.BINARY, classified(WORDS, None, SCORES)),
+        (Task.MULTICLASS, classified(WORDS, WORDS)),
+        (Task.REGRESSION, numbered(SCORES, SCORES)),
+        (Task.REGRESSION, classified(WORDS, WORDS)),
+        (Task.RANKING, numbered(np.ones(9), np.ones(9), position=np.ones(9, np.int32))),
+    ],
+)
+def test_what_all_labels_lack_is_no_part_of_them(task: Task, pairs: Any) -> None:
+    """Nothing is left out where every label counts, and where none does the figure itself says why."""
+    assert figures(counted(Form(task, positive="yes"), pairs), ("yes", "no")).partly == ()
+
+
+def test_the_status_says_which_labels_are_not_in_its_figures() -> None:
+    """In the note, beside how many labels the window had."""
+    follower = Performance()
+    follower.prepare(about(None, **BINARY))
+    pairs = pairs_of(np.random.default_rng(1), 300, 0.1, START)
+    closes(follower, START, replace(pairs, scores=np.full_like(pairs.scores, 40.0)))
+    assert "of 300 labels" not in follower.show()["note"]
+    closes(follower, START + 1, replace(pairs, scores=np.where(np.arange(300)[:, np.newaxis] % 3, pairs.scores, 40.0)))
+    assert "; 100 of 300 labels met a score outside 0 to 1, and are left out of" in follower.show()["note"]
+
+
 def test_items_that_share_a_position_gain_no_more_than_there_is() -> None:
     """NDCG stays within 0 to 1."""
     pairs = numbered(np.ones(9), np.full(9, np.nan), position=np.ones(9, np.int32), ids=np.ones(9, np.uint64))
