@@ -29,10 +29,9 @@ def test_a_record_arrives_with_its_id_model_and_stamp(agent: ScriptedAgent, reco
     assert not request.columns.ids, "ids of our own go as numbers"
 
 
-def test_an_absent_agent_costs_nothing_and_gets_everything_when_it_comes(
-    recorder: Recorder, socket: str, until: Until
-) -> None:
+def test_an_absent_agent_costs_nothing_and_gets_everything_when_it_comes(make: Make, socket: str, until: Until) -> None:
     """Records wait for an agent that is not there yet."""
+    recorder = make()
     ids = [recorder.record({"x": float(one)}) for one in range(10)]
     until(lambda: recorder.stats().last_error)
     assert not recorder.stats().connected

@@ -144,12 +144,14 @@ async def test_a_hung_collector_blocks_nobody_and_returns_when_it_does() -> None
         return []
 
     gpu, cpu = Scripted("gpu", hang, *[power(5.0)] * 2010), Scripted("cpu", *[power(1.0)] * 2010)
-    collecting = runner(gpu, cpu, deadline_seconds=0.02)
+    collecting, rounds = runner(gpu, cpu, deadline_seconds=0.1), 1
     await collecting.round()
-    await collecting.round()
+    while rounds < 2 or (rounds < 100 and collecting.status()[1]["state"] != "ok"):  # a busy machine may be late once
+        await collecting.round()
+        rounds += 1
     assert named(collecting.points(), "sidelight.collector.success") == {"gpu": 0, "cpu": 1}
     assert collecting.status()[0]["state"] == "hung"
-    assert collecting.status()[0]["skipped"] == 1
+    assert collecting.status()[0]["skipped"] == rounds - 1
     release.set()
     for _ in range(2000):  # rounds until the call came back and a new one was made; the bound only ends a broken run
         if collecting.status()[0]["state"] == "ok":

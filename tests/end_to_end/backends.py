@@ -21,17 +21,17 @@ def serving(kind: str) -> Iterator[tuple[Backend, str]]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     backend = KINDS[kind]()
-    url = asyncio.run_coroutine_threadsafe(backend.start(), loop).result(10)
+    url = asyncio.run_coroutine_threadsafe(backend.start(), loop).result(60)
     try:
         yield backend, url
     finally:
-        asyncio.run_coroutine_threadsafe(backend.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(backend.stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
-def until(fulfilled: Callable[[], Any], seconds: float = 30.0) -> None:
+def until(fulfilled: Callable[[], Any], seconds: float = 120.0) -> None:
     """Polls until it holds."""
     end = time.monotonic() + seconds
     while not fulfilled():

@@ -19,6 +19,7 @@ from agent.wire import recorder_pb2 as wire
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 90.0  # before a start counts as failed; the budget is 1 s, but test machines are shared
+WAIT_SECONDS = 120.0  # before what is waited for counts as never coming
 
 
 def free_port() -> int:
@@ -89,10 +90,10 @@ class AgentProcess:
         """SIGTERM, and its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=WAIT_SECONDS)
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -104,7 +105,7 @@ class AgentProcess:
         found: dict[str, Any] = json.loads(self.get("/status")[1])
         return found
 
-    def wait_for(self, fulfilled: Any, seconds: float = 30.0) -> dict[str, Any]:
+    def wait_for(self, fulfilled: Any, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """Polls the status until `fulfilled(status)`; the status then."""
         until = time.monotonic() + seconds
         while True:
@@ -117,11 +118,11 @@ class AgentProcess:
                 )
             time.sleep(0.02)
 
-    def wait_counted(self, seconds: float = 120.0) -> dict[str, Any]:
+    def wait_counted(self, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """The status once everything that was acknowledged is counted and judged. Not by offsets: ticks have theirs."""
         return self.wait_for(lambda status: not status["agent"]["queue_bytes"], seconds)
 
-    def record(self, request: wire.RecordRequest | bytes, timeout: float = 10.0) -> wire.RecordResponse:
+    def record(self, request: wire.RecordRequest | bytes, timeout: float = WAIT_SECONDS) -> wire.RecordResponse:
         """One unary call on a channel of its own, so that a killed agent leaves nothing behind."""
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         with grpc.insecure_channel(f"unix:{self.socket}") as channel:

@@ -22,7 +22,7 @@ from agent.export.spool import unpack
 from agent.wire import recorder_pb2 as wire
 from agent.wire import state_pb2 as state
 from tests.end_to_end import stream
-from tests.end_to_end.harness import AgentProcess, free_port
+from tests.end_to_end.harness import WAIT_SECONDS, AgentProcess, free_port
 
 SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "errors", "joined")
 FAULTS_SAID = 30 * stream.MESSAGES  # the first of the stream's faults lasts from window 20 to 24
@@ -81,7 +81,7 @@ class Sender(threading.Thread):
     def end(self) -> None:
         """Returns when the message in flight is acknowledged."""
         self._ending.set()
-        self.join(timeout=60)
+        self.join(timeout=WAIT_SECONDS)
         assert not self.is_alive()
 
 
@@ -164,7 +164,7 @@ def never_killed(folder: Path, sent: int) -> dict[str, Any]:
             response_deserializer=wire.RecordResponse.FromString,
         )
         for number in range(sent):
-            call(stream.message(number, traced=True).SerializeToString(), timeout=10)
+            call(stream.message(number, traced=True).SerializeToString(), timeout=WAIT_SECONDS)
         assert agent.stop() == 0
     return knows(folder)
 

@@ -14,7 +14,7 @@ import numpy as np
 from agent.reference import file as reference_file
 from agent.wire import recorder_pb2 as wire
 from tests.end_to_end import stream
-from tests.end_to_end.harness import AgentProcess
+from tests.end_to_end.harness import WAIT_SECONDS, AgentProcess
 
 ROWS = 200  # of a window
 WINDOW_NS = stream.WINDOW_SECONDS * 10**9
@@ -85,7 +85,7 @@ def sending(agent: AgentProcess) -> Iterator[Any]:
 
         def send(request: wire.RecordRequest | bytes) -> wire.RecordResponse:
             raw = request if isinstance(request, bytes) else request.SerializeToString()
-            answer: wire.RecordResponse = call(raw, timeout=10, wait_for_ready=True)
+            answer: wire.RecordResponse = call(raw, timeout=WAIT_SECONDS, wait_for_ready=True)
             return answer
 
         yield send

@@ -41,7 +41,7 @@ class Scene:
         self.exporter.wake()
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not reached():  # noqa: ASYNC110 - what is waited for has no event of its own
                 await asyncio.sleep(0.002)
 

@@ -121,7 +121,7 @@ def test_a_model_forgotten_under_its_background_work_is_closed_after_it(
 
         def work() -> Any:
             started.set()
-            assert go.wait(10)
+            assert go.wait(60)
             assert found is not None
             return found()
 
@@ -131,7 +131,7 @@ def test_a_model_forgotten_under_its_background_work_is_closed_after_it(
 
     async def forget() -> None:
         behind = asyncio.create_task(desks.work())
-        await asyncio.to_thread(started.wait, 10)
+        await asyncio.to_thread(started.wait, 60)
         desks.keep(set())
         assert len(list(desks)) == 1
         go.set()
@@ -157,7 +157,7 @@ def test_what_is_looked_up_in_does_not_change_meanwhile(tmp_path: Path, monkeypa
 
     def slow(self: Desk) -> Any:
         started.set()
-        assert go.wait(10)
+        assert go.wait(60)
         found = settle(self)
         order.append("settled")
         return found
@@ -174,7 +174,7 @@ def test_what_is_looked_up_in_does_not_change_meanwhile(tmp_path: Path, monkeypa
     async def both() -> None:
         behind = asyncio.create_task(desks.work())
         settling = asyncio.create_task(desks.settle(held))
-        await asyncio.to_thread(started.wait, 10)
+        await asyncio.to_thread(started.wait, 60)
         await asyncio.sleep(0.2)
         go.set()
         await asyncio.gather(behind, settling)
