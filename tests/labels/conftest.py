@@ -16,6 +16,14 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _patience() -> Iterator[None]:
+    """On a busy machine a Redis that is well may take longer than the second an agent gives it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("agent.labels.redis.link.TIMEOUT_SECONDS", 30.0)
+        yield
+
+
 @pytest.fixture
 def url(server: RedisServer) -> str:
     """Of an empty one."""

@@ -214,8 +214,11 @@ def test_an_end_asks_a_redis_that_just_failed_once_more() -> None:
         assert len(joined(b.settle())) == 1
 
 
-def test_a_redis_that_does_not_answer_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redis_that_does_not_answer_is_left_alone_for_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One wait of a second, then a pause that grows; it is said once."""
+    monkeypatch.setattr("agent.labels.redis.link.TIMEOUT_SECONDS", 1.0)
     with RedisServer() as server:
         a = Replica(server.url)
         a.predicted(batch([1]))
