@@ -196,7 +196,8 @@ class Exporter:
         """Sends what can be sent within the deadline, then closes; the rest waits in the spool for the next start."""
         try:
             async with asyncio.timeout(deadline_seconds):
-                await asyncio.gather(*(delivery.flush() for delivery in self._deliveries))
+                flushed = (*(d.flush() for d in self._deliveries), *(r.flush() for r in self._alerts.resending))
+                await asyncio.gather(*flushed)
                 await self.count()
         except (TimeoutError, RetryableError) as error:
             if queued := sum(tally.queued.items for tally in self._accounts.tallies.values()):

@@ -63,6 +63,7 @@ class Resending:
         self._trouble = Trouble(replica.signal, tally, clock)
         self._told: dict[Labels, Known] = {}
         self._woken = asyncio.Event()
+        self._cut = False  # a post was begun and not taken whole
 
     def wake(self) -> None:
         """Alerts changed."""
@@ -85,8 +86,19 @@ class Resending:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
 
+    async def flush(self) -> None:
+        """At the end: tells how things are if that was not told yet. No waiting."""
+        if not self._woken.is_set() and not self._cut:
+            return
+        self._woken.clear()
+        try:
+            await self.post()
+        except RetryableError as error:
+            self._trouble.say(str(error))
+
     async def post(self) -> None:
         """Tells how things are now, in as many requests as it takes. Raises RetryableError when one was not taken."""
+        self._cut = True
         state = self._told = self._state(self._clock.now_ns())
         if not state:
             self._trouble.say("")
@@ -112,6 +124,7 @@ class Resending:
             for of, known in batch:
                 if known.ended_ns:
                     self._told.pop(of, None)
+        self._cut = False
 
     def _state(self, now_ns: int) -> dict[Labels, Known]:
         """What fires, and what ended and was not yet said to have, while the replica would still believe it fires."""

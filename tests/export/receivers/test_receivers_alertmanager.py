@@ -184,6 +184,32 @@ async def test_a_new_alert_is_told_at_once_and_a_hanging_replica_delays_no_other
             assert told.s.of("alertmanager-1").delivered == 0
 
 
+async def test_what_changed_at_the_last_moment_is_told_at_the_end(tmp_path: Path) -> None:
+    """An alert that fires, or ends, while the agent ends; what was told already is not told once more."""
+    async with listening() as (backend, url), telling(tmp_path, url) as told:
+        for posts, (book, believed) in enumerate((([alert()], {"fares warning"}), ([], set[str]())), 1):
+            told.book = book
+            told.s.exporter.rows_for_events([alert()])
+            for _ in range(2):
+                await told.s.exporter.stop(60.0)
+            assert firing(backend, told.s.clock.now_ns()) == believed
+            assert len(backend.taken) == posts
+            told.s.clock.turn(1.0)
+
+
+async def test_a_post_that_the_end_cut_off_is_made_again(tmp_path: Path) -> None:
+    """The lane is cancelled with its request on the way; what fires is told before the agent is gone."""
+    async with listening() as (backend, url), telling(tmp_path, url) as told:
+        backend.says("webhook", Say(hang=True))
+        told.book = [alert()]
+        running = asyncio.create_task(told.lanes[0].run())
+        await told.s.until(lambda: bool(backend.got))
+        running.cancel()
+        await asyncio.wait({running})
+        await told.s.exporter.stop(60.0)
+        assert firing(backend, told.s.clock.now_ns()) == {"fares warning"}
+
+
 async def test_a_replica_that_comes_back_hears_how_things_are(tmp_path: Path) -> None:
     """Refused connections are tried again with growing pauses, and the post that arrives is the newest state."""
     async with listening() as (backend, url):
