@@ -116,6 +116,26 @@ def test_a_reused_buffer_or_dict_does_not_change_a_record(agent: ScriptedAgent, 
     assert words == {"", "0", "1", "2"}
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (np.array([1.0, 2.0]), (1.0, 2.0)),
+        (array("d", [1.0, 2.0]), (1.0, 2.0)),
+        ([1.0, 2.0], (1.0, 2.0)),
+        (bytearray([97, 98]), "ab"),
+    ],
+    ids=["numpy", "array", "list", "bytearray"],
+)
+def test_a_value_that_can_change_is_copied(agent: ScriptedAgent, make: Make, value: Any, kept: Any) -> None:
+    """Among values that cannot change one that can is found, whether or not the collector tracks it."""
+    recorder = make(flush_seconds=3600.0)
+    recorder.record({"a": 1.0, "b": "text", "c": value, "d": True})
+    value[0] = 99
+    assert recorder.flush(10)
+    ((_, cells),) = agent.rows()
+    assert cells == {"a": 1.0, "b": "text", "c": kept, "d": True}
+
+
 def test_a_bad_record_costs_itself(agent: ScriptedAgent, recorder: Recorder) -> None:
     """Text that is not Unicode, no features at all, an argument that does not exist: counted, neighbours unharmed."""
     recorder.record({"t": "good"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from operator import itemgetter
+from typing import Any, Optional
 
 from sidelight.batches import Predictions, Truths, nanoseconds
 from sidelight.columns import breathe
@@ -18,9 +19,12 @@ ABOUT = frozenset({
 })  # fmt: skip
 _SLICE = 64
 
-# number, nanoseconds at the end of the prediction, features, their names (None: features is a dict), prediction, score,
-# prediction id (None: prefix + number), latency in seconds, the rest by name. A plain tuple: it costs 40 ns to make.
-Record = tuple[int, int, Any, Any, Any, Any, Any, Any, dict[str, Any]]
+# An array row's type, shape, dtype and names: what its bytes mean.
+Form = tuple[Any, Any, Any, tuple[str, ...]]
+# number, nanoseconds at the end of the prediction, features, their form (None: features is a dict), prediction, score,
+# prediction id (None: prefix + number), latency in seconds, the rest by name (None: nothing). A plain tuple: it costs
+# 40 ns to make.
+Record = tuple[int, int, Any, Optional[Form], Any, Any, Any, Any, Optional[dict[str, Any]]]
 # prediction id, request id, truth, item, nanoseconds, weight, output
 Truth = tuple[Any, Any, Any, Any, int, Any, str]
 
@@ -43,17 +47,17 @@ def gather_predictions(records: Iterable[Record], prefix: str) -> list[Predictio
     """One batch per form the features came in: dicts together, rows of an array by their names, size and type."""
     groups: dict[Any, list[Record]] = {}
     for record in records:
-        features, names = record[2], record[3]
-        form = None if names is None else (id(names), features.dtype.str, len(names))
-        groups.setdefault(form, []).append(record)
+        form = record[3]
+        groups.setdefault(None if form is None else (id(form[3]), form[2].str, len(form[3])), []).append(record)
     return [_predictions(group, prefix) for group in groups.values()]
 
 
 def _predictions(records: list[Record], prefix: str) -> Predictions:
-    numbers, ends, features, names, prediction, score, ids, latency, abouts = zip(*records)
+    numbers, ends, features, forms, prediction, score, ids, latency, abouts = zip(*records)
     breathe()
-    columns = _from_dicts(features) if names[0] is None else _from_rows(features, names[0])
-    about = {key: [one.get(key) for one in abouts] for key in dict.fromkeys(chain.from_iterable(abouts))}
+    columns = _from_dicts(features) if forms[0] is None else _from_rows(features, forms[0])
+    keys = dict.fromkeys(chain.from_iterable(filter(None, abouts)))
+    about = {key: [None if one is None else one.get(key) for one in abouts] for key in keys}
     starts = about.pop("time", None) or [None] * len(records)
     times = [
         _start(end, took) if given is None else given
@@ -78,11 +82,19 @@ def _from_dicts(rows: Sequence[dict[Any, Any]]) -> list[tuple[str, Any]]:
     for start in range(0, len(rows), _SLICE):
         names.update(dict.fromkeys(chain.from_iterable(rows[start : start + _SLICE])))
         breathe()
-    return [(str(name), [row.get(name, MISSING) for row in rows]) for name in names]
+    return [(str(name), _column(rows, name)) for name in names]
 
 
-def _from_rows(rows: Sequence[Any], names: Sequence[str]) -> list[tuple[str, Any]]:
-    matrix = sys.modules["numpy"].array(rows).T
+def _column(rows: Sequence[dict[Any, Any]], name: Any) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), rows))
+    except KeyError:
+        return [row.get(name, MISSING) for row in rows]
+
+
+def _from_rows(rows: Sequence[bytes], form: Form) -> list[tuple[str, Any]]:
+    _, _, dtype, names = form
+    matrix = sys.modules["numpy"].frombuffer(b"".join(rows), dtype).reshape(len(rows), len(names)).T
     return [(str(name), matrix[place]) for place, name in enumerate(names)]
 
 

@@ -10,14 +10,15 @@ import time as clock
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from gc import is_tracked
 from typing import Any, TypeVar, overload
 
 from sidelight import blocks
 from sidelight.batches import nanoseconds
 from sidelight.endpoint import Endpoint, disabled
-from sidelight.gather import keep_about
+from sidelight.gather import Form, keep_about
 from sidelight.sender import Limits, Sender, Stats
-from sidelight.values import STILL, atoms, keep, keep_mapping
+from sidelight.values import STILL, hashed, keep, keep_mapping
 from sidelight.watch import Prediction, Ticket, watched
 from sidelight.wire import lifecycle_pb2, recorder_pb2
 
@@ -89,7 +90,7 @@ class Recorder:
         self._kick: Callable[[], None] = self._sender.kick if self._enabled else _nothing
         self._places: dict[int, tuple[str, ...]] = {}
         # Type, shape, dtype and names of the array rows that come all the time.
-        self._form: tuple[Any, Any, Any, tuple[str, ...]] = (None, None, None, ())
+        self._form: Form = (None, None, None, ())
 
     def record(
         self,
@@ -117,32 +118,32 @@ class Recorder:
         # This is the one function on the prediction's own time: an id, a copy, a tuple, an append.
         number = self._number()
         try:
-            names = None
+            form = None
             if type(features) is dict:
                 kept = features.copy()
-                if not atoms(kept):
+                try:
+                    if is_tracked(kept) or not hashed(kept.values()):
+                        kept = keep_mapping(kept)
+                except TypeError:
                     kept = keep_mapping(kept)
             elif (
                 type(features) is (form := self._form)[0]
                 and features.shape == form[1]
                 and features.dtype is form[2]
-                and "feature_names" not in about
+                and (not about or "feature_names" not in about)
             ):
-                kept, names = features.copy(), form[3]
+                kept = features.tobytes()
             elif blocks.is_many(features):
                 fields = {"prediction": prediction, "score": score, "prediction_id": prediction_id, "latency": latency}
                 return self._record_many(number, features, {**fields, **about})
             else:
-                kept, names = self._keep_row(features, about.pop("feature_names", None))
-            if about:
-                about = keep_about(about)
+                kept, form = self._keep_row(features, about.pop("feature_names", None))
             if type(prediction) not in STILL:
                 prediction = keep(prediction)
             if type(score) not in STILL:
                 score = keep(score)
-            self._waiting.append(
-                (number, clock.time_ns(), kept, names, prediction, score, prediction_id, latency, about)
-            )
+            rest = keep_about(about) if about else None
+            self._waiting.append((number, clock.time_ns(), kept, form, prediction, score, prediction_id, latency, rest))
         except Exception:  # a value that fails when it is read: its record is lost and counted, the prediction is not
             self._waiting.append(None)
         if len(self._waiting) > self._limit:
@@ -164,8 +165,8 @@ class Recorder:
         given = fields["prediction_id"]
         return blocks.Ids(prefix, len(features)) if given is None else list(given)
 
-    def _keep_row(self, features: Any, names: Any) -> tuple[Any, tuple[str, ...] | None]:
-        """One row that is no dict, kept: (numbers, names), or (dict, None)."""
+    def _keep_row(self, features: Any, names: Any) -> tuple[Any, Form | None]:
+        """One row, kept: (its numbers as bytes, their form), or (dict, None)."""
         if features is None:
             return {}, None
         if isinstance(features, Mapping):
@@ -182,9 +183,10 @@ class Recorder:
             raise ValueError(f"{len(names)} feature names for {width} features")
         dtype = getattr(features, "dtype", None)
         if dtype is not None and getattr(dtype, "kind", "O") in "fiu" and type(features).__module__ == "numpy":
+            form = (type(features), features.shape, dtype, names)
             if own:
-                self._form = (type(features), features.shape, dtype, names)
-            return features.copy(), names
+                self._form = form
+            return features.tobytes(), form
         return keep_mapping(dict(zip(names, features))), None
 
     def label(
@@ -311,7 +313,7 @@ class Recorder:
         item: Any = None
         try:
             if features is not None:
-                kept = (keep(prediction), keep(score), prediction_id, latency, keep_about(about))
+                kept = (keep(prediction), keep(score), prediction_id, latency, keep_about(about) or None)
                 item = (number, clock.time_ns(), features, names, *kept)
         except Exception:
             item = None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from gc import is_tracked
 from typing import Any
 from uuid import UUID
 
@@ -83,16 +82,10 @@ def _keep_numpy(value: Any) -> Any:
         return Vector(value.astype("<f4").tobytes())
 
 
-def atoms(values: dict[Any, Any]) -> bool:
-    """Whether no value of ours can change, told in half the time that a look at each type takes; False: perhaps.
-
-    The collector does not track a dict of atoms. What else it does not track and yet can change, as numpy's arrays
-    and bytearray, has no hash. (From Python 3.14 on it tracks every dict: the answer is then always False.)
-    """
-    try:
-        return not is_tracked(values) and hash(tuple(values.values())) is not None
-    except TypeError:
-        return False
+# Whether no value of a dict can change, told in half the time that a look at each type takes: the collector does not
+# `is_tracked` a dict of atoms, and what else it does not track and yet can change, as numpy's arrays and bytearray, has
+# no hash, so that `hashed` raises TypeError. (From Python 3.14 on the collector tracks every dict.)
+hashed: Callable[[Iterable[Any]], bool] = frozenset[Any]().isdisjoint
 
 
 def keep_mapping(values: Mapping[Any, Any]) -> dict[Any, Any]:
