@@ -13,17 +13,19 @@ from agent.bins import Layout
 from agent.config import Settings
 from agent.counting.segments import Budget
 from agent.counting.windows import Series
-from agent.errors import SidelightError
+from agent.errors import ConfigurationError, SidelightError, UnusableReferenceError
 from agent.estimate import SECTIONS as ESTIMATED_FROM
 from agent.evaluate import Judge
 from agent.followers import Followers
 from agent.following import About
 from agent.latency import LatencyBaseline
 from agent.ledger import RUNNING, Dial, Ledger
-from agent.records import Batch, Closed, Finding, ModelKey
+from agent.records import Batch, Closed, Finding, ModelKey, Task
 from agent.reference import locate
+from agent.reference.applied import applied
 from agent.reference.learn import Learner, blank
 from agent.reference.profile import Reference
+from agent.reference.schemas import Schemas
 from agent.version import VERSION
 from agent.volume.duplicates import Repeats
 from agent.volume.past import Counted
@@ -33,6 +35,7 @@ DEFAULT_WINDOW_SECONDS = 3600.0
 LOOK_SECONDS = 15.0  # how long counting waits for a reference to be read
 AGAIN_SECONDS = 60.0  # between two tries for a reference that could not be read
 UNUSABLE = "unusable: "
+NOT_APPLIED = "; of the schema not applied: "
 LABELLED = ("performance", "concept_drift")  # checks that need truths
 ESTIMATED = ("estimated_performance",)  # what needs a reference that was built with truths
 FAIRNESS = ("fairness",)
@@ -159,7 +162,12 @@ class Watching:
     """All watches by model version. Owned by the pipeline."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ConfigurationError for a schema file that cannot be used."""
         self._settings = settings
+        try:
+            self._schemas = Schemas.at(settings.schema)
+        except UnusableReferenceError as error:
+            raise ConfigurationError("SIDELIGHT_SCHEMA", settings.schema, f"a schema file ({error})") from None
         self._budget = Budget(settings.cells_max)
         self._all: dict[ModelKey, Watch] = {}
         self._traffic: dict[tuple[ModelKey, int], Traffic] = {}
@@ -203,7 +211,11 @@ class Watching:
         watch = self._all.get(key)
         if watch is not None:
             return watch.series.window_ns
-        return int((self._settings.window_seconds or DEFAULT_WINDOW_SECONDS) * 1e9)
+        return int(self._window_seconds(key, None) * 1e9)
+
+    def _window_seconds(self, key: ModelKey, reference: Reference | None) -> float:
+        own = reference.layout.window_seconds if reference else self._schemas.of(key.name).window_seconds
+        return self._settings.window_seconds or own or DEFAULT_WINDOW_SECONDS
 
     async def begin(self, key: ModelKey, now_ns: int) -> Watch:
         """Starts watching a version. A reference that does not come in time is sought again later."""
@@ -227,7 +239,7 @@ class Watching:
         reference, note = await self._look(watch.key)
         series.reference_note = note
         if reference is not None:
-            series.adopt(reference, note)
+            series.adopt(*self._as_said(watch.key, reference, note))
             await self.prepare(watch)
 
     async def prepare(self, watch: Watch) -> None:
@@ -301,15 +313,28 @@ class Watching:
 
     def make(self, key: ModelKey, reference: Reference | None, note: str) -> Series:
         """An empty series; with a learner where there is no reference."""
-        own = reference.layout.window_seconds if reference else 0
-        seconds = self._settings.window_seconds or own or DEFAULT_WINDOW_SECONDS
-        learner = None
+        settings, schema, learner = self._settings, self._schemas.of(key.name), None
+        seconds = self._window_seconds(key, reference)
         if reference is None:
-            head = blank(key.name, key.version, seconds, made_by=f"sidelight-agent {VERSION}")
-            learner = Learner(head, self._settings.learn_rows, self._settings.learn_windows, self._settings.segments)
-        series = Series(key, int(seconds * 1e9), reference, learner, self._settings.segments, budget=self._budget)
+            made_by = f"sidelight-agent {VERSION}"
+            head = blank(key.name, key.version, seconds, made_by, schema.task, schema.positive_label)
+            head = replace(head, protected=schema.protected)
+            learner = Learner(head, settings.learn_rows, settings.learn_windows, settings.segments, schema)
+        else:
+            reference, note = self._as_said(key, reference, note)
+        series = Series(key, int(seconds * 1e9), reference, learner, settings.segments, budget=self._budget)
         series.reference_note = note
+        if learner is not None:  # what is known before the first label
+            series.task, series.positive_label = Task(schema.task), schema.positive_label
         return series
+
+    def _as_said(self, key: ModelKey, reference: Reference, note: str) -> tuple[Reference, str]:
+        """With the user's schema over it, and a word where not all of that was possible."""
+        found, refused = applied(reference, self._schemas.of(key.name))
+        for one in refused:
+            log.warning("schema_not_applied model=%r version=%r %s", key.name, key.version, one)
+        plain = note.partition(NOT_APPLIED)[0]
+        return found, f"{plain}{NOT_APPLIED}{refused[0]}" if refused else plain
 
     def choose(self, key: ModelKey) -> tuple[Reference | None, str]:
         """The reference for this version, and a word on where it is from. Blocking: files and URLs are read."""

@@ -25,6 +25,7 @@ from agent.reference import file as reference_file
 from agent.reference import learn_state
 from agent.reference.learn import ORIGIN as LEARNED
 from agent.reference.profile import Reference
+from agent.reference.traffic import NO_SCHEMA
 from agent.sketches.quantiles import Quantiles
 from agent.state import get, keys
 from agent.wire import state_pb2 as state
@@ -96,7 +97,7 @@ def _restore(
         source, _, feature = sketch_key.partition("/")
         one.numbers.open[(Source(int(source)), feature)] = Quantiles.from_bytes(blob)
     if message.learner and reference is None:
-        one.learner = learn_state.decode(message.learner)
+        one.learner = learn_state.decode(message.learner, one.learner.state.schema if one.learner else NO_SCHEMA)
     return one
 
 

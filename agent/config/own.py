@@ -117,6 +117,11 @@ class Settings(Options):
     reference: str = option(
         "", "Reference: a file, a folder (MODEL/VERSION.sidelight) or a URL. Unset: learned from traffic."
     )
+    schema: str = option(
+        "",
+        "Schema file of your own (TOML; or a folder with MODEL.schema.toml): types, demands, what is public. Learning "
+        "begins with it; over a reference it is laid as far as the bins stay what they are.",
+    )
     learn_rows: int = option(10_000, "Rows from which a learned reference takes its bins.", "{row}", ge=100)
     learn_windows: int = option(30, "Windows a learned reference is made of.", "{window}", ge=8)
     false_alarms_per_day: float = option(

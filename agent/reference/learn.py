@@ -16,7 +16,8 @@ from agent.reference.directions import with_projections
 from agent.reference.joined import joined
 from agent.reference.learn_segments import Named
 from agent.reference.profile import Reference
-from agent.reference.traffic import features_of, stripped, vector_entries, width
+from agent.reference.schema import Schema
+from agent.reference.traffic import NO_SCHEMA, features_of, stripped, vector_entries, width
 
 LEARN_ROWS = 10_000
 LEARN_WINDOWS = 30  # statistics.md, point 5: a t with fewer blocks needs effects nobody waits for
@@ -61,6 +62,7 @@ class State:
     paused: bool = False
     skipped_rows: int = 0
     segments: Named = field(default_factory=Named)
+    schema: Schema = NO_SCHEMA  # not stored: what is said now goes before what was said then
 
 
 class Learner:
@@ -73,10 +75,11 @@ class Learner:
 
     def __init__(
         self, head: Reference, learn_rows: int = LEARN_ROWS, learn_windows: int = LEARN_WINDOWS,
-        segments: tuple[str, ...] = (),
+        segments: tuple[str, ...] = (), schema: Schema = NO_SCHEMA,
     ) -> None:  # fmt: skip
-        """`head` from `blank`: model, version and window length. segments: keys whose values are counted apart."""
-        self.state = State(head, learn_rows, learn_windows, segments=Named(segments))
+        """`head` from `blank`: model, version and window length. segments: keys whose values are counted apart. schema:
+        what a person says of the values, before any has come."""
+        self.state = State(head, learn_rows, learn_windows, segments=Named(segments), schema=schema)
         self._ready: Reference | None = None
 
     @classmethod
@@ -204,7 +207,7 @@ class Learner:
         state = self.state
         batches = [batch for _, batch in state.buffer]
         odd = np.cumsum([0, *(batch.rows for batch in batches)]) % 2
-        layout = Layout(features_of(batches), state.head.layout.window_seconds)
+        layout = Layout(features_of(batches, state.schema), state.head.layout.window_seconds)
         to_fit = [select(b, np.arange(first, b.rows, 2)) for b, first in zip(batches, odd.tolist(), strict=False)]
         layout = with_projections(layout, to_fit)
         state.head = replace(state.head, layout=layout)

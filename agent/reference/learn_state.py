@@ -14,6 +14,8 @@ from agent.reference.file import layout_message, layout_of
 from agent.reference.learn import Learner, State, Window, blank
 from agent.reference.learn_segments import Named
 from agent.reference.profile import Reference
+from agent.reference.schema import Schema
+from agent.reference.traffic import NO_SCHEMA
 from agent.sketches.blob import BlobKind, seal, unseal
 from agent.wire import reference_pb2 as pb
 
@@ -40,8 +42,8 @@ def encode(learner: Learner) -> bytes:
     return seal(BlobKind.LEARNER, message.SerializeToString(deterministic=True))
 
 
-def decode(blob: bytes) -> Learner:
-    """The learner that was encoded. Raises CorruptError."""
+def decode(blob: bytes, schema: Schema = NO_SCHEMA) -> Learner:
+    """The learner that was encoded, with the schema as it is now. Raises CorruptError."""
     try:
         message = pb.LearnerState.FromString(unseal(BlobKind.LEARNER, blob))
         head = _head(message)
@@ -61,6 +63,7 @@ def decode(blob: bytes) -> Learner:
             paused=message.paused,
             skipped_rows=message.skipped_rows,
             segments=Named(tuple(message.segment_keys), list(message.segment_names)),
+            schema=schema,
         )
     )
 

@@ -49,7 +49,7 @@ def find(location: str | Path, model: str, version: str) -> Reference | None:
 def newest(location: str | Path, model: str) -> Reference | None:
     """The reference a new version may borrow: the last one made for this model in a folder. Elsewhere as `find`."""
     text = str(location)
-    folder = Path(text) / _safe(model)
+    folder = Path(text) / quoted(model)
     if is_url(text) or not folder.is_dir():
         return find(text, model, "")
     found = [read(path) for path in sorted(folder.glob(f"*{file.SUFFIX}"))]
@@ -66,12 +66,17 @@ def is_url(location: str) -> bool:
 
 
 def _relative(model: str, version: str) -> str:
-    return f"{_safe(model)}/{_safe(version)}{file.SUFFIX}"
+    return f"{quoted(model)}/{quoted(version)}{file.SUFFIX}"
 
 
-def _safe(name: str) -> str:
-    quoted = urllib.parse.quote(name or "default", safe="")
-    return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
+def quoted(name: str) -> str:
+    """A model's name as a file's: what could leave the folder is percent-encoded.
+
+    >>> quoted("risk/eu"), quoted(".."), quoted("")
+    ('risk%2Feu', '%2E%2E', 'default')
+    """
+    found = urllib.parse.quote(name or "default", safe="")
+    return found.replace(".", "%2E") if not found.strip(".") else found
 
 
 def _shown(location: str) -> str:

@@ -71,6 +71,14 @@ class Schema:
     def of(self, source: Source, name: str) -> FeatureSchema:
         return self.features.get((source, name), FeatureSchema())
 
+    def of_value(self, source: Source, name: str) -> FeatureSchema | None:
+        """What is said of a value as traffic names it: [score] goes for `score:CLASS`, too. None: nothing."""
+        return self.features.get((source, name.partition(":")[0] if source is Source.SCORE else name))
+
+    def path(self, source: Source, name: str) -> tuple[str, ...]:
+        """Where a value's table stands in the file."""
+        return ("features", name) if source is Source.FEATURE else (name.partition(":")[0],)
+
     def where(self, *path: str) -> str:
         """`file:line` of a key or table, or of the nearest one around it."""
         return _where(self.file, self.lines, path)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from agent.bins import Feature
+from agent.errors import UnusableReferenceError
 from agent.records import ABSENT, PRESENT, Batch, Columns, Flags, Kind, Numbers, Source, Texts, Vectors
 from agent.reference.features import make_feature
-from agent.reference.schema import FeatureSchema
+from agent.reference.schema import FeatureSchema, Schema
 from agent.reference.survey import NumberSurvey, count_texts
 from agent.sketches.frequent import FrequentTexts
 
 FEATURES_MAX = 1000  # the most often present ones
 WATCHED_OUTPUT = re.compile(r"(?:(.*?)\.)?(prediction|score|score:.*)", re.DOTALL)
+
+NOTHING, NO_SCHEMA = FeatureSchema(), Schema()
+log = logging.getLogger("sidelight.reference")
 
 Column = Numbers | Texts | Flags | Vectors
 C = TypeVar("C", Numbers, Texts, Flags, Vectors)
@@ -61,27 +67,38 @@ def vector_entries(batch: Batch) -> int:
     return sum(vectors.values.shape[1] for vectors in batch.features.vectors.values())
 
 
-def features_of(batches: Sequence[Batch]) -> tuple[Feature, ...]:
+def features_of(batches: Sequence[Batch], schema: Schema = NO_SCHEMA) -> tuple[Feature, ...]:
     """Every value of these batches with bins: predictions, scores, then features, each by name.
 
-    One that came in several types is watched as the most frequent; one that never had a value gets a bin that says
-    nothing.
+    One that came in several types is watched as the most frequent, or as the schema says; one that never had a value
+    gets a bin that says nothing, and one that never came is there where the schema gives its type.
     """
     found: dict[Name, dict[Kind, list[Column]]] = {}
     for batch in batches:
         for name, kind, column in _columns(batch):
-            found.setdefault(name, {}).setdefault(kind, []).append(column)
+            if name[0] is not Source.FEATURE or name[1] not in schema.protected:
+                found.setdefault(name, {}).setdefault(kind, []).append(column)
+    for name, said in schema.features.items():  # what is demanded of a value is demanded of one that never comes
+        if said.kind in (Kind.NUMBER, Kind.TEXT, Kind.FLAG) and not any(_said(schema, n) is said for n in found):
+            found[name] = {said.kind: []}
     present = {
         name: {kind: sum(map(_present, columns)) for kind, columns in kinds.items()} for name, kinds in found.items()
     }
     kept = _lone_scores(sorted(found))
-    kept = sorted(kept, key=lambda name: (name[0] is Source.FEATURE, -max(present[name].values()), name))[:FEATURES_MAX]
+    kept = sorted(kept, key=lambda name: (
+        name[0] is Source.FEATURE, name not in schema.features, -max(present[name].values()), name
+    ))[:FEATURES_MAX]  # fmt: skip
     order = {Source.PREDICTION: 0, Source.SCORE: 1, Source.FEATURE: 2}
     features = []
     for name in sorted(kept, key=lambda name: (order[name[0]], name[1])):
-        kind = max(present[name], key=lambda kind: (present[name][kind], -kind))
-        features.append(_feature(name, kind, found[name][kind]))
+        said = _said(schema, name)
+        kind = said.kind or max(present[name], key=lambda kind: (present[name][kind], -kind))
+        features.append(_feature(name, kind, found[name].get(kind, []), said))
     return tuple(features)
+
+
+def _said(schema: Schema, name: Name) -> FeatureSchema:
+    return schema.of_value(*name) or NOTHING
 
 
 def _source(output: str) -> Source | None:
@@ -130,13 +147,12 @@ def _present(column: Column) -> int:
     return len(column.codes) if isinstance(column, Texts) else len(column.values)
 
 
-def _feature(name: Name, kind: Kind, columns: Sequence[Column]) -> Feature:
-    nothing = FeatureSchema()
+def _feature(name: Name, kind: Kind, columns: Sequence[Column], said: FeatureSchema) -> Feature:
     if kind is Kind.NUMBER:
         survey = NumberSurvey(plots=False)
-        values = np.concatenate([_values(c) for c in columns if isinstance(c, Numbers)])
+        values = np.concatenate([np.empty(0), *(_values(c) for c in columns if isinstance(c, Numbers))])
         survey.add(Numbers(values))
-        return make_feature(name, kind, nothing, survey, values[np.isfinite(values)])
+        return make_feature(name, kind, said, survey, values[np.isfinite(values)])
     texts = FrequentTexts()
     sizes: Counter[int] = Counter()
     for column in columns:
@@ -145,7 +161,13 @@ def _feature(name: Name, kind: Kind, columns: Sequence[Column]) -> Feature:
         elif isinstance(column, Vectors):
             sizes[column.values.shape[1]] += _present(column)
     size = max(sizes, key=lambda size: (sizes[size], size), default=0)
-    return make_feature(name, kind, nothing, texts if kind is Kind.TEXT else None, np.empty(0), size)
+    if kind is not Kind.TEXT:
+        return make_feature(name, kind, said, None, np.empty(0), size)
+    try:
+        return make_feature(name, kind, said, texts, np.empty(0), size)
+    except UnusableReferenceError as error:  # too many texts to be closed: the rest of what is said holds
+        log.warning("schema_not_applied %s", error)
+        return make_feature(name, kind, replace(said, closed=None), texts, np.empty(0), size)
 
 
 def _values(column: Numbers) -> np.ndarray:
