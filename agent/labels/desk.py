@@ -29,6 +29,7 @@ from agent.labels.kept import KINDS, Kept, of_model, or_none
 from agent.labels.log import Log
 from agent.labels.rows import Rows, Tables, alias, begins, pairs_of, seal, taken, together
 from agent.labels.runs import Run
+from agent.labels.sieve import order_of
 from agent.labels.truths import BY_REQUEST, MET, TRUTH, UNTOLD, Early, read_truths
 from agent.records import Batch, Floats, Ints, Labels, ModelKey, Pairs
 from agent.telemetry import (
@@ -204,7 +205,7 @@ class Desk:
             label, hit = sought.labels(at[marks])
             said_again(kinds, truths, label, runs.low_of(wheres[marks])[hit])
             at, wheres = at[~marks], wheres[~marks]
-        order = np.argsort(wheres)
+        order = order_of(wheres)
         at, wheres = at[order], wheres[order]
         if (wheres[1:] == wheres[:-1]).any():  # found by two keys, or in two places
             order = np.lexsort((at, wheres))

@@ -51,7 +51,8 @@ class Grown:
         if not self.waiting:
             return
         self.open()
-        data, done = memoryview(b"".join(self.waiting)), 0
+        whole = self.waiting[0] if len(self.waiting) == 1 else b"".join(self.waiting)
+        data, done = memoryview(whole), 0
         while done < len(data):
             done += os.pwrite(self.fd, data[done:], self.written + done)
         self.written, self.waiting, self.pending = self.written + done, [], 0
@@ -124,7 +125,7 @@ class Marks:
             self.files.append(MarkFile(number, now_ns, Grown(marks_path(self._folder, number))))
         one = self.files[-1]
         one.newest_ns = max(one.newest_ns, now_ns)
-        one.file.add(np.column_stack((keys, wheres)).tobytes())
+        one.file.add(paired(keys, wheres))
 
     def parts(self) -> Iterator[tuple[Hashes, Hashes]]:
         """Keys and wheres, a file's at once."""
@@ -175,6 +176,13 @@ class Marks:
     def close(self) -> None:
         for file in (*(one.file for one in self.files), *self.gone):
             file.close()
+
+
+def paired(keys: Hashes, wheres: Hashes) -> bytes:
+    """Each key and its where, side by side."""
+    found = np.empty((len(keys), 2), np.uint64)
+    found[:, 0], found[:, 1] = keys, wheres
+    return found.tobytes()
 
 
 def gathered(fds: list[int], file: Grown) -> None:

@@ -11,6 +11,7 @@ from agent.counting.fingerprints import Hashes
 from agent.labels import runs
 from agent.labels.kept import KINDS
 from agent.labels.rows import Rows, begins
+from agent.labels.sieve import order_of
 from agent.records import Bools, Floats, Ints
 
 Kinds = npt.NDArray[np.int8]  # places in KINDS, from one; 0: not yet known
@@ -55,12 +56,11 @@ class Sought:
     """Which labels are of which key. keys: of the labels; rising and each once afterwards."""
 
     def __init__(self, keys: Hashes) -> None:
-        order = np.argsort(keys)
+        order = order_of(keys)  # labels of one key in the order they came
         rising = keys[order]
         first = begins(rising)
         self._ends: Ints | None = None
         if not first.all():
-            order = np.argsort(keys, kind="stable")  # labels of one key in the order they came
             self._ends = np.append(np.flatnonzero(first)[1:], len(keys))
         self._order = order
         self._begins = np.flatnonzero(first)

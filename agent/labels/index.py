@@ -21,8 +21,9 @@ import xxhash
 from agent.counting.fingerprints import Hashes
 from agent.errors import CorruptError
 from agent.labels import runs
-from agent.labels.files import closed
+from agent.labels.files import closed, paired
 from agent.labels.runs import Entries, Run
+from agent.labels.sieve import Sieve, order_of
 from agent.records import Ints
 
 MEMORY = 65_536  # entries held in memory before they become a run: 1 MiB
@@ -63,7 +64,7 @@ class Table:
         if self.stored == self.count and self.synced:
             return -1
         keys, wheres = self.whole()
-        fresh = np.column_stack((keys[self.stored :], wheres[self.stored :])).tobytes()
+        fresh = paired(keys[self.stored :], wheres[self.stored :])
         fd = os.open(tail_path(folder, self.number), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(fd, self.stored * 16)
@@ -138,8 +139,9 @@ class Index:
     def find_in(self, keys: Hashes, held: tuple[tuple[Entries, ...], tuple[Run, ...]]) -> tuple[Ints, Hashes]:
         """The same in what was there at another time. Raises CorruptError."""
         tables, sorted_runs = held
-        several = [run.find(keys) for run in sorted_runs]
-        several += [_sought(keys, table) for table in tables]
+        sieve = Sieve(keys)
+        several = [run.find(sieve) for run in sorted_runs]
+        several += [_sought(sieve, table) for table in tables]
         return np.concatenate([at for at, _ in several]), np.concatenate([wheres for _, wheres in several])
 
     def renew(self) -> None:
@@ -147,7 +149,7 @@ class Index:
         made: list[Run] = []
         try:
             for keys, wheres in self._whole():
-                order = np.argsort(keys, kind="stable")
+                order = order_of(keys)
                 number = self._take()
                 if runs.write(run_path(self._folder, number), [(keys[order], wheres[order])]):
                     made.append(Run.open(run_path(self._folder, number), number))
@@ -291,18 +293,15 @@ def _level(entries: int) -> int:
 
 def _sorted(table: Table, live: Ints, known: Ints) -> Iterator[Entries]:
     keys, wheres = table.whole()
-    order = np.argsort(keys, kind="stable")
+    order = order_of(keys)
     yield runs.kept(keys[order], wheres[order], live, known)
 
 
-def _sought(keys: Hashes, entries: Entries) -> tuple[Ints, Hashes]:
+def _sought(sieve: Sieve, entries: Entries) -> tuple[Ints, Hashes]:
     """In entries that are not sorted."""
     held, wheres = entries
-    if not len(held) or not len(keys):
-        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
-    places = np.minimum(np.searchsorted(keys, held), len(keys) - 1)
-    hit = np.flatnonzero(keys[places] == held)
-    return places[hit], wheres[hit]
+    at, hits = sieve.find(held)
+    return at, wheres[hits]
 
 
 def run_path(folder: Path, number: int) -> Path:

@@ -278,15 +278,16 @@ def _fill(rows: Rows, one: Segment, places: Ints) -> None:
     size = one.layout.dtype.itemsize
     raw = rows.view("u1").reshape(len(rows), size) if len(rows) else rows
     whole, page = _bytes_of(rows), np.zeros((PAGES * PAGE_ROWS, size), "u1")
-    buffer = _bytes_of(page)
+    buffer, flat = _bytes_of(page), page.reshape(-1)
     for begin, end, several in _stretches(places):
         if not several:
             for i, place in enumerate(places[begin:end].tolist(), begin):
                 one.file.read(whole[i * size : (i + 1) * size], place * size)
             continue
         low, high = int(places[begin]), int(places[end - 1]) + 1
-        page[: high - low] = 0
-        one.file.read(buffer[: (high - low) * size], low * size)
+        count = (high - low) * size
+        came = one.file.read(buffer[:count], low * size)
+        flat[came:count] = 0
         page.take(places[begin:end] - low, axis=0, out=raw[begin:end], mode="clip")
 
 

@@ -21,6 +21,7 @@ import xxhash
 
 from agent.counting.fingerprints import Hashes
 from agent.errors import CorruptError
+from agent.labels.sieve import Sieve
 from agent.records import Bools, Ints
 
 CHUNK = 16_384  # entries read and merged at once: 256 KiB
@@ -122,9 +123,10 @@ class Run:
         if got != len(into):
             raise CorruptError(f"{self.path.name}: it ends at {at + got}")
 
-    def find(self, keys: Hashes) -> tuple[Ints, Hashes]:
-        """For keys that rise: places among them and wheres, of all entries that match. Of chunks with few of them only
-        their blocks are read. Raises CorruptError, OSError."""
+    def find(self, sieve: Sieve) -> tuple[Ints, Hashes]:
+        """Places among the sieve's keys and wheres, of all entries that match. Of chunks with few of them only their
+        blocks are read. Raises CorruptError, OSError."""
+        keys = sieve.keys
         places: list[Ints] = []
         found: list[Hashes] = []
         starts = np.searchsorted(keys, self.fences[:: CHUNK // BLOCK]).tolist()
@@ -143,7 +145,13 @@ class Run:
                         places += [np.full(len(some), i)] * bool(len(some))
                         found += [some] * bool(len(some))
                     continue
-                at, wheres = _matched(keys[low:high], *self.chunk(number, fd, buffer))
+                held, wheres = self.chunk(number, fd, buffer)
+                if len(held) < high - low:  # a small run: its few keys are sought among the many
+                    at, hits = sieve.find(held)
+                    places.append(at)
+                    found.append(wheres[hits])
+                    continue
+                at, wheres = _matched(keys[low:high], held, wheres)
                 places.append(at + low)
                 found.append(wheres)
         if not places:
@@ -199,10 +207,6 @@ def _footer(path: Path, fd: int) -> tuple[int, int, int, Hashes, Hashes, Hashes]
 
 def _matched(own: Hashes, held: Hashes, wheres: Hashes) -> tuple[Ints, Hashes]:
     """Places among `own` and the wheres of all that match in `held`; both rise, `own` without a key twice."""
-    if len(held) < len(own):  # a small run: its few keys are sought among the many
-        at = np.searchsorted(own, held)
-        hits = np.flatnonzero(own.take(at, mode="clip") == held)
-        return at[hits], wheres[hits]
     at = np.searchsorted(held, own)
     hits = np.flatnonzero(held.take(at, mode="clip") == own)
     at = at[hits]

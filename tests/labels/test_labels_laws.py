@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.labels import index, log, runs
+from agent.labels import index, log, runs, sieve
+from agent.labels.sieve import Sieve
 from tests.labels.label_worlds import Said, again, batch, desk, hashes, joined, labels, settled
 
 PREDICTIONS = st.lists(
@@ -32,6 +33,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "FANOUT", 2)
     monkeypatch.setattr(log, "SEGMENT_ROWS", 5)
     monkeypatch.setattr(log, "BUFFER_ROWS", 2)
+    monkeypatch.setattr(sieve, "SIEVED_MIN", 2)
 
 
 Step = Said | tuple[int, str, int]
@@ -135,7 +137,7 @@ def test_a_merge_of_runs_finds_what_the_runs_found(parts: list[list[int]], asked
             (int(k), int(w)) for own, wheres in entries for k, w in zip(own, wheres, strict=True) if k in keys
         )
         for found in (whole, stepwise):
-            at, wheres = found.find(keys)
+            at, wheres = found.find(Sieve(keys))
             assert sorted(zip(keys[at].tolist(), wheres.tolist(), strict=True)) == expected
         for run in (*made, whole, first, stepwise):
             run.drop()

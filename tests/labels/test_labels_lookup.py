@@ -13,6 +13,7 @@ from agent.labels.files import closed
 from agent.labels.log import FEW, PAGE_ROWS, PAGES, Log
 from agent.labels.rows import Layout, seal
 from agent.labels.runs import Run
+from agent.labels.sieve import Sieve
 from agent.records import Ints
 
 LAYOUT = Layout(("class",))
@@ -30,7 +31,7 @@ def test_a_run_gives_every_entry_of_every_key(tmp_path: Path, held: int, sought:
     wheres = np.arange(len(keys), dtype=np.uint64)
     runs.write(tmp_path / "run-1", [(keys, wheres)])
     wanted = np.unique(np.concatenate((random.choice(keys, min(held, sought)), _hashes(random, sought), keys[:1])))
-    at, found = Run.open(tmp_path / "run-1", 1).find(wanted)
+    at, found = Run.open(tmp_path / "run-1", 1).find(Sieve(wanted))
     there = np.flatnonzero(np.isin(keys, wanted))
     assert sorted(found.tolist()) == there.tolist()
     assert np.array_equal(wanted[at], keys[found.astype(np.int64)])
