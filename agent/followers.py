@@ -21,7 +21,7 @@ from agent.estimate.follower import Estimating
 from agent.fairness.follower import Fairness
 from agent.following import About, Follower
 from agent.performance.follower import Performance
-from agent.records import Batch, Closed, Event, Finding, Floats, Pairs
+from agent.records import Batch, Closed, Event, Finding, Floats, ModelKey, Pairs
 from agent.shadow.shadow import Shadow
 from agent.staleness.follower import Staleness
 from agent.telemetry import FOLLOWER_FAILURES, Point
@@ -29,6 +29,7 @@ from agent.telemetry import FOLLOWER_FAILURES, Point
 # Of each version; a later one is told what those before found.
 OWN: tuple[Callable[[], Follower], ...] = (Concept, Performance, Estimating, Fairness, Staleness, Capture)
 EVERY_SEGMENT = (Fairness.name, Capture.name)  # they choose by options of their own
+ANY_LENGTH = (Capture.name,)  # take up what they held of windows of another length
 SHARED: tuple[Callable[[], Follower], ...] = (Shadow,)  # of all versions of a model together
 WINDOWS = "windows"
 MODEL = "sidelight.model.name"
@@ -45,7 +46,8 @@ class Followers:
     labelled_in: windows in which labels came and that are not over. closed_below: windows below this one are; labels
     that come late count in the newest. revision: rises with every change. segments: keys that the operator chose: no
     value of another one is counted apart, or leaves by name, whatever senders send. failures: by follower and step,
-    since the agent's start.
+    since the agent's start. window_ns: the length of the windows that these indices count; of all versions together
+    the one it began with, in which windows of other lengths are told, too.
     """
 
     members: tuple[Follower, ...] = field(default_factory=lambda: tuple(make() for make in OWN))
@@ -56,6 +58,8 @@ class Followers:
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     whole: bool = False  # of all versions of a model
     own: dict[str, str] = field(default_factory=dict)  # the version's attributes, or the model's
+    window_ns: int = 0
+    lengths: dict[ModelKey, int] = field(default_factory=dict)  # of all versions' windows, where these are whole
 
     @classmethod
     def shared(cls) -> Followers:
@@ -66,20 +70,30 @@ class Followers:
         self.segments = about.settings.segments
         own = about.key.attributes()
         self.own = {MODEL: own[MODEL]} if self.whole else own
+        if self.whole:
+            self.lengths[about.key] = about.window_ns
+        if not self.whole or not self.window_ns:
+            self.window_ns = about.window_ns
         self._each("prepare", lambda one: one.prepare(about))
 
     def predicted(self, batch: Batch, index: int) -> None:
         if batch.weights is not None and (sound := weighed(batch.weights)) is not batch.weights:
             batch = replace(batch, weights=sound)
+        index = self._in_own(index, batch.model)
         self._each("predicted", lambda one: one.predicted(batch, index))
 
     def labelled(self, pairs: Pairs, index: int) -> None:
-        index = max(index, self.closed_below)
+        index = max(self._in_own(index, pairs.model), self.closed_below)
         if (sound := weighed(pairs.weights)) is not pairs.weights:
             pairs = replace(pairs, weights=sound)
         self.labelled_in.add(index)
         chosen = replace(pairs, segments={key: pairs.segments[key] for key in self.segments if key in pairs.segments})
         self._each("labelled", lambda one: one.labelled(pairs if one.name in EVERY_SEGMENT else chosen, index))
+
+    def _in_own(self, index: int, key: ModelKey) -> int:
+        """The window in which the version's window `index` begins: references may differ in how long windows are."""
+        length = self.lengths.get(key, self.window_ns) if self.whole else self.window_ns
+        return index if length == self.window_ns else index * length // self.window_ns
 
     def due(self, upto: int) -> list[int]:
         """Windows before `upto` that had labels and were not closed, oldest first."""
@@ -89,6 +103,9 @@ class Followers:
         self, index: int, recent: Sequence[Closed], end_ns: int, others: Sequence[Finding] = ()
     ) -> Iterator[list[Finding]]:
         """The findings of one window's end, follower by follower and step by step. others: what was found otherwise."""
+        if self.whole and self.window_ns:
+            index = end_ns // self.window_ns - 1
+            self.labelled_in = {i for i in self.labelled_in if i > index}
         self.labelled_in.discard(index)
         self.closed_below = max(self.closed_below, index + 1)
         self.revision += 1
@@ -132,14 +149,22 @@ class Followers:
 
     def dump(self) -> dict[str, bytes]:
         """By name: every follower's state, and under "windows" which of them are open. What fails stays as stored."""
-        windows = json.dumps({"labelled_in": sorted(self.labelled_in), "closed_below": self.closed_below}).encode()
+        held = {"labelled_in": sorted(self.labelled_in), "closed_below": self.closed_below, "window_ns": self.window_ns}
+        windows = json.dumps(held).encode()
         dumped = {one.name: self._try(one, "dump", one.dump) for one in self.members}
         return {WINDOWS: windows, **{name: blob for name, blob in dumped.items() if blob is not None}}
 
-    def load(self, stored: Callable[[str], bytes | None]) -> int:
-        """stored: a follower's state by its name. Returns how many were corrupt; these are as new."""
-        corrupt = 0
+    def load(self, stored: Callable[[str], bytes | None], window_ns: int = 0, of: str = "") -> int:
+        """stored: a follower's state by its name. window_ns: of the windows from now on, 0: as they were. of: whose it
+        is, for the log. Returns how many were corrupt; these are as new.
+
+        Windows of another length are no measure of these, and their indices come sooner or later than these: what
+        was held of them is dropped, as their counts are.
+        """
+        corrupt, self.window_ns = 0, window_ns
         for name, load in ((WINDOWS, self._load_windows), *((one.name, one.load) for one in self.members)):
+            if self._other(window_ns) and name not in (WINDOWS, *ANY_LENGTH):
+                continue
             try:
                 blob = stored(name)
                 if blob is not None:
@@ -150,12 +175,26 @@ class Followers:
             except Exception as error:  # one that stumbles over its state must not keep the agent from starting
                 corrupt += 1
                 log.error("state_blob_dropped follower=%s %s", name, _where(error))
+        if self._other(window_ns):
+            log.warning(
+                "followed_anew %s window_seconds=%g before=%g: what labels showed is counted from now on",
+                of,
+                window_ns / 1e9,
+                self.window_ns / 1e9,
+            )
+            self.labelled_in, self.closed_below, self.window_ns = set(), 0, window_ns
         return corrupt
+
+    def _other(self, window_ns: int) -> bool:
+        """Whether what is held is of windows of another length than this."""
+        return not self.whole and window_ns not in (0, self.window_ns)
 
     def _load_windows(self, blob: bytes) -> None:
         try:
             held = json.loads(blob)
+            window_ns = max(0, int(held.get("window_ns", 0)))
             self.labelled_in, self.closed_below = {int(i) for i in held["labelled_in"]}, int(held["closed_below"])
+            self.window_ns = window_ns or self.window_ns
         except (KeyError, TypeError, RecursionError) as error:
             raise CorruptError(f"windows of labels: {type(error).__name__}") from error
 

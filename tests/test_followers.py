@@ -21,6 +21,7 @@ from agent.following import About
 from agent.ledger import RUNNING, Dial, Ledger
 from agent.performance.follower import Performance
 from agent.records import Batch, Columns, Floats, Items, ModelKey, Numbers, Pairs, Task, Texts
+from agent.shadow.shadow import Shadow
 from agent.telemetry import FOLLOWER_FAILURES, Point
 
 MODEL = ModelKey("loans", "1")
@@ -35,7 +36,7 @@ def _about(task: Task, **more: Any) -> About:
     settings = Settings(fairness=("gender",), fairness_limit=limit, segments=("region",))
     ledger = Ledger.of(Dial(0.05), Layout(()), 3600.0, (*RUNNING, "performance", "concept_drift", "fairness"))
     positive = "yes" if task is Task.BINARY else ""
-    return About(MODEL, settings, ledger, HOUR_NS, None, task, positive, **more)
+    return replace(About(MODEL, settings, ledger, HOUR_NS, None, task, positive), **more)
 
 
 def _batch(rng: np.random.Generator, **more: Any) -> Batch:
@@ -231,3 +232,48 @@ def test_only_what_changed_is_written_again() -> None:
     assert "performance" not in written()
     known.failed()
     assert written() == everything
+
+
+def test_windows_of_another_length_begin_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """Labels of a state whose windows had higher indices are counted in the first that ends, not in one to come."""
+    rng, before, after = np.random.default_rng(6), Followers(), Followers()
+    before.prepare(_about(Task.BINARY))
+    before.labelled(_pairs(rng), START)
+    for _ in before.close(START, [], (START + 1) * HOUR_NS):
+        pass
+    assert after.load(before.dump().get, 2 * HOUR_NS, "model='loans'") == 0
+    assert "followed_anew model='loans' window_seconds=7200 before=3600" in caplog.text
+    after.prepare(_about(Task.BINARY, window_ns=2 * HOUR_NS))
+    index = START // 2 + 1
+    after.labelled(_pairs(rng), index)
+    assert after.due(index + 1) == [index]
+    for _ in after.close(index, [], (index + 1) * 2 * HOUR_NS):
+        pass
+    assert after.show()["performance"]["horizons"]["total"]["labels"] == ROWS
+    again = Followers()
+    assert again.load(after.dump().get, 2 * HOUR_NS) == 0
+    again.prepare(_about(Task.BINARY, window_ns=2 * HOUR_NS))
+    assert again.show()["performance"]["horizons"]["total"]["labels"] == ROWS
+
+
+def test_versions_whose_windows_differ_in_length_are_looked_at_together() -> None:
+    """One of half hours stops answering; windows of whole hours, with half their indices, do not wait for it."""
+    rng, shared = np.random.default_rng(7), Followers.shared()
+    (shadow,) = shared.members
+    assert isinstance(shadow, Shadow)
+    short = replace(MODEL, version="2")
+    for about in (_about(Task.BINARY), _about(Task.BINARY, key=short, window_ns=HOUR_NS // 2)):
+        shared.prepare(replace(about, others=tuple({MODEL, short} - {about.key})))
+    for half in range(2 * START, 2 * START + 4):
+        shared.predicted(replace(_batch(rng), model=short), half)
+        shared.labelled(_pairs(rng, model=short), half)
+        for _ in shared.close(half, [], (half + 1) * HOUR_NS // 2):
+            pass
+    assert (shadow.state.closed, shared.labelled_in) == (START + 1, set())
+    shared.labelled(_pairs(rng), START + 2)
+    for _ in shared.close(START + 2, [], (START + 3) * HOUR_NS):
+        pass
+    assert (shadow.state.closed, shared.labelled_in) == (START + 2, set())
+    other = Followers.shared()
+    assert other.load(shared.dump().get, HOUR_NS // 2) == 0
+    assert (other.window_ns, other.closed_below) == (HOUR_NS, START + 3)

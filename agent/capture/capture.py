@@ -38,7 +38,8 @@ class State:
 
     records, labels: samples of open windows; limit, label_limit: with which the next begin. thresholds: of each window
     the limit its labels are held against; boosted: the newest rows behind findings, which no limit tells, by their
-    hash. cells: wanted ones, of a layout with hash `layout`. waiting: parts by their number.
+    hash. cells: wanted ones, of a layout with hash `layout`. waiting: parts by their number. window_ns: the length of
+    the windows, 0 not known.
     """
 
     parts: int = 0
@@ -52,6 +53,7 @@ class State:
     layout: int = 0
     waiting: dict[int, Part] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: {RECORDS: 0, LABELS: 0, "dropped": 0})
+    window_ns: int = 0
 
 
 class Capture:
@@ -75,6 +77,18 @@ class Capture:
         layout = reference.layout.hash if reference else 0
         if layout != self.state.layout:
             self.state.layout, self.state.cells = layout, []
+        self._resize(about.window_ns)
+
+    def _resize(self, window_ns: int) -> None:
+        """Windows are of this length from now on: those of another one are over, and their limits are by time."""
+        state, before = self.state, self.state.window_ns
+        if before not in (0, window_ns):
+            self._close_until(max((*state.records, *state.labels), default=0))
+            held, state.thresholds = state.thresholds, {}
+            for index, limit in held.items():
+                own = index * before // window_ns
+                state.thresholds[own] = max(limit, state.thresholds.get(own, 0))
+        state.window_ns = window_ns
 
     def predicted(self, batch: Batch, index: int) -> None:
         """Two comparisons a record; what is chosen costs some 20 µs a row, and that is bounded a day."""
@@ -128,6 +142,13 @@ class Capture:
     def close(self, index: int, recent: Sequence[Closed], end_ns: int) -> list[Finding]:
         if self._about is None:
             return []
+        self._close_until(index)
+        if recent and recent[-1].index == index:
+            self.state.cells = self._grown(recent[-1])
+        self._findings = ()
+        return []
+
+    def _close_until(self, index: int) -> None:
         state = self.state
         for open_ in sorted(i for i in {*state.records, *state.labels} if i <= index):
             sample, truths = state.records.pop(open_, None), state.labels.pop(open_, None)
@@ -142,10 +163,6 @@ class Capture:
             del state.thresholds[min(state.thresholds)]
         while len(state.boosted) > BOOSTED_MAX:
             del state.boosted[next(iter(state.boosted))]
-        if recent and recent[-1].index == index:
-            state.cells = self._grown(recent[-1])
-        self._findings = ()
-        return []
 
     def _allowed(self, times: int = 1) -> tuple[int, int]:
         """Rows and bytes that one window may hold."""
@@ -203,7 +220,7 @@ class Capture:
         assert self._about is not None  # noqa: S101 - asked only where it is on
         if not sample.rows:
             return
-        state, ns, reference = self.state, self._about.window_ns, self._about.reference
+        state, ns, reference = self.state, self.state.window_ns, self._about.reference
         held = tuple(line for _, line in sorted(sample.rows))
         state.parts += 1
         state.waiting[state.parts] = Part(
@@ -264,7 +281,7 @@ class Capture:
                 for kind, samples in ((RECORDS, state.records), (LABELS, state.labels))
                 for index, sample in samples.items()
             ],
-            "waiting": [len(part.lines) + 1 for part in self.unwritten()],
+            "waiting": [len(part.lines) + 1 for part in self.unwritten()], "window_ns": state.window_ns,
         }  # fmt: skip
         held = [line for samples in (state.records, state.labels) for one in samples.values() for _, line in one.rows]
         return b"\n".join([json.dumps(head).encode(), *held, *(part.to_bytes() for part in self.unwritten())])
@@ -284,6 +301,7 @@ def _read(stored: bytes) -> State:
         raise CorruptError(f"capture: form {head['form']}, not {FORM}")
     state = State(int(head["parts"]), limit=int(head["limit"]), label_limit=int(head["label_limit"]))
     state.thresholds = {int(index): int(limit) for index, limit in head["thresholds"]}
+    state.window_ns = max(0, int(head.get("window_ns", 0)))
     state.cells, state.layout = [int(cell) for cell in head["cells"]], int(head["layout"])
     state.boosted = dict.fromkeys(int(one) for one in head["boosted"])
     state.counts = {name: int(head["counts"][name]) for name in state.counts}

@@ -174,7 +174,8 @@ class Saving:
             self._watches.add(watch)
             self._load_beside(db, watch, name, meta.baselines.get(name))
         for model, shared in self._watches.shared.items():
-            self.corrupt += shared.load(partial(_follower, db, shared_id(model)))
+            lengths = [watch.series.window_ns for watch in self._watches if watch.key.name == model]
+            self.corrupt += shared.load(partial(_follower, db, shared_id(model)), lengths[0])
         self._load_traffic(db)
         windows = {(watch.key.name, watch.key.tenant): watch.series.window_ns for watch in self._watches}
         self._desks.load(partial(get, db), windows)
@@ -187,7 +188,8 @@ class Saving:
 
     def _load_beside(self, db: sqlite3.Connection, watch: Watch, name: str, baseline: str | None) -> None:
         """What watches a series beside its judge."""
-        self.corrupt += watch.followers.load(partial(_follower, db, name))
+        of = f"model={watch.key.name!r} version={watch.key.version!r}"
+        self.corrupt += watch.followers.load(partial(_follower, db, name), watch.series.window_ns, of)
         stored = self._or_none("repeats", partial(get, db, f"repeats/{name}"))
         if stored is not None:
             watch.repeats = self._or_none("repeats", partial(Repeats.from_bytes, stored)) or watch.repeats

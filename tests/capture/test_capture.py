@@ -307,3 +307,19 @@ def test_a_state_that_was_cut_off_is_corrupt(tmp_path: Path) -> None:
     stored = made.dump()
     with pytest.raises(CorruptError):
         capture(tmp_path).load(stored[: stored.rindex(b"\n")])
+
+
+def test_windows_of_another_length_take_up_what_was_chosen(tmp_path: Path) -> None:
+    """Rows of an open window of an hour become a file of that hour, and their labels are still wanted."""
+    made, age = capture(tmp_path), np.linspace(20.0, 60.0, 50)
+    made.predicted(batch(0, age), START)
+    again = Capture()
+    again.load(made.dump())
+    again.prepare(About(MODEL, Settings(capture=str(tmp_path)), Ledger.of(Dial(), Layout(()), 7200.0), 2 * HOUR_NS))
+    (part,) = again.unwritten()
+    assert (part.kind, len(part.lines)) == ("records", 50)
+    assert (part.start_ns, part.end_ns) == (START * HOUR_NS, (START + 1) * HOUR_NS)
+    again.labelled(pairs(0, age), START // 2 + 1)
+    close(again, START // 2 + 1)
+    later = again.unwritten()[1]
+    assert (later.kind, len(later.lines), later.start_ns) == ("labels", 50, (START // 2 + 1) * 2 * HOUR_NS)
