@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from agent.clock import Clock
 from agent.errors import RefusedError
 from agent.ingest import labels
+from agent.ingest.alike import Alike, Shapes
 from agent.ingest.clients import Clients
 from agent.ingest.columns import Decoded, Reader
 from agent.ingest.journal import Journal
@@ -73,6 +74,7 @@ class Admission:
         self._decoded = Decoded()
         self._ahead: dict[ModelKey, _Ahead] = {}
         self._gathering: dict[ModelKey, Gathering] = {}
+        self._shapes: dict[ModelKey, Shapes] = {}
         self.models: set[ModelKey] = set()
         self.refused_messages: Counter[int] = Counter()  # by reason: messages no model could be charged with
         self.duplicates: Counter[ModelKey] = Counter()  # records in resent messages
@@ -150,6 +152,7 @@ class Admission:
         self.models.discard(model)
         self._ahead.pop(model, None)
         self._gathering.pop(model, None)
+        self._shapes.pop(model, None)
 
     def forget(self, model: ModelKey) -> None:
         """The version is not remembered at all any more."""
@@ -363,7 +366,13 @@ class Admission:
         self, items: Sequence[bytes], model: ModelKey, arrived_ns: int, refusals: Refusals, verdict: bytes | None
     ) -> Gathering:
         limits = self._limits if verdict is None else UNLIMITED
-        gathering = self._gathering_for(model, arrived_ns, limits)
+        alike = None
+        if not verdict and not self._event_time:
+            alike = self._shapes.setdefault(model, Shapes()).read(items, limits, arrived_ns)
+        gathering = self._gathering_for(model, arrived_ns, limits, alike)
+        if alike is not None:
+            gathering.alike.append(alike)
+            return gathering
         for i, raw in enumerate(items):
             if verdict and verdict[i]:
                 continue
@@ -378,12 +387,18 @@ class Admission:
                 refusals.add(i, error)
         return gathering
 
-    def _gathering_for(self, model: ModelKey, arrived_ns: int, limits: Limits) -> Gathering:
+    def _gathering_for(self, model: ModelKey, arrived_ns: int, limits: Limits, alike: Alike | None) -> Gathering:
         """Where this frame's rows go. By event time every frame is counted alone, so that a replay counts alike."""
         open_ = self._gathering.get(model)
         if open_ is None or open_.crowded(self._limits) or open_.limits is not limits:
             open_ = Gathering(model, arrived_ns, limits)
-        elif open_.sealed or self._event_time or open_.rows >= GATHER_ROWS or self._other_window(open_, arrived_ns):
+        elif (
+            open_.sealed
+            or self._event_time
+            or open_.rows >= GATHER_ROWS
+            or self._other_window(open_, arrived_ns)
+            or not open_.takes(alike)
+        ):
             open_ = open_.next(arrived_ns)
         else:
             open_.begin_message()

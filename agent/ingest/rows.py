@@ -13,6 +13,7 @@ import numpy as np
 
 from agent.counting.fingerprints import identities
 from agent.errors import RefusedError
+from agent.ingest.alike import Alike, batch
 from agent.ingest.fields import (
     Field,
     beside,
@@ -65,6 +66,7 @@ class Gathering:
     request_ids: list[str] = field(default_factory=list)
     items: dict[int, Sequence[rows_wire.Item]] = field(default_factory=dict)  # by row, of rankings
     traces: list[Trace] = field(default_factory=list)
+    alike: list[Alike] = field(default_factory=list)  # messages whose rows were read together: then no others
     overlaps: bool = False  # some name stands in two typed maps, in whichever rows
     rare: bool = False  # some row has flags, vectors, measures, segments or protected attributes
     sealed: bool = False  # taken by the counting: the door begins another
@@ -89,12 +91,20 @@ class Gathering:
         """Whether it knows so many names that the next message should begin another, without them. limits: the door's,
         also for rows that were judged before."""
         names = (self.output_names, self.null_names)
+        if self.alike and len(self.alike[0].shape.places) * self.rows > limits.cells // 2:
+            return True
         many = any(len(own) > limits.features or len(own) * self.rows > limits.cells // 2 for own in names)
         return many or any(fields.crowded(limits) for fields in self._fields())
 
     @property
     def rows(self) -> int:
-        return len(self.times)
+        return len(self.times) + sum([one.rows for one in self.alike])
+
+    def takes(self, found: Alike | None) -> bool:
+        """Whether rows may follow that were read together, or (None) one by one: it has one sort only."""
+        if found is None:
+            return not self.alike
+        return not self.rows or (bool(self.alike) and self.alike[0].shape.places == found.shape.places)
 
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
@@ -331,6 +341,8 @@ class Gathering:
 
     def batch(self) -> Batch:
         """All gathered rows as columns."""
+        if self.alike:
+            return batch(self.model, self.arrived_ns, self.alike)
         rows = self.rows
         latency = np.array(self.latencies)
         errors = np.array(self.errors)
