@@ -251,13 +251,11 @@ def _written(path: Path, parts: Iterable[Entries]) -> int:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         for keys, wheres in _chunked(parts):
-            held, places = keys.tobytes(), wheres.tobytes()
-            _write_all(fd, body := held + places, entries * 16)
+            body = np.concatenate((keys, wheres)).tobytes()
+            _write_all(fd, body, entries * 16)
             fences.append(keys[::BLOCK].copy())
             chunk_checks.append(xxhash.xxh3_64_intdigest(body))
-            step = BLOCK * 8
-            pieces = (held[at : at + step] + places[at : at + step] for at in range(0, len(held), step))
-            checks += map(xxhash.xxh3_64_intdigest, pieces)
+            checks += map(xxhash.xxh3_64_intdigest, _blocks(body))
             own = segments_of(wheres)
             first, last = min(first, int(own.min())), max(last, int(own.max()))
             entries += len(keys)
@@ -269,6 +267,14 @@ def _written(path: Path, parts: Iterable[Entries]) -> int:
     finally:
         os.close(fd)
     return entries
+
+
+def _blocks(body: bytes) -> Iterator[bytes]:
+    """The blocks of a chunk: keys, then their wheres."""
+    middle, step = len(body) // 2, BLOCK * 8
+    for at in range(0, middle, step):
+        end = min(at + step, middle)
+        yield body[at:end] + body[middle + at : middle + end]
 
 
 def merged(runs: Sequence[Run], live: Ints, known: Ints) -> Iterator[Entries]:
@@ -287,18 +293,32 @@ def merged(runs: Sequence[Run], live: Ints, known: Ints) -> Iterator[Entries]:
 def kept(keys: Hashes, wheres: Hashes, live: Ints, known: Ints) -> Entries:
     """Of sorted entries those that still mean something."""
     marks, segments = is_mark(wheres), segments_of(wheres)
-    stays = np.where(marks, _among(segments, known), _among(segments, live))
-    if marks.any():
-        begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        marked = np.logical_or.reduceat(marks & stays, begins)
-        group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(keys))))
-        stays &= marks | ~marked[group]
+    stays = _among(segments, known)
+    if not np.array_equal(live, known):
+        stays = np.where(marks, stays, _among(segments, live))
+    again = keys[1:] == keys[:-1]
+    if not again.any():
+        return (keys, wheres) if stays.all() else (keys[stays], wheres[stays])
+    _unmarked(keys, again, marks, stays)
     keys, wheres = keys[stays], wheres[stays]
     if len(keys) > SAME_MAX and (keys[SAME_MAX:] == keys[:-SAME_MAX]).any():
         stays = np.ones(len(keys), dtype=bool)
         stays[SAME_MAX:] = keys[SAME_MAX:] != keys[:-SAME_MAX]
         keys, wheres = keys[stays], wheres[stays]
     return keys, wheres
+
+
+def _unmarked(keys: Hashes, again: Bools, marks: Bools, stays: Bools) -> None:
+    """Takes rows whose key is marked from those that stay; again: where the next entry has the same key, as it must
+    for a row to be marked."""
+    several = np.zeros(len(keys), dtype=bool)
+    several[1:] = again
+    several[:-1] |= again
+    at = np.flatnonzero(several)
+    own, first = marks[at], np.ones(len(at), dtype=bool)
+    first[1:] = keys[at[1:]] != keys[at[:-1]]
+    marked = np.logical_or.reduceat(own & stays[at], np.flatnonzero(first))
+    stays[at] &= own | ~marked[np.cumsum(first) - 1]
 
 
 def _among(segments: Ints, numbers: Ints) -> Bools:

@@ -146,3 +146,24 @@ def test_a_merge_of_runs_finds_what_the_runs_found(parts: list[list[int]], asked
 def _run(path: Path, parts: list[runs.Entries], number: int) -> runs.Run:
     assert runs.write(path, parts)
     return runs.Run.open(path, number)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 4)), min_size=1, max_size=60),
+    st.sets(st.integers(0, 4)),
+    st.sets(st.integers(0, 4)),
+)
+def test_of_sorted_entries_those_stay_that_mean_something(
+    entries: list[tuple[int, bool, int]], live: set[int], sifted: set[int]
+) -> None:
+    """Marks of files that are known, rows of files that there are; no row where a mark of its key stays."""
+    entries.sort(key=lambda entry: entry[0])
+    known, kinds = live | sifted, (runs.ROW, runs.MARK)
+    keys = np.array([key for key, _, _ in entries], np.uint64)
+    made = [runs.where(kinds[mark], file, np.array([i]))[0] for i, (_, mark, file) in enumerate(entries)]
+    numbers = [np.array(sorted(those), dtype=np.int64) for those in (live, known)]
+    found, wheres = runs.kept(keys, np.array(made, np.uint64), numbers[0], numbers[1])
+    marked = {key for key, mark, file in entries if mark and file in known}
+    stay = [i for i, (k, m, f) in enumerate(entries) if (f in known if m else f in live and k not in marked)]
+    assert runs.low_of(wheres).tolist() == stay
+    assert found.tolist() == [entries[i][0] for i in stay]
