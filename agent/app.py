@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import collectors
@@ -156,24 +157,26 @@ class App:
         try:
             await counting  # raises what ended it, if it was not us
         finally:
-            with contextlib.suppress(Exception):
-                await self.exporter.put_metrics(self._points())
+            await _ended("metrics", lambda: self.exporter.put_metrics(self._points()))
             for task in around:
                 task.cancel()
             # Bounded: before Python 3.12 `wait_for` can swallow a cancellation, and its task would never end.
             await asyncio.wait(around, timeout=GRACE_SECONDS)
-            await self.exporter.stop(FLUSH_SECONDS)
-            if self.capturing is not None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_SECONDS):
-                        await self.capturing.write_all()
-            if self.web is not None:
-                await self.web.stop()
-            self.pipeline.desks.close()
-            self.journal.close()
-            self.store.close()
+            for name, end in self._ends():
+                await _ended(name, end)
             gc.unfreeze()  # so that the interpreter can take itself apart in peace
             log.info("stopped")
+
+    def _ends(self) -> Iterator[tuple[str, Callable[[], Awaitable[None] | None]]]:
+        """What each station does last, in their order."""
+        yield "export", lambda: self.exporter.stop(FLUSH_SECONDS)
+        if self.capturing is not None:
+            yield "capture", partial(_within, self.capturing.write_all, FLUSH_SECONDS)
+        if self.web is not None:
+            yield "web", self.web.stop
+        yield "labels", self.pipeline.desks.close
+        yield "journal", self.journal.close
+        yield "store", self.store.close
 
     # ── work beside the data's way ──
 
@@ -311,6 +314,22 @@ class App:
             raise ConfigurationError(
                 "SIDELIGHT_STATE_DIR", str(self.folder), f"a folder that can be written ({error})"
             ) from None
+
+
+async def _within(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work()
+
+
+async def _ended(name: str, end: Callable[[], Awaitable[None] | None]) -> None:
+    """One station's end. What fails is said, and keeps no other station from its own."""
+    try:
+        ending = end()
+        if ending is not None:
+            await ending
+    except Exception:
+        log.exception("end_failed name=%s", name)
 
 
 def _collectors(settings: Settings) -> tuple[collectors.Collector, ...]:

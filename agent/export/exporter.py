@@ -197,7 +197,9 @@ class Exporter:
         try:
             async with asyncio.timeout(deadline_seconds):
                 flushed = (*(d.flush() for d in self._deliveries), *(r.flush() for r in self._alerts.resending))
-                await asyncio.gather(*flushed)
+                for error in await asyncio.gather(*flushed, return_exceptions=True):  # each for itself
+                    if error is not None:
+                        log.error("flush_failed error=%s", type(error).__name__)
                 await self.count()
         except (TimeoutError, RetryableError) as error:
             if queued := sum(tally.queued.items for tally in self._accounts.tallies.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import fnmatch
@@ -74,8 +75,7 @@ class Server:
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones end, gives the socket back."""
-        for server in self._servers:
-            await server.stop(grace_seconds)
+        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
         if self._lock >= 0:
             self.path.unlink(missing_ok=True)
         self._release()

@@ -289,6 +289,24 @@ async def test_requests_are_compressed_as_asked(tmp_path: Path, kind: str, compr
     await backend.stop()
 
 
+async def test_a_final_flush_that_fails_keeps_no_other_signal_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a transport raises: the others are sent, and the books are closed."""
+
+    async def broken() -> None:
+        raise ValueError("nobody thought of this")
+
+    async with serving("http") as (backend, otel), scene(tmp_path, otel, run=False) as s:
+        await s.tell("one")
+        first = next(each for each in s.exporter._deliveries if each._signal != "logs")
+        monkeypatch.setattr(first, "flush", broken)
+        await s.exporter.stop(60)
+        assert backend.bodies() == ["one"]
+        assert s.of("logs").delivered == 1
+    assert "flush_failed error=ValueError" in caplog.text
+
+
 async def test_the_final_flush_keeps_its_deadline(tmp_path: Path) -> None:
     """A hanging backend costs no more than the deadline; what was not taken stays in the spool."""
     async with serving("grpc") as (backend, otel), scene(tmp_path, otel, run=False) as s:
