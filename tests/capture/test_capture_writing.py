@@ -153,16 +153,20 @@ async def test_a_place_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPat
     """One thread at most hangs with it, none that others need or that the end waits for; nothing is lost."""
     fsspec.register_implementation("hanging", Hanging, clobber=True)
     monkeypatch.setattr("agent.capture.writing.WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(Hanging, "answers", threading.Event())
+    monkeypatch.setattr(Hanging, "asked", 0)
     made = ready("hanging://set")
     writer = Writer(Place("hanging://set"), "a", lambda: [made])
     for _ in range(3):
         await writer.write_all()
+    while not Hanging.asked:  # noqa: ASYNC110 - a thread's count
+        await asyncio.sleep(0.001)
     assert (writer.failures, Hanging.asked, len(made.unwritten())) == (3, 1, 2)
     hands = [thread for thread in threading.enumerate() if thread.name == "capture"]
     assert [hand.daemon for hand in hands] == [True]
     Hanging.answers.set()
     hands[0].join()
-    monkeypatch.undo()
+    monkeypatch.setattr("agent.capture.writing.WRITE_SECONDS", 60.0)
     await writer.write_all()
     assert made.unwritten() == []
 
