@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from agent.ingest.queue import Accepted
 from agent.pipeline.joining import Joining
 from agent.pipeline.outbox import Outbox
 from agent.records import AlertState, Finding
+from agent.steps import give_way
 from agent.traces.linking import Linking
 from agent.watching import Watch, Watching
 
@@ -79,21 +79,25 @@ class Closing:
         if watch.judge is not None:
             for part in self._timed(watch.judge.judge(list(series.recent))):
                 findings.extend(part)
-                await asyncio.sleep(0)
+                await give_way()
         findings = texts.named(findings, series.recent)
         for _ in self._timed(series.numbers.summarise()):
-            await asyncio.sleep(0)
+            await give_way()
         findings.extend(watch.judge_latency(self._settings, index))
         findings.extend(watch.judge_traffic(self._settings, closed, self._watches.others(watch)))
+        await give_way()
         broken = not (self._durable() and item.durable)
         findings.append(state_finding("not_durable", broken, UNWRITABLE, index))
         findings.append(state_finding("no_data", False, "", index))
         findings.extend(await self._followed(watch, index, findings))
         watch.findings = explained(self._outbox.alerts, findings, series.key)
+        await give_way()
         self._outbox.closed(watch, closed, item)
         linking = None if held is None else Linking(held, closed, series.reference)
+        await give_way()
         changed = self._outbox.advance(watch, findings, index, closed.rows, item, linking)
         changed |= self._supersede_others(watch, index, item)
+        await give_way()
         self.urgent |= changed or series.learner is not None
         if series.learner is not None:
             alerts = self._outbox.alerts.of(series.key).values()
@@ -115,7 +119,7 @@ class Closing:
         recent, end_ns = list(watch.series.recent), (index + 1) * watch.series.window_ns
         for part in self._timed(watch.followers.close(index, recent, end_ns, beside)):
             findings.extend(part)
-            await asyncio.sleep(0)
+            await give_way()
         for part in self._timed(watch.shared.close(index, recent, end_ns, (*beside, *findings))):
             findings.extend(part)
         self._outbox.followed(watch, index)
