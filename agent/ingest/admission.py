@@ -33,6 +33,9 @@ from agent.wire import recorder_pb2 as wire
 SINGLY = ("rows", "labels", "lifecycle")  # bodies that carry records one by one
 REPORT_BYTES_MAX = 1 << 10
 UNLIMITED = Limits(*[1 << 62] * 7)  # for what was judged before
+KEYS_MAX = 64  # versions whose names need not be read again
+# What stands in a message, as the counting knows it; labels come in two forms.
+KINDS = {"rows": "rows", "columns": "columns", "lifecycle": "events", None: "events"}
 STUBBORN = 64  # records beyond the future bound, in a row, after which they are believed
 log = logging.getLogger("sidelight.ingest")
 
@@ -72,6 +75,7 @@ class Admission:
         )
         self._config_hash = config_hash
         self._decoded = Decoded()
+        self._keys: dict[tuple[bytes, bytes, int, bytes, bytes], ModelKey] = {}
         self._ahead: dict[ModelKey, _Ahead] = {}
         self._gathering: dict[ModelKey, Gathering] = {}
         self._shapes: dict[ModelKey, Shapes] = {}
@@ -173,7 +177,20 @@ class Admission:
             request = twin_pb2.Request.FromString(raw)
         except DecodeError:
             raise RefusedError(wire.REASON_UNDECODABLE, "message", f"not a RecordRequest, {len(raw)} bytes") from None
-        m = request.model
+        model = self._key(request.model, limits)
+        limits.text(request.client_id, "client_id")
+        if request.report and not _readable(request.report):
+            request.report = b""
+        if request.WhichOneof("body") is None and not request.report:
+            raise RefusedError(wire.REASON_EMPTY, "body", "no rows, columns, labels or events")
+        return request, model
+
+    def _key(self, m: twin_pb2.Model, limits: Limits) -> ModelKey:
+        """The version that a message speaks of: one object for all its messages, so that tables find it at once."""
+        said = m.name, m.version, m.role, m.deployment, m.tenant
+        known = self._keys.get(said)
+        if known is not None:
+            return known
         name = limits.text(m.name, "model.name")
         if not name:
             raise RefusedError(wire.REASON_MODEL_MISSING, "model.name", "empty")
@@ -184,12 +201,11 @@ class Admission:
             limits.text(m.deployment, "model.deployment"),
             limits.text(m.tenant, "model.tenant"),
         )
-        limits.text(request.client_id, "client_id")
-        if request.report and not _readable(request.report):
-            request.report = b""
-        if request.WhichOneof("body") is None and not request.report:
-            raise RefusedError(wire.REASON_EMPTY, "body", "no rows, columns, labels or events")
-        return request, model
+        if limits is self._limits:  # what was judged before may say more than the limits of today allow
+            if len(self._keys) >= KEYS_MAX:
+                self._keys.clear()
+            self._keys[said] = model
+        return model
 
     def _check_model(self, model: ModelKey, permitted: Callable[[str], bool] | None) -> None:
         if permitted is not None and not permitted(model.name):
@@ -245,9 +261,10 @@ class Admission:
             content = self._read(request, raw, model, arrived_ns, refusals, None)
         except RefusedError as error:
             refusals.all(error)
-        answer = wire.RecordResponse(
-            accepted=len(refusals.verdict) - refusals.count, durable=True, refusals=list(refusals.groups.values())
-        )
+        answer = wire.RecordResponse()
+        answer.accepted, answer.durable = len(refusals.verdict) - refusals.count, True
+        if refusals.groups:
+            answer.refusals.extend(refusals.groups.values())
         if singly:
             answer.hints.max_rows_per_message = self._limits.row_messages
         if request.sent_at_unix_nano:
@@ -290,19 +307,16 @@ class Admission:
         client_id: str,
         durable: bool,
     ) -> Accepted:
-        kind = {"rows": "rows", "columns": "columns", "lifecycle": "events", None: "events"}.get(
-            request.WhichOneof("body"), "labels"
-        )
         return Accepted(
             offset=offset,
             arrived_ns=arrived_ns,
             model=model,
-            kind=kind,
+            kind=KINDS.get(request.WhichOneof("body"), "labels"),
             rows=answer.accepted,
             content=content if isinstance(content, (Batch, Gathering)) else None,
             labels=content if isinstance(content, Labels) else None,
             events=content if isinstance(content, (list, tuple)) else (),
-            refused=list(answer.refusals),
+            refused=list(answer.refusals) if answer.refusals else (),
             client_id=client_id,
             report=request.report,
             size=size,

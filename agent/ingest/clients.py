@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ WINDOW = 64  # sequences remembered a client
 
 @dataclass(slots=True)
 class Client:
-    """One sender. answers: by sequence, the newest WINDOW. dropped: what it said it lost, by reason."""
+    """One sender. answers: by sequence, the newest WINDOW. sequences: the same ones, ascending."""
 
     id: str
     answers: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
@@ -25,6 +26,7 @@ class Client:
     report: bytes = b""
     model: str = ""
     dirty: bool = True
+    sequences: list[int] = field(default_factory=list)
 
 
 class Clients:
@@ -58,9 +60,10 @@ class Clients:
         client = self._known.get(client_id)
         if client is None or len(client.answers) < WINDOW:
             return False
-        oldest = min(client.answers)
+        oldest = client.sequences[0]
         if oldest - sequence > ANEW:
             client.answers.clear()
+            client.sequences.clear()
             return False
         return sequence < oldest
 
@@ -72,9 +75,11 @@ class Clients:
                 self.forgotten[self._known.popitem(last=False)[0]] = None
             self.forgotten.pop(client_id, None)  # it is back before its blob was deleted
         self._known.move_to_end(client_id)
+        if sequence not in client.answers:
+            insort(client.sequences, sequence)  # by number: those in flight arrive in any order
         client.answers[sequence] = answer
         while len(client.answers) > WINDOW:
-            del client.answers[min(client.answers)]  # by number: those in flight arrive in any order
+            del client.answers[client.sequences.pop(0)]
         client.last_seen_ns, client.model, client.dirty = seen_ns, model, True
         return client
 
@@ -85,7 +90,9 @@ class Clients:
         except DecodeError as error:
             raise CorruptError(f"client: {error}") from error
         answers = OrderedDict(zip(kept.sequences, kept.responses, strict=False))
-        self._known[kept.id] = Client(kept.id, answers, kept.last_seen_unix_nano, kept.report, kept.model, dirty=False)
+        self._known[kept.id] = Client(
+            kept.id, answers, kept.last_seen_unix_nano, kept.report, kept.model, dirty=False, sequences=sorted(answers)
+        )
 
     @staticmethod
     def dump(client: Client) -> bytes:

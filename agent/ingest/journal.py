@@ -163,7 +163,9 @@ class Journal:
         return sum([segment.length for segment in self._segments]) + sum([spare.length for spare in self._spares])
 
     def _has_room(self, growth: int) -> bool:
-        if self._on_disk() + growth > self._bytes_max and self._spares:
+        if self._on_disk() + growth <= self._bytes_max:
+            return True
+        if self._spares:
             self._shed(0)
         return self._on_disk() + growth <= self._bytes_max
 
