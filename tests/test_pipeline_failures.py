@@ -9,6 +9,7 @@ import pytest
 from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.counting.windows import Series
+from agent.labels.desks import Desks
 from agent.records import Batch
 from tests.end_to_end import stream
 from tests.insides import Insides
@@ -39,4 +40,28 @@ async def test_a_frame_that_cannot_be_counted_is_dropped_and_said(
     assert (counters["kept"], counters["dropped"]) == (2 * stream.ROWS, stream.ROWS)
     assert inside.pipeline.poisoned == 1
     assert "frame_failed" in caplog.text
+    inside.close()
+
+
+async def test_labels_that_cannot_be_finished_cost_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At an end: what was counted is stored, and the next start replays nothing."""
+    stream.reference(tmp_path / "loan.sidelight")
+    settings = Settings(time="event", reference=str(tmp_path / "loan.sidelight"))
+    inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
+
+    async def broken(_: Desks) -> None:
+        raise ArithmeticError("made to fail")
+
+    monkeypatch.setattr(Desks, "finish", broken)
+    assert inside.admission.handle(stream.message(0).SerializeToString()).accepted == stream.ROWS
+    inside.pipeline.stop()
+    await inside.pipeline.run()
+    assert "labels_unfinished" in caplog.text
+    inside.close()
+    inside = Insides.of(tmp_path, settings, TurnedClock(stream.START_NS))
+    assert await inside.pipeline.recover(inside.admission) == 0
+    (watch,) = inside.pipeline.watches
+    assert watch.series.counters["kept"] == stream.ROWS
     inside.close()

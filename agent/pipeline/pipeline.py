@@ -115,7 +115,10 @@ class Pipeline:
             if due or (self._closing.urgent and self.saving.durable):
                 await self.save()
         await self._drain()
-        await self._joining.finish()
+        try:
+            await self._joining.finish()
+        except Exception:  # as with a frame: the checkpoint holds what was counted all the same
+            log.exception("labels_unfinished")
         await self.save()
 
     def stop(self) -> None:

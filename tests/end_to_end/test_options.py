@@ -128,7 +128,7 @@ def test_tcp_when_asked(agent: AgentProcess) -> None:
         call = channel.unary_unary(
             RECORD, request_serializer=bytes, response_deserializer=wire.RecordResponse.FromString
         )
-        assert call(window(2).SerializeToString(), timeout=10, wait_for_ready=True).accepted == ROWS
+        assert call(window(2).SerializeToString(), timeout=60, wait_for_ready=True).accepted == ROWS
     agent.wait_for(lambda s: kept(s) == before + ROWS)
     assert agent.socket.stat().st_mode & 0o777 == 0o660
 
