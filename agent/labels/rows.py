@@ -6,6 +6,8 @@ and a checksum; the columns after that are those some prediction of the model ha
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,11 +19,13 @@ import numpy.typing as npt
 from agent.counting.fingerprints import Hashes, ids_of, mixed
 from agent.records import Batch, Bools, Cells, Floats, Ints, Items, ModelKey, Numbers, Pairs, Texts
 
+log = logging.getLogger("sidelight.labels")
 Rows = npt.NDArray[np.void]
 
 CLASSES_MAX = 1_000  # texts of classes; later ones have no place, and count as none
 NUMERIC_CLASSES_MAX = 200  # of them numbers: a regression must not fill the table
 NAMES_MAX = 2_000  # values of segments and protected attributes, likewise
+NAMES_EACH = 250  # of one key: somebody's id as a segment must not cost the others theirs
 VERSIONS_MAX = 1_000
 COLUMNS_MAX = 96  # beside the first four; scores of further classes are not kept
 AT_ONCE_MAX = 64  # different numbers in one batch that are still taken for classes
@@ -156,11 +160,15 @@ class Places:
             self.numeric += 1
         return self.place(text)
 
-    def of_texts(self, texts: Texts) -> Cells:
-        """int32 (rows,), -1 where a row has none."""
+    def of_texts(self, texts: Texts, fresh: int | None = None) -> Cells:
+        """int32 (rows,), -1 where a row has none. fresh: how many texts may be new; None: as there is room for."""
         if not len(texts.dictionary):
             return np.full(len(texts.codes), -1, np.int32)
-        found = np.array([self.place(text) for text in texts.dictionary], dtype=np.int32).take(texts.codes)
+        limit = self.limit
+        if fresh is not None:
+            self.limit = min(limit, len(self.texts) + fresh)
+        table = np.array([self.place(text) for text in texts.dictionary], dtype=np.int32)
+        self.limit, found = limit, table.take(texts.codes)
         if texts.state is not None:
             found = np.where(texts.state == 0, found, np.int32(-1))
         return found
@@ -176,13 +184,15 @@ class Places:
 
 @dataclass(slots=True)
 class Tables:
-    """What places in a row stand for. output: the name of the one output that labels are of."""
+    """What places in a row stand for. output: the name of the one output that labels are of. named: how many names
+    each key of segments and protected attributes brought."""
 
     versions: list[ModelKey] = field(default_factory=list)
     classes: Places = field(default_factory=lambda: Places(CLASSES_MAX))
     names: Places = field(default_factory=lambda: Places(NAMES_MAX))
     output: str | None = None
     layout: Layout = field(default_factory=Layout)
+    named: Counter[str] = field(default_factory=Counter)
 
     def version(self, key: ModelKey) -> int:
         """-1 where there is no room for another."""
@@ -236,7 +246,16 @@ class Tables:
             found["weight"] = batch.weights
         for kind, named in (("segment", batch.segments), ("group", batch.protected)):
             for key, texts in named.items():
-                found[f"{kind}:{key}"] = self.names.of_texts(texts)
+                found[f"{kind}:{key}"] = self._named(key, texts)
+        return found
+
+    def _named(self, key: str, texts: Texts) -> Cells:
+        before, names = len(self.names.texts), self.names
+        found = names.of_texts(texts, max(0, NAMES_EACH - self.named[key]))
+        if len(names.texts) > before:
+            self.named[key] += len(names.texts) - before
+            if self.named[key] >= NAMES_EACH or len(names.texts) >= names.limit:
+                log.warning("names_full key=%r: of further values of it labels are told of as of none", key)
         return found
 
     def _outputs(self, batch: Batch, found: dict[str, Any]) -> None:

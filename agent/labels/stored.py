@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def dump(desk: Desk) -> tuple[bytes, list[int]]:
         "classes": tables.classes.texts,
         "numeric": tables.classes.numeric,
         "names": tables.names.texts,
+        "named": dict(tables.named),
         "output": tables.output,
         "layout": list(tables.layout.columns),
         "waiting": len(waiting),
@@ -90,6 +92,7 @@ def _load(desk: Desk, blob: bytes) -> None:
     tables.classes = Places.of(CLASSES_MAX, held["classes"])
     tables.classes.numeric = held["numeric"]
     tables.names = Places.of(NAMES_MAX, held["names"])
+    tables.named = Counter({str(key): int(count) for key, count in held.get("named", {}).items()})
     tables.output, tables.layout = held["output"], Layout(tuple(held["layout"]))
     desk.kept, desk.limit, desk.raised_ns = Kept.load(held["kept"]), int(held["limit"]), int(held["raised_ns"])
     if held["window_ns"] != desk.bounds.window_ns:

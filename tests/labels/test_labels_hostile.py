@@ -12,7 +12,7 @@ from agent.ingest.labels import WEIGHT_MAX, read_columns, read_labels
 from agent.ingest.limits import Limits, Refusals
 from agent.labels import index, log, runs
 from agent.labels.desk import WHOLE, WINDOWS_APART, Desk
-from agent.records import ModelKey
+from agent.records import ModelKey, Texts
 from agent.wire import labels_pb2
 from tests.labels.label_worlds import (
     BOUNDS,
@@ -21,6 +21,7 @@ from tests.labels.label_worlds import (
     NOW,
     SECOND,
     Said,
+    again,
     batch,
     desk,
     hashes,
@@ -195,3 +196,30 @@ def test_a_corrupt_index_joins_none_twice(tmp_path: Path, monkeypatch: pytest.Mo
     held.labelled(labels([Said("no", n) for n in numbers]))
     assert held.settle() == []
     assert held.kept.kinds["changed"] == 300
+
+
+def test_a_key_of_countless_values_does_not_cost_others_theirs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A customer's number as a segment: beyond what one key may have its values are none, after a restart too; regions
+    that come later are told apart as ever. The log names the key, and no value."""
+    held = desk(tmp_path)
+
+    def told(first: int, region: str, customer: int | None = None) -> list[str]:
+        ids, customer = list(range(first, first + 100)), first if customer is None else customer
+        whole = Texts((region,), np.zeros(100, np.int32))
+        customers = Texts([f"customer-{customer + i}" for i in range(100)], np.arange(100, dtype=np.int32))
+        held.predicted(replace(batch(ids), segments={"customer": customers}, protected={"region": whole}))
+        held.labelled(labels([Said("yes", one) for one in ids]))
+        (pairs,) = held.settle()
+        assert {pairs.names[place] for place in pairs.groups["region"].tolist()} == {region}
+        return [pairs.names[place] for place in pairs.segments["customer"].tolist() if place >= 0]
+
+    known = [told(first, "north") for first in range(0, 2_500, 100)]
+    assert [len(names) for names in known] == [100, 100, 50] + [0] * 22
+    held = again(held)
+    assert told(2_500, "south") == []
+    assert told(2_600, "south", customer=0) == known[0]
+    assert [record.getMessage() for record in caplog.records if "names_full" in record.getMessage()] == [
+        "names_full key='customer': of further values of it labels are told of as of none"
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from base64 import b64decode, b64encode
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def dump(desk: RedisDesk) -> bytes:
         "classes": tables.classes.texts,
         "numeric": tables.classes.numeric,
         "names": tables.names.texts,
+        "named": dict(tables.named),
         "output": tables.output,
         "layout": list(tables.layout.columns),
         "share": desk.share,
@@ -78,6 +80,7 @@ def _load(desk: RedisDesk, blob: bytes) -> None:
     tables.classes = Places.of(CLASSES_MAX, held["classes"])
     tables.classes.numeric = held["numeric"]
     tables.names = Places.of(NAMES_MAX, held["names"])
+    tables.named = Counter({str(key): int(count) for key, count in held.get("named", {}).items()})
     tables.output, tables.layout = held["output"], Layout(tuple(held["layout"]))
     desk.kept, desk.fleet.born = Kept.load(held["kept"]), str(held["born"])
     desk.share, desk.now_ns, desk.started_ns = int(held["share"]), int(held["now_ns"]), int(held["started_ns"])
