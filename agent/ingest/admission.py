@@ -384,21 +384,22 @@ class Admission:
         if not verdict and not self._event_time:
             alike = self._shapes.setdefault(model, Shapes()).read(items, limits, arrived_ns)
         gathering = self._gathering_for(model, arrived_ns, limits, alike)
-        if alike is not None:
-            gathering.alike.append(alike)
-            return gathering
-        for i, raw in enumerate(items):
+        added = []
+        for i in range(len(items)) if alike is None else alike.odd:
             if verdict and verdict[i]:
                 continue
             try:
-                row = parse(raw, limits)
+                row = parse(items[i], limits)
                 if self._event_time and verdict is None:
                     self._check_future(model, start_ns(row, arrived_ns))
-                gathering.add(row, raw, arrived_ns)
+                gathering.add(row, items[i], arrived_ns)
+                added.append(i)
                 if self._event_time:
                     self._came(model, gathering.times[-1])
             except RefusedError as error:
                 refusals.add(i, error)
+        if alike is not None:
+            gathering.take(alike, added)
         return gathering
 
     def _gathering_for(self, model: ModelKey, arrived_ns: int, limits: Limits, alike: Alike | None) -> Gathering:

@@ -1,4 +1,4 @@
-"""Rows that are built alike, read together: where all rows of a message have the same fields in the same order, numpy
+"""Rows that are built alike, read together: where most rows of a message have the same fields in the same order, numpy
 walks all of them at once, a stretch of bytes at a time (`shape.py`).
 
 What does not fit in every row, or is rare (nulls, vectors, lists, several outputs, texts over 127 bytes), is left to
@@ -17,11 +17,12 @@ from agent.counting.fingerprints import Hashes, identities
 from agent.ingest.limits import Limits
 from agent.ingest.row import TIME_MAX_NS
 from agent.ingest.shape import LENGTH_MAX, Place, Shape, shape_of
-from agent.records import Batch, Columns, Floats, Ints, ModelKey, Numbers, Texts
+from agent.records import Batch, Bools, Columns, Floats, Ints, ModelKey, Numbers, Texts
 
 Words = npt.NDArray[np.uint64]
 Octets = npt.NDArray[np.uint8]
 ROWS_MIN = 8  # of a message; fewer are read sooner one by one
+SHARE_MIN = 0.75  # of a message; where more are odd, another shape may come
 SHAPES_MAX = 8  # known of one model: each process that sends may have its own order
 PAUSE_MAX = 64  # messages
 NOWHERE = np.zeros(1, np.int64)
@@ -30,13 +31,17 @@ NOWHERE = np.zeros(1, np.int64)
 @dataclass(frozen=True, slots=True)
 class Alike:
     """Rows of one message. numbers: (rows, numbers of the shape), their bits; texts: of each text of the shape its
-    UTF-8 bytes row by row."""
+    UTF-8 bytes row by row. at: which rows of the message; odd: its others, which are to be read one by one. after: how
+    many rows read so stand before each, in the same gathering; None: not one."""
 
     shape: Shape
     rows: int
     arrived_ns: int
     numbers: Words
     texts: list[list[bytes]]
+    at: Ints
+    odd: list[int]
+    after: Ints | None = None
 
 
 class Shapes:
@@ -48,13 +53,15 @@ class Shapes:
         self._left = self._pause = 0  # messages until the next try, after the next failure
 
     def read(self, items: Sequence[bytes], limits: Limits, arrived_ns: int) -> Alike | None:
-        """All rows, or None where they are not alike, or too few to gain by it."""
+        """Most rows, or None where they are not alike, or too few to gain by it."""
         if len(items) < ROWS_MIN:
             return None
         if self._left:
             self._left -= 1
             return None
-        shape = next((one for one in self._known if one.of(items[0])), None) or shape_of(items[0])
+        # Either row may be an odd one.
+        some = (items[0], items[len(items) // 2])
+        shape = next((one for one in self._known if any(map(one.of, some))), None) or shape_of(some[0])
         found = read(items, shape, limits, arrived_ns) if shape is not None and shape.fits(limits) else None
         if found is None:
             self._left = self._pause
@@ -67,7 +74,7 @@ class Shapes:
 
 
 def read(items: Sequence[bytes], shape: Shape, limits: Limits, arrived_ns: int) -> Alike | None:
-    """All rows. None where one of them is built otherwise, or breaks a limit."""
+    """The rows that are built so and break no limit. None where these are too few."""
     rows = len(items)
     ends = np.fromiter(map(len, items), np.int64, rows).cumsum()
     data, at = b"".join((*items, shape.padding)), np.concatenate((NOWHERE, ends[:-1]))
@@ -84,23 +91,28 @@ def read(items: Sequence[bytes], shape: Shape, limits: Limits, arrived_ns: int) 
             begins.append(at)
             at = at + octets[at - 1]
     together = np.concatenate(found, axis=1)
-    if (at != ends).any() or ((together.view(np.uint64) ^ shape.want) & shape.care).any():
-        return None
     sizes = together.take(shape.sizes, axis=1).astype(np.int64)
-    if not _sizes_fit(shape, sizes, together.take(shape.lengths, axis=1), limits):
+    fits = (at == ends) & _as_learned(shape, together, sizes, limits)
+    chosen = np.flatnonzero(fits)
+    if len(chosen) < max(ROWS_MIN, rows * SHARE_MIN):
         return None
+    if len(chosen) < rows:
+        together, sizes, begins = together[chosen], sizes[chosen], [begin[chosen] for begin in begins]
     texts = [_slices(data, begin, begin + size) for begin, size in zip(begins, sizes.T, strict=True)]
     if not _readable(texts):
         return None
-    return Alike(shape, rows, arrived_ns, together.take(shape.bits, axis=1).view(np.uint64), texts)
+    bits = together.take(shape.bits, axis=1).view(np.uint64)
+    return Alike(shape, len(chosen), arrived_ns, bits, texts, chosen, np.flatnonzero(~fits).tolist())
 
 
-def _sizes_fit(shape: Shape, sizes: Ints, lengths: Octets, limits: Limits) -> bool:
-    """Whether lengths are one byte each, texts within the limit, and each part as long as what is in it. sizes:
-    (rows, texts); lengths: (rows, parts)."""
-    if int(sizes.max(initial=0)) > min(LENGTH_MAX, limits.text_bytes) or int(lengths.max(initial=0)) > LENGTH_MAX:
-        return False
-    return not (lengths != sizes @ shape.inside + shape.own_size).any()
+def _as_learned(shape: Shape, together: Octets, sizes: Ints, limits: Limits) -> Bools:
+    """(rows,), whether what is fixed is as it should be, lengths are one byte each, texts within the limit, and each
+    part as long as what is in it. together: (rows, bytes of all stretches); sizes: (rows, texts)."""
+    lengths = together.take(shape.lengths, axis=1)  # (rows, parts)
+    wrong: Bools = ((together.view(np.uint64) ^ shape.want) & shape.care).any(axis=1)
+    wrong |= (sizes > min(LENGTH_MAX, limits.text_bytes)).any(axis=1)
+    wrong |= ((lengths > LENGTH_MAX) | (lengths != sizes @ shape.inside + shape.own_size)).any(axis=1)
+    return ~wrong
 
 
 def _slices(data: bytes, begin: Ints, end: Ints) -> list[bytes]:

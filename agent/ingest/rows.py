@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from agent.ingest.fields import (
     with_state,
 )
 from agent.ingest.limits import Limits
+from agent.ingest.merged import merged
 from agent.ingest.row import TEXTUAL, check_keys, check_text, start_ns, too_many, traceparent
 from agent.records import ABSENT, NULL, Batch, Columns, Flags, ModelKey, Numbers, Texts
 from agent.traces.traced import NO_TRACES, STATE_MAX, Trace, Traces, error_type
@@ -66,7 +67,7 @@ class Gathering:
     request_ids: list[str] = field(default_factory=list)
     items: dict[int, Sequence[rows_wire.Item]] = field(default_factory=dict)  # by row, of rankings
     traces: list[Trace] = field(default_factory=list)
-    alike: list[Alike] = field(default_factory=list)  # messages whose rows were read together: then no others
+    alike: list[Alike] = field(default_factory=list)  # rows that were read together, by message
     overlaps: bool = False  # some name stands in two typed maps, in whichever rows
     rare: bool = False  # some row has flags, vectors, measures, segments or protected attributes
     sealed: bool = False  # taken by the counting: the door begins another
@@ -101,10 +102,18 @@ class Gathering:
         return len(self.times) + sum([one.rows for one in self.alike])
 
     def takes(self, found: Alike | None) -> bool:
-        """Whether rows may follow that were read together, or (None) one by one: it has one sort only."""
+        """Whether rows may follow that were read together, or (None) one by one: those have no others with them but
+        odd ones."""
         if found is None:
             return not self.alike
         return not self.rows or (bool(self.alike) and self.alike[0].shape.places == found.shape.places)
+
+    def take(self, found: Alike, odd: Sequence[int]) -> None:
+        """Rows that were read together. odd: which rows of their message were added before this, one by one."""
+        if odd or self.times:
+            after = np.searchsorted(np.array(odd, np.int64), found.at) + (len(self.times) - len(odd))
+            found = replace(found, after=after)
+        self.alike.append(found)
 
     def add(self, row: rows_wire.Row, raw: bytes, arrived_ns: int) -> None:
         """Takes one row whole, or raises RefusedError and takes nothing of it."""
@@ -341,9 +350,18 @@ class Gathering:
 
     def batch(self) -> Batch:
         """All gathered rows as columns."""
-        if self.alike:
-            return batch(self.model, self.arrived_ns, self.alike)
-        rows = self.rows
+        if not self.alike:
+            return self._added()
+        together = batch(self.model, self.arrived_ns, self.alike)
+        if not self.times:
+            return together
+        after = [np.zeros(one.rows, np.int64) if one.after is None else one.after for one in self.alike]
+        order = np.argsort(np.concatenate((*after, np.arange(len(self.times)))), kind="stable")
+        return merged(together, self._added(), order)
+
+    def _added(self) -> Batch:
+        """The rows that were added one by one."""
+        rows = len(self.times)
         latency = np.array(self.latencies)
         errors = np.array(self.errors)
         return Batch(
@@ -366,12 +384,13 @@ class Gathering:
         )
 
     def _features(self) -> Columns:
-        numbers, texts = number_columns(self.numbers, self.rows), text_columns(self.texts, self.rows)
+        rows = len(self.times)
+        numbers, texts = number_columns(self.numbers, rows), text_columns(self.texts, rows)
         flags = {
             name: Flags(np.array([bool(v) for v in values]), state_of(values))
-            for name, values in padded(self.flags, self.rows)
+            for name, values in padded(self.flags, rows)
         }
-        vectors, misfits = vector_columns(padded(self.vectors, self.rows))
+        vectors, misfits = vector_columns(padded(self.vectors, rows))
         for name, there in misfits.items():
             flags[name] = beside(flags.get(name), there)
         kinds: tuple[dict[str, Any], ...] = (numbers, texts, flags, vectors)
@@ -379,9 +398,9 @@ class Gathering:
             home = next((kind for kind in kinds if name in kind), numbers)
             column = home.get(name)
             if column is None:
-                column = home[name] = Numbers(np.zeros(self.rows), np.full(self.rows, ABSENT, dtype=np.uint8))
+                column = home[name] = Numbers(np.zeros(rows), np.full(rows, ABSENT, dtype=np.uint8))
             elif column.state is None:
-                column = home[name] = with_state(column, np.zeros(self.rows, dtype=np.uint8))
+                column = home[name] = with_state(column, np.zeros(rows, dtype=np.uint8))
             column.state[at] = NULL  # type: ignore[index] # made just above where it was None
         return Columns(numbers, texts, flags, vectors)
 

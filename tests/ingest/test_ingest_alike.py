@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import RefusedError
-from agent.ingest.alike import PAUSE_MAX, ROWS_MIN, Alike, Shapes, batch, read
+from agent.ingest.alike import PAUSE_MAX, ROWS_MIN, Alike, Shapes, read
 from agent.ingest.limits import Limits
 from agent.ingest.row import parse
 from agent.ingest.rows import Gathering
 from agent.ingest.shape import shape_of
-from agent.records import Batch, ModelKey, Texts
+from agent.records import ModelKey, Texts
 from agent.wire import rows_pb2
 from tests.ingest.door import Door, batches, new_folder, refused, request, totals
 
@@ -87,23 +87,40 @@ def _messages(draw: st.DrawFn) -> list[bytes]:
     return items
 
 
-def _walked(items: list[bytes], limits: Limits) -> Batch | None:
-    """The same one by one; None where one is refused."""
-    gathering = Gathering(MODEL, ARRIVED_NS, limits)
-    try:
-        for raw in items:
-            gathering.add(parse(raw, limits), raw, ARRIVED_NS)
-    except RefusedError:
-        return None
-    return gathering.batch()
+def _add(gathering: Gathering, items: list[bytes], which: Iterable[int]) -> list[int]:
+    """Adds these one by one; gives those that were not refused."""
+    added = []
+    for i in which:
+        try:
+            gathering.add(parse(items[i], gathering.limits), items[i], ARRIVED_NS)
+            added.append(i)
+        except RefusedError:
+            pass
+    return added
+
+
+def _walked(items: list[bytes]) -> Any:
+    """The batch of rows read one by one."""
+    gathering = Gathering(MODEL, ARRIVED_NS, Limits())
+    _add(gathering, items, range(len(items)))
+    return plain(gathering.batch())
+
+
+def _together(*messages: tuple[list[bytes], Alike]) -> Any:
+    """The batch of messages whose rows were read together, but for the odd ones."""
+    gathering = Gathering(MODEL, ARRIVED_NS, Limits())
+    for items, found in messages:
+        gathering.take(found, _add(gathering, items, found.odd))
+    return plain(gathering.batch())
 
 
 def plain(found: Any) -> Any:
-    """A batch as what can be compared, columns in any order."""
+    """A batch as what can be compared: columns in any order, texts whatever their codes."""
+    if isinstance(found, Texts):
+        texts = np.array([found.dictionary[code] for code in found.codes], object)
+        return [None if gone else text for text, gone in zip(texts, _gone(found), strict=True)], plain(found.state)
     if isinstance(found, np.ndarray):
         return found.dtype.str, found.shape, found.tobytes()
-    if isinstance(found, Texts):
-        return list(found.dictionary), plain(found.codes), plain(found.state)
     if isinstance(found, dict):
         return {name: plain(one) for name, one in found.items()}
     if hasattr(found, "__slots__") and not isinstance(found, ModelKey):
@@ -111,17 +128,18 @@ def plain(found: Any) -> Any:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+def _gone(texts: Texts) -> Any:
+    return np.zeros(len(texts.codes)) if texts.state is None else texts.state
+
+
 @given(_messages())
 def test_rows_read_together_are_those_read_one_by_one(items: list[bytes]) -> None:
-    """Whatever the rows hold and in whatever order: the same batch, or none."""
+    """Whatever the rows hold and in whatever order: the same batch, or none where they are not built alike."""
     found = Shapes().read(items, Limits(), ARRIVED_NS)
     if found is not None:
-        walked = _walked(items, Limits())
-        assert walked is not None
-        assert plain(batch(MODEL, ARRIVED_NS, [found])) == plain(walked)
+        assert _together((items, found)) == _walked(items)
     else:
-        assert shape_of(items[0]) is None or not all(map(_alike_to(items[0]), items)) or len(items[0]) == 0
+        assert shape_of(items[0]) is None or sum(map(_alike_to(items[0]), items)) < max(ROWS_MIN, 0.75 * len(items))
 
 
 def _alike_to(first: bytes) -> Callable[[bytes], bool]:
@@ -130,7 +148,6 @@ def _alike_to(first: bytes) -> Callable[[bytes], bool]:
     return shape.of
 
 
-@settings(max_examples=200, deadline=None)
 @given(_messages(), st.randoms(use_true_random=False))
 def test_broken_rows_are_never_read_together_otherwise(items: list[bytes], r: random.Random) -> None:
     """Bytes changed, lost or added: what is still read together is what one by one would give."""
@@ -144,9 +161,7 @@ def test_broken_rows_are_never_read_together_otherwise(items: list[bytes], r: ra
     for shape in (first, shape_of(items[0])):
         found = None if shape is None else read(items, shape, Limits(), ARRIVED_NS)
         if found is not None:
-            walked = _walked(items, Limits())
-            assert walked is not None
-            assert plain(batch(MODEL, ARRIVED_NS, [found])) == plain(walked)
+            assert _together((items, found)) == _walked(items)
 
 
 def _items(names: str, rows: int = ROWS_MIN, **own: Any) -> list[bytes]:
@@ -166,9 +181,11 @@ def test_the_usual_row_is_read_together() -> None:
     row.texts.update({f"t{k}": "x" for k in range(4)})
     row.segments["region"] = "eu"
     row.outputs.add(label="yes").scores.update({"yes": 0.5, "no": 0.5})
-    found = _read([row.SerializeToString()] * ROWS_MIN, Limits())
+    items = [row.SerializeToString()] * ROWS_MIN
+    found = _read(items, Limits())
     assert found is not None
-    assert plain(batch(MODEL, ARRIVED_NS, [found])) == plain(_walked([row.SerializeToString()] * ROWS_MIN, Limits()))
+    assert not found.odd
+    assert _together((items, found)) == _walked(items)
 
 
 @pytest.mark.parametrize(
@@ -191,14 +208,33 @@ def test_what_breaks_a_limit_is_refused_one_by_one(row: rows_pb2.Row) -> None:
 
 def test_rows_of_several_processes_are_one_batch() -> None:
     """Each process has an order of its own: each is known, and their columns are those of one batch."""
-    shapes = Shapes()
-    found = [shapes.read(_items(names), Limits(), ARRIVED_NS) for names in ("abc", "cab", "abc", "bca")]
-    assert all(found)
-    assert found[0] is not None
-    assert found[2] is not None
-    assert found[2].shape is found[0].shape
-    walked = _walked([*_items("abc"), *_items("cab"), *_items("abc"), *_items("bca")], Limits())
-    assert plain(batch(MODEL, ARRIVED_NS, [one for one in found if one])) == plain(walked)
+    shapes, messages = Shapes(), []
+    for names in ("abc", "cab", "abc", "bca"):
+        items = _items(names)
+        found = shapes.read(items, Limits(), ARRIVED_NS)
+        assert found is not None
+        messages.append((items, found))
+    assert messages[2][1].shape is messages[0][1].shape
+    assert _together(*messages) == _walked([row for items, _ in messages for row in items])
+
+
+def test_odd_rows_stand_where_they_came() -> None:
+    """Rows with something more or less are read one by one, and lie among the others in the order of all."""
+    more = rows_pb2.Row(status=rows_pb2.STATUS_ERROR, texts={"t": "x"}, flags={"f": True}, nulls=["n"])
+    more.vectors["v"].values.extend([1.0, 2.0])
+    more.outputs.add().items.add(id="first", position=1)
+    more.traceparent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    more.segments["region"] = "eu"
+    shapes, messages = Shapes(), []
+    for odd in ((3, 7), (), (0, 1, 11), (2,)):
+        items = _items("ab", 12, prediction_id="p-7", latency_seconds=0.5)
+        for i in odd:
+            items[i] += more.SerializeToString() if i != 7 else b"\xff"
+        found = shapes.read(items, Limits(), ARRIVED_NS)
+        assert found is not None
+        assert found.odd == list(odd)
+        messages.append((items, found))
+    assert _together(*messages) == _walked([row for items, _ in messages for row in items])
 
 
 def test_rows_that_are_never_alike_are_tried_ever_more_rarely() -> None:
