@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from agent.alerting import book as alert_book
 from agent.alerting.book import AlertBook
@@ -81,7 +82,7 @@ class Saving:
         outbox, changed = list(self._outbox.rows), self._outbox.changed
         if changed:
             plan.puts.append(("alerts", packed(self._outbox.alerts)))
-            plan.puts.append(("events", msgspec.json.encode(list(self._outbox.events))))
+            plan.puts.append(("events", msgspec.json.encode(list(self._outbox.events), enc_hook=_plain)))
         plan.puts += [(f"client/{client.id}", Clients.dump(client)) for client in dirty]
         idle = not (plan.puts or plan.kept or plan.gone or gone or outbox or unlabelled)
         plan.puts.append(("meta", self._meta(offset).pack()))
@@ -231,7 +232,15 @@ class Saving:
 
 def packed(book: AlertBook) -> bytes:
     """What `AlertBook.from_json` reads, without a copy of each of some hundred subjects first: the loop waits."""
-    return msgspec.json.encode({"format": alert_book.FORMAT, "alerts": book.alerts}, order="deterministic")
+    whole = {"format": alert_book.FORMAT, "alerts": book.alerts}
+    return msgspec.json.encode(whole, order="deterministic", enc_hook=_plain)
+
+
+def _plain(value: object) -> object:
+    """numpy's numbers: what a check found may be one, and is a float only by descent. Raises TypeError for others."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} in a checkpoint")
 
 
 def _baseline(saved: str) -> LatencyBaseline:
