@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,16 +15,11 @@ from typing import Any
 import grpc
 
 from agent.wire import recorder_pb2 as wire
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 90.0  # before a start counts as failed; the budget is 1 s, but test machines are shared
 WAIT_SECONDS = 120.0  # before what is waited for counts as never coming
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class AgentProcess:

@@ -22,7 +22,8 @@ from agent.export.spool import unpack
 from agent.wire import recorder_pb2 as wire
 from agent.wire import state_pb2 as state
 from tests.end_to_end import stream
-from tests.end_to_end.harness import WAIT_SECONDS, AgentProcess, free_port
+from tests.end_to_end.harness import WAIT_SECONDS, AgentProcess
+from tests.ports import free_port
 
 SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "errors", "joined")
 FAULTS_SAID = 30 * stream.MESSAGES  # the first of the stream's faults lasts from window 20 to 24

@@ -16,8 +16,9 @@ from agent.config import Otel, Settings
 from agent.wire import recorder_pb2 as wire
 from tests.end_to_end import stream
 from tests.end_to_end.backends import alerts, serving, spans
-from tests.end_to_end.harness import ROOT, AgentProcess, free_port
+from tests.end_to_end.harness import ROOT, AgentProcess
 from tests.end_to_end.traffic import RECORD, ROWS, WELL, Fault, kept, replay, sending, window
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

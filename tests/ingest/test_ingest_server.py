@@ -52,7 +52,7 @@ async def _record(channel: grpc.aio.Channel, model: str = "m", token: str = "") 
     call: Any = channel.unary_unary(RECORD, response_deserializer=wire.RecordResponse.FromString)
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     answer: wire.RecordResponse = await call(
-        rows(row(a=1.0), model=model).SerializeToString(), metadata=metadata, timeout=10
+        rows(row(a=1.0), model=model).SerializeToString(), metadata=metadata, timeout=60
     )
     return answer
 

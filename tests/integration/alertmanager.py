@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from deploy.backends import build
-from tests.end_to_end.harness import free_port
 from tests.integration.servers import Server, get
+from tests.ports import free_port
 
 
 def documented() -> Any:

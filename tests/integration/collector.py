@@ -10,10 +10,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.end_to_end.harness import free_port
 from tests.integration.jaeger import Jaeger
 from tests.integration.prometheus import Prometheus
 from tests.integration.servers import Server
+from tests.ports import free_port
 
 REQUESTS: dict[str, Any] = {
     "metrics": ExportMetricsServiceRequest, "traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest,

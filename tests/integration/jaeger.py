@@ -7,8 +7,8 @@ import urllib.error
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.harness import free_port
 from tests.integration.servers import Server, get
+from tests.ports import free_port
 
 
 class Jaeger(Server):
