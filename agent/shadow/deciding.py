@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.figures import figure
 from agent.shadow.losses import WORDS, Estimate, Sums, apart, paired
-from agent.shadow.sequence import LABELS_MIN, WINDOWS_MIN, labels_needed, multiplier
+from agent.shadow.sequence import LABELS_MIN, WINDOWS_MIN, Now, labels_needed, multiplier
 
 
 class Decision(StrEnum):
@@ -89,9 +89,8 @@ def half_width(found: Estimate, alpha: float) -> float:
 
 def _more(found: Estimate, alpha: float) -> int | None:
     """Labels more until a decision is likely, if the difference stays as it is."""
-    whole = labels_needed(
-        abs(found.mean), found.variance, found.labels, found.dispersion, alpha, found.freedom
-    )  # fmt: skip
+    now = Now(found.labels, found.windows, found.variance, found.dispersion, found.freedom)
+    whole = labels_needed(abs(found.mean), now, alpha)
     more = found.all * (whole / found.labels - 1.0)
     return max(1, math.ceil(more)) if math.isfinite(more) else None
 

@@ -21,7 +21,7 @@ LABELS_MIN = 100
 TIGHTEST = 1_000.0  # independent labels at which the sequence is as narrow as it can be
 GROUPS_MIN = 8  # of neighbouring windows, to have a variance of them
 LAG_MAX = 0.9
-UNSEEN, FADES = 2.5, 5.0  # of a first day of windows, in independent labels' variance; by this power of more days
+UNSEEN, FADES = 4.0, 2.0  # of a first day of windows, in independent labels' variance; by this power of more days
 FREEDOM_MANY, EXPONENT_MAX = 1e6, 600.0
 PHANTOM = 2.0  # one more label, this times the largest seen: a long tail shows itself late
 LABELS_FORESEEN = 1e9
@@ -72,11 +72,11 @@ def spread(residuals: Floats, weights: Floats, independent: float) -> Spread:
     return Spread(max(found, independent + effect.variance), effect.freedom)
 
 
-def unseen(windows: int) -> float:
+def unseen(windows: float) -> float:
     """How many times independent labels' variance is added for what so few windows cannot show: an effect that favoured
-    one version through all of them. After a day 2.5, after two .08.
+    one version through most of them. After a day 4, after two 1, after a week .08.
     """
-    return float(UNSEEN * (WINDOWS_MIN / max(windows, 1)) ** FADES)
+    return float(UNSEEN * (WINDOWS_MIN / max(windows, 1.0)) ** FADES)
 
 
 def _correlated(residuals: Floats, independent: float) -> Spread:
@@ -105,21 +105,30 @@ def _doubt(share: float, count: int) -> float:
     return max(2.0 / math.sqrt(count), full * min(sure / 2.0, 1.0) ** 2)
 
 
-def labels_needed(
-    distance: float, variance: float, labels: float, dispersion: float, alpha: float, freedom: float = math.inf
-) -> float:
-    """Labels in all at which the sequence would be as narrow as `distance`, the mean's from what it is held against.
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What is known after so many labels of so many windows. variance: of the mean; dispersion: how many labels are
+    worth one independent one; freedom: of the variance."""
 
-    variance: of the mean now, after `labels` labels; dispersion: how many labels are worth one independent one;
-    freedom: of the variance now. Infinity where it takes more than a thousand million.
-    """
-    if distance <= 0.0 or not variance < math.inf:
+    labels: float
+    windows: float
+    variance: float
+    dispersion: float
+    freedom: float = math.inf
+
+
+def labels_needed(distance: float, now: Now, alpha: float) -> float:
+    """Labels in all at which the sequence would be as narrow as `distance`, the mean's from what it is held against,
+    were the labels to come as they came. Infinity where it takes more than a thousand million."""
+    if distance <= 0.0 or not now.variance < math.inf:
         return math.inf
     low, high = 1.0, LABELS_FORESEEN
 
     def wide(count: float) -> bool:
-        wider = multiplier(count / dispersion, alpha, freedom * count / labels)
-        return math.sqrt(variance * labels / count) * wider > distance
+        times = count / now.labels
+        wider = 1.0 + unseen(now.windows * times) / now.dispersion
+        errors = multiplier(count / (now.dispersion * wider), alpha, now.freedom * times)
+        return math.sqrt(now.variance / times * wider) * errors > distance
 
     if wide(high):
         return math.inf

@@ -10,7 +10,7 @@ import pytest
 
 from agent.shadow.deciding import half_width
 from agent.shadow.losses import Sums, apart, paired
-from agent.shadow.sequence import labels_needed, multiplier, spread
+from agent.shadow.sequence import Now, labels_needed, multiplier, spread
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 BOTH = np.array([1.0, -1.0])
@@ -121,8 +121,15 @@ def test_windows_are_joined_and_nothing_is_lost() -> None:
 
 def test_what_is_needed_shrinks_with_the_difference() -> None:
     """And is none to be foreseen where there is no difference."""
-    far, near = (labels_needed(distance, 0.001, 1_000.0, 1.0, 0.05) for distance in (0.2, 0.1))
+    now = Now(labels=1_000.0, windows=1e6, variance=0.001, dispersion=1.0)
+    far, near = (labels_needed(distance, now, 0.05) for distance in (0.2, 0.1))
     assert 100 < far < near / 3
     half = math.sqrt(0.001 * 1_000.0 / near) * multiplier(near, 0.05)
     assert half == pytest.approx(0.1, rel=0.02)
-    assert labels_needed(0.0, 0.001, 1_000.0, 1.0, 0.05) == math.inf
+    assert labels_needed(0.0, now, 0.05) == math.inf
+
+
+def test_what_few_windows_cannot_show_is_foreseen_to_fade() -> None:
+    """The same labels in one day's windows: more are needed than in many, and no more than the widest doubt says."""
+    day, month = (labels_needed(0.1, Now(1_000.0, windows, 0.001, 1.0), 0.05) for windows in (24, 720))
+    assert 1.1 * month < day < 5.0 * month
