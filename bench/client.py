@@ -13,8 +13,8 @@ from bench.scale import ROOT, Scale
 from bench.traffic import Traffic, write_reference
 
 CALL_WHY = (
-    "beside the copy a call builds one tuple and one id; the rest is this machine's Python, cold caches after the "
-    "prediction, and its other processes."
+    "beside the copy a call asks each value of a dict whether it can change, and builds one tuple and one id; the rest "
+    "is this machine's Python, cold caches after the prediction, and its other processes."
 )
 P99_WHY = "the sender's thread holds the interpreter while it encodes; on a shared machine the scheduler adds its own."
 BUSY_WHY = (
