@@ -21,7 +21,7 @@ from agent.records import Batch, Bools, Columns, Floats, Ints, ModelKey, Numbers
 
 Words = npt.NDArray[np.uint64]
 Octets = npt.NDArray[np.uint8]
-ROWS_MIN = 8  # of a message; fewer are read sooner one by one
+ROWS_MIN = 16  # of a message; fewer are read sooner one by one
 SHARE_MIN = 0.75  # of a message; where more are odd, another shape may come
 SHAPES_MAX = 8  # known of one model: each process that sends may have its own order
 PAUSE_MAX = 64  # messages
@@ -109,7 +109,7 @@ def _as_learned(shape: Shape, together: Octets, sizes: Ints, limits: Limits) -> 
     """(rows,), whether what is fixed is as it should be, lengths are one byte each, texts within the limit, and each
     part as long as what is in it. together: (rows, bytes of all stretches); sizes: (rows, texts)."""
     lengths = together.take(shape.lengths, axis=1)  # (rows, parts)
-    wrong: Bools = ((together.view(np.uint64) ^ shape.want) & shape.care).any(axis=1)
+    wrong = np.asarray(((together.view(np.uint64) ^ shape.want) & shape.care).any(axis=1))
     wrong |= (sizes > min(LENGTH_MAX, limits.text_bytes)).any(axis=1)
     wrong |= ((lengths > LENGTH_MAX) | (lengths != sizes @ shape.inside + shape.own_size)).any(axis=1)
     return ~wrong

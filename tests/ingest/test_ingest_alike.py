@@ -227,7 +227,7 @@ def test_odd_rows_stand_where_they_came() -> None:
     more.segments["region"] = "eu"
     shapes, messages = Shapes(), []
     for odd in ((3, 7), (), (0, 1, 11), (2,)):
-        items = _items("ab", 12, prediction_id="p-7", latency_seconds=0.5)
+        items = _items("ab", 24, prediction_id="p-7", latency_seconds=0.5)
         for i in odd:
             items[i] += more.SerializeToString() if i != 7 else b"\xff"
         found = shapes.read(items, Limits(), ARRIVED_NS)
