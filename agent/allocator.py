@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-LARGE_BYTES = (
-    2 << 20
-)  # above what a message of 500 vectors takes: mapping that anew for each cost it half as much again
+LARGE_BYTES = 2 << 20  # more than a message of 500 vectors takes: to map that anew for each cost half as much again
 FREE_BYTES = 4 << 20  # at the end of a pool, before it is given back
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 TURNS = 4  # of the loop between two steps: a call needs one to arrive, one to be answered, and more to begin and end
 T = TypeVar("T")
@@ -15,6 +15,17 @@ async def give_way() -> None:
     of the work is run before its second one."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+def sliced(work: Generator[object, None, T]) -> Generator[list[Any], None, T]:
+    """The work's result, with a slice without findings, an empty list, for each of its steps."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        yield []
 
 
 def finished(work: Generator[object, None, T]) -> T:

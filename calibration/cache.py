@@ -24,7 +24,7 @@ CODE = (
     "calibration/worlds.py", "calibration/tables.py", "calibration/drive.py",
 )  # fmt: skip
 BESIDE = {
-    "agent/app.py", "agent/cli.py", "agent/collecting.py", "agent/errors.py",
+    "agent/allocator.py", "agent/app.py", "agent/cli.py", "agent/collecting.py", "agent/errors.py",
     "agent/documentation.py", "agent/state.py", "agent/telemetry.py", "agent/version.py",
     "agent/followers.py", "agent/following.py", "agent/figures.py", "agent/sections.py", "agent/packed.py",
     "agent/steps.py",

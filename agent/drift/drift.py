@@ -20,7 +20,8 @@ from agent.drift.telling import Known, Telling
 from agent.ledger import HORIZONS, Ledger
 from agent.records import Bools, Closed, Finding, Floats, Ints, Kind
 from agent.reference.profile import Reference
-from agent.statistics.array_tails import Beta, Slices, beta_slices, cauchy_combination, f_as_beta, t_as_beta
+from agent.statistics.array_tails import Beta, beta_slices, cauchy_combination, f_as_beta, t_as_beta
+from agent.steps import sliced
 
 _FINDINGS_A_SLICE = 25
 _HORIZONS_AT_ONCE = 2  # whose p-values are found together: it is the rounds that cost, and all share them
@@ -247,16 +248,6 @@ def _p_values(looks: Sequence[_Look]) -> Generator[list[Finding], None, list[Flo
     ends = np.cumsum([look.tails.betas[0].size for look in looks])
     parts = np.split(values, ends[:-1])
     return [look.tails.placed(own, look.pooled.bins) for look, own in zip(looks, parts, strict=True)]
-
-
-def sliced(work: Slices) -> Generator[list[Finding], None, Floats]:
-    """The work's result, with a slice without findings for each of its own."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return np.asarray(done.value, dtype=np.float64)
-        yield []
 
 
 def _tails(pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, texts: Bools, foretold: Floats) -> _Tails:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from agent.ledger import HORIZONS
 from agent.packed import pack, unpack
 from agent.records import Batch, Closed, Event, Finding, Floats, Pairs, Task
 from agent.reference.profile import Reference
+from agent.steps import sliced
 from agent.telemetry import ESTIMATE_BELIEVED, ESTIMATED, Point
 
 KEPT = HORIZONS[-1]  # closed windows that are judged
@@ -152,7 +153,7 @@ class Estimating:
         while len(self._closed) > (REMEMBERED if isinstance(ready.method, ByLosses) else KEPT):
             del self._closed[min(self._closed)]
         newest = recent[-1] if recent and recent[-1].index == index else None
-        self._estimates = yield from _unsaid(ready.method.estimating(sums))
+        self._estimates = yield from sliced(ready.method.estimating(sums))
         yield []
         self._validity = whole([*self._believed(ready, sums, told), *_of_others(ready, newest, about)])
         yield []
@@ -233,17 +234,6 @@ class Estimating:
         metric = self._ready.method.past.metrics[0]
         found = Realised.of(self._tally(), metric in RATES)
         return None if found is None else (metric, found)
-
-
-def _unsaid(steps: Generator[None, None, T]) -> Generator[list[Finding], None, T]:
-    """Steps that find nothing, and what comes of them."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            made: T = done.value
-            return made
-        yield []
 
 
 def _of_others(ready: _Ready, newest: Closed | None, about: About) -> Iterator[Validity]:

@@ -22,7 +22,7 @@ from agent.segments import Segments, drift, rates
 from agent.segments.drift import Look, Shift
 from agent.segments.prepare import Group
 from agent.segments.rates import Rates
-from agent.statistics.array_tails import finished
+from agent.steps import finished
 
 SEGMENTS_MAX = 100  # told of; beyond, evenly spaced groups of them stand for all
 

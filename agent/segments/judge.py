@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.drift.drift import sliced
 from agent.ledger import Dial, Ledger
 from agent.quality.measure import Of
 from agent.quality.tables import Places
@@ -19,6 +18,7 @@ from agent.segments.findings import SAID, Told
 from agent.segments.mix import Mix
 from agent.segments.prepare import Group, judged_values, prepare
 from agent.segments.rates import ROWS_MIN, kinds
+from agent.steps import sliced
 
 STATE = "segments"  # the check that says of a segment whether it could be judged
 # Among its distances: the fewest newest windows over which drift is judged, and rates of faults are; 0: none.

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.records import Bools, Floats
+from agent.steps import finished
 
 SMALLEST = 1e-300  # p-values are never said to be smaller
 _ROUNDS_MAX = 2000
@@ -98,15 +99,6 @@ def beta_share(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.Arra
     0.26171875
     """
     return finished(beta_slices(a, b, x, y))
-
-
-def finished(work: Slices) -> Floats:
-    """What comes of work in slices, done at once."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return np.asarray(done.value, dtype=np.float64)
 
 
 def beta_slices(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Slices:
