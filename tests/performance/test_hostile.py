@@ -146,6 +146,15 @@ def test_what_all_labels_lack_is_no_part_of_them(task: Task, pairs: Any) -> None
     assert figures(counted(Form(task, positive="yes"), pairs), ("yes", "no")).partly == ()
 
 
+def test_labels_of_positives_alone_are_no_measure_of_the_model() -> None:
+    """Fraud is reported, honesty never: accuracy is recall then, and it is said. A few labels may well be alike."""
+    pairs = classified(["yes"] * 60, WORDS, SCORES)
+    (told,) = figures(counted(Form(Task.BINARY, positive="yes"), pairs)).partly
+    assert told.startswith("all 60 labels are positive")
+    few = classified(["yes"] * 30, WORDS[:30], SCORES[:30])
+    assert figures(counted(Form(Task.BINARY, positive="yes"), few)).partly == ()
+
+
 def test_the_status_says_which_labels_are_not_in_its_figures() -> None:
     """In the note, beside how many labels the window had."""
     follower = Performance()
