@@ -40,9 +40,9 @@ def _reason(told: Told, judged: Judged) -> str:
     said = judged.whole
     if said.verdict is Verdict.ALARM:
         parts = {name: part for name, (part, _) in judged.parts.items()}
-        return "; ".join(part for part in (changed(told, said), segments(told, parts, said), str(told.inputs)) if part)
+        return "; ".join(part for part in (changed(told, said), segments(told, parts, said), told.cause) if part)
     also = "; a change that is sure, and too small for an alarm" if said.verdict is Verdict.BELOW_FLOOR else ""
-    return f"{usual(told.scale, said)}{also}"
+    return "; ".join(part for part in (f"{usual(told.scale, said)}{also}", told.words) if part)
 
 
 def _finding(index: int, said: Said, asked: float, reason: str) -> Finding:

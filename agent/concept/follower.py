@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from agent.concept.bets import width_of
-from agent.concept.expected import joint
+from agent.concept.expected import errors_of, joint
 from agent.concept.findings import CHECK, findings, silent
 from agent.concept.gathered import Gathered
-from agent.concept.losses import Kind, kind_of, place
+from agent.concept.losses import WRONG, Kind, kind_of, place
 from agent.concept.section import Section
 from agent.concept.stored import pack, pack_open, pack_tracks, unpack, unpack_open, unpack_tracks
 from agent.concept.tracks import SCALE_LABELS, Asked, Judged, Tracks
@@ -46,6 +46,7 @@ class Concept:
         self._moved: dict[str, int] = {}  # inputs -> the newest window in which they alarmed
         self._judged: Judged | None = None
         self._labels, self._missing = 0.0, 0
+        self._strange = 0.0  # share of the newest window's labels in other words than the predictions'
 
     # ── what it is told ──
 
@@ -103,6 +104,7 @@ class Concept:
         if not labels:
             return [silent(index, Verdict.NO_DATA, f"{gathered.missing} labels, none beside a prediction to compare")]
         self._labels += labels
+        self._strange = float(errors_of(gathered.weights[:1])[0, WRONG]) / labels if tracks.kind is Kind.BINARY else 0.0
         asked = self._asked()
         if asked is None:
             return [silent(index, Verdict.NO_REFERENCE, "the ledger gives concept drift no share")]
@@ -112,7 +114,8 @@ class Concept:
             return [silent(index, Verdict.LEARNING, reason)]
         change = judged.whole.change
         moved = tuple(name for name, at in self._moved.items() if change is None or at >= change.index)
-        told = Told(tracks.scale, self._about.positive if self._about else "", replace(self._inputs, moved=moved))
+        inputs = replace(self._inputs, moved=moved)
+        told = Told(tracks.scale, self._about.positive if self._about else "", inputs, self._strange)
         return findings(told, judged, asked)
 
     def _asked(self) -> Asked | None:
@@ -179,9 +182,9 @@ class Concept:
         if judged is None or scale is None:
             return {**found, "note": "what errors are usual is being learned"}
         said = judged.whole
-        told = Told(scale, self._about.positive if self._about else "")
-        found |= {"verdict": said.verdict.value, "note": changed(told, said) if said.verdict is Verdict.ALARM
-                  else usual(scale, said)}  # fmt: skip
+        told = Told(scale, self._about.positive if self._about else "", strange=self._strange)
+        now = changed(told, said) if said.verdict is Verdict.ALARM else usual(scale, said)
+        found |= {"verdict": said.verdict.value, "note": f"{now}; {told.words}" if told.words else now}
         if said.usual is not None:
             found |= {"usual": amount(scale, float(said.usual[0])), "usual_labels": said.usual_labels,
                       "overdispersion": round(said.phi, 3)}  # fmt: skip

@@ -14,7 +14,9 @@ import numpy as np
 
 from agent.records import Cells, Floats, Pairs, Task
 
-RIGHT, FALSE_POSITIVE, FALSE_NEGATIVE, WRONG = 0, 1, 2, 3  # cells of a classifier
+# Cells of a classifier. Of a binary one WRONG is neither positive nor alike: other words, of which none is the positive
+# one. That is no error, here as where performance is counted, and no truth to learn from either.
+RIGHT, FALSE_POSITIVE, FALSE_NEGATIVE, WRONG = 0, 1, 2, 3
 # Cells of a number's error: half octaves from 2^-40 to 2^60 on either side of zero, whatever its unit.
 PER_OCTAVE, LOWEST, SIDE = 2, -40.0, 200
 CELLS = 4
@@ -83,7 +85,7 @@ class Scale:
         if self.kind is Kind.CLASSES:
             return np.array([[0.0, 1.0, 1.0, 1.0]])
         if self.kind is Kind.BINARY:
-            return np.array([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+            return np.array([[0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
         size = np.minimum(_middles() / self.cap, 1.0)
         side = np.sign(np.arange(2 * SIDE + 1) - SIDE)
         return np.stack([size, np.where(side > 0, size, 0.0), np.where(side < 0, size, 0.0)])

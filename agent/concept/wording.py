@@ -14,6 +14,7 @@ from agent.records import Finding, Source, Verdict
 NAMED_MAX = 3
 # Of the rise: what has less than two thirds of it is not "mostly" the one or the other.
 MOSTLY = 2.0 / 3.0
+STRANGE_MIN = 0.02  # of a window's labels, in other words than the predictions'
 DIRECTIONS = {
     Kind.BINARY: ("false positives", "false negatives"),
     Kind.NUMBERS: ("predicted too high", "predicted too low"),
@@ -75,11 +76,28 @@ def usual(scale: Scale, said: Said) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What sentences are of. positive: the outcome that scores tell of."""
+    """What sentences are of. positive: the outcome that scores tell of. strange: the share of the newest labels that
+    are neither that nor the class predicted, whatever it is (0-1)."""
 
     scale: Scale
     positive: str = ""
     inputs: Inputs = Inputs(False)
+    strange: float = 0.0
+
+    @property
+    def cause(self) -> str:
+        """Where to look first: labels that cannot be read say nothing of the model."""
+        return self.words or str(self.inputs)
+
+    @property
+    def words(self) -> str:
+        """Of labels in other words; empty: they are alike."""
+        if self.strange < STRANGE_MIN:
+            return ""
+        return (
+            f"{self.strange * 100:.3g} % of the newest labels are neither {self.positive} nor the class predicted, and "
+            "count as negative: are they written otherwise, or no outcome yet? Mend these first"
+        )
 
 
 def changed(told: Told, said: Said, segment: str = "") -> str:

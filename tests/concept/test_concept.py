@@ -52,6 +52,33 @@ def test_inputs_that_moved_too_are_named() -> None:
     assert "values are at fault (age)" in closed(concept, world.classified(32, 0.3, 0.1), 32, [broken])[0].reason
 
 
+def test_labels_in_other_words_are_what_to_mend_first() -> None:
+    """Somebody writes 0 and 1 instead of no and yes: that is no change of what inputs mean, and nothing to train on.
+    Who said no and hears another word than yes was right, as where performance is counted."""
+    concept, world = watching(), World(4)
+    usual = [closed(concept, world.classified(i, 0.1, 0.1), i, QUIET_INPUTS)[0] for i in range(40)]
+    assert not any("written otherwise" in finding.reason for finding in usual)
+    pairs = world.classified(40, 0.1, 0.1)
+    other = replace(pairs, actual_class=pairs.actual_class + np.int32(2), classes=("no", "yes", "0", "1"))
+    (found,) = closed(concept, other, 40, QUIET_INPUTS)
+    said_yes = float((pairs.predicted_class == 1).mean())
+    assert found.alarms
+    assert found.current == pytest.approx(said_yes)
+    share = f"{(1.0 - said_yes) * 100:.3g} %"
+    assert f"{share} of the newest labels are neither yes nor the class predicted" in found.reason
+    assert "written otherwise" in concept.show()["note"]
+    assert "what they mean has changed" not in found.reason
+    concept = watching()
+    for i in range(40):
+        closed(concept, world.classified(i, 0.1, 0.1), i)
+    some = world.classified(41, 0.1, 0.1)  # a few of them, and of those who were said to be negative: no errors
+    pending = np.where((some.predicted_class == 0) & (world.random.random(1000) < 0.1), 2, some.actual_class)
+    pairs = replace(some, actual_class=pending.astype(np.int32), classes=("no", "yes", "pending"))
+    (found,) = closed(concept, pairs, 40)
+    assert not found.alarms
+    assert "written otherwise" in found.reason
+
+
 def test_errors_that_change_sides_are_found() -> None:
     """As many errors as ever, but all of them false negatives: the error rate alone would not show it."""
     concept, world = watching(), World(3)

@@ -13,7 +13,7 @@ from tests.concept.labels import World
 
 
 def test_errors_of_a_classifier_have_a_direction() -> None:
-    """Right, false positive, false negative; a label that is neither of the two classes is wrong without one."""
+    """Right, false positive, false negative; a label that is neither of the two classes has a cell of its own."""
     pairs = replace(
         World(0, labels=5).classified(0, 0.1, 0.1),
         predicted_class=np.array([1, 1, 0, 0, -1], np.int32), actual_class=np.array([1, 0, 1, 2, 0], np.int32),
