@@ -383,11 +383,18 @@ class Performance:
         form = self._form
         assert form is not None  # noqa: S101 - what is said is said of a form
         segment = self._slices.names[said.slice - 1] if said.slice else ""
+        echo = bool(segment) and said.verdict is Verdict.ALARM and self._whole_fell
+        said = replace(said, verdict=Verdict.MUTED) if echo else said
         windows = self._labelled[: said.windows]
         made = wording.predictions(min(past.first_ns for past in windows), max(past.last_ns for past in windows))
-        told = [wording.moved(form, said, self.built), made, said.why, *more]
+        told = [wording.IN_WHOLE if echo else "", wording.moved(form, said, self.built), made, said.why, *more]
         reason = "; ".join(part for part in told if part)
         return wording.finding(form, said, segment, windows[-1].index, reason)
+
+    @property
+    def _whole_fell(self) -> bool:
+        """Whether all of the traffic is told to be worse, here or by concept drift: both name the worst segments."""
+        return self._elsewhere or any(not said.slice and said.verdict is Verdict.ALARM for said in self._said)
 
     def _more(self, said: Said, worst: Sequence[tuple[int, float, float]]) -> list[str]:
         """Of an alarm: what else fell, which mistakes grew, where most; worst: slices from 0, with their losses."""

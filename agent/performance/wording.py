@@ -13,6 +13,7 @@ from agent.performance.judging import Said
 from agent.records import Finding, Source
 
 CHECK = "performance"
+IN_WHOLE = "so it is in the whole"
 NAMED_MAX = 2  # other metrics that fell, segments that are worst
 # What a tested loss is called, and whether it is told as its opposite.
 SUBJECTS: Mapping[str, tuple[str, bool]] = {

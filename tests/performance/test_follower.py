@@ -50,6 +50,25 @@ def test_a_drop_names_the_metric_the_labels_the_predictions_and_the_segment(refe
     assert "false" in found.reason
 
 
+def test_of_segments_nothing_is_alarmed_that_is_so_in_the_whole(reference: Reference) -> None:
+    """Everybody fares worse, and the alarm of the whole, or concept drift's, says so: no segment is told to be the only
+    one, whose feed is to be looked at."""
+    follower, rng = _watching(reference), np.random.default_rng(9)
+    for index in range(START, START + 3):
+        found = by_name(closes(follower, index, pairs_of(rng, 3000, 0.3, index)))
+    parts = [finding for (subject, segment), finding in found.items() if segment and subject == "accuracy"]
+    assert found["accuracy", ""].alarms
+    assert {finding.verdict for finding in parts} == {Verdict.MUTED}
+    assert all(finding.reason.startswith("so it is in the whole; accuracy fell") for finding in parts)
+    told = Finding("concept_drift", "", Source.PREDICTION, Verdict.ALARM)
+    other = _watching(reference)
+    for index in range(START, START + 6):
+        other.beside([told])
+        found = by_name(closes(other, index, pairs_of(rng, 1000, 0.06, index, north=0.2)))
+    assert not found["accuracy", ""].alarms
+    assert found["accuracy", "region=north"].verdict is Verdict.MUTED
+
+
 def test_one_segment_alone_is_found_where_the_whole_hides_it(reference: Reference) -> None:
     """The north gets worse while the others get better: the whole is as ever."""
     follower, rng = _watching(reference), np.random.default_rng(2)
