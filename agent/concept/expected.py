@@ -56,6 +56,12 @@ def errors_of(counts: Floats) -> Floats:
     return np.asarray(counts @ _ERRORS)
 
 
+def came_of(counts: Floats) -> float:
+    """How many labels had the outcome, with a score or without. counts: (WIDTH,)."""
+    cells = counts.reshape(BINS + 1, OUTCOMES)
+    return float(cells[:, FALSE_NEGATIVE].sum() + cells[:, RIGHT_YES].sum())
+
+
 def scored_of(counts: Floats) -> Floats:
     """(series, BINS, 2): labels by bin, without and with the outcome. counts: (series, WIDTH)."""
     cells = counts.reshape(-1, BINS + 1, OUTCOMES)[:, :BINS]

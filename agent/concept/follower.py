@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.concept.bets import width_of
-from agent.concept.expected import errors_of, joint
+from agent.concept.expected import came_of, errors_of, joint
 from agent.concept.findings import CHECK, findings, silent
 from agent.concept.gathered import Gathered
 from agent.concept.losses import WRONG, Kind, kind_of, place
@@ -46,7 +46,7 @@ class Concept:
         self._moved: dict[str, int] = {}  # inputs -> the newest window in which they alarmed
         self._judged: Judged | None = None
         self._labels, self._missing = 0.0, 0
-        self._strange = 0.0  # share of the newest window's labels in other words than the predictions'
+        self._strange, self._alike = 0.0, 0.0  # of the newest window's labels, as `Told` has them
 
     # ── what it is told ──
 
@@ -104,7 +104,9 @@ class Concept:
         if not labels:
             return [silent(index, Verdict.NO_DATA, f"{gathered.missing} labels, none beside a prediction to compare")]
         self._labels += labels
-        self._strange = float(errors_of(gathered.weights[:1])[0, WRONG]) / labels if tracks.kind is Kind.BINARY else 0.0
+        if tracks.kind is Kind.BINARY:
+            self._strange = float(errors_of(gathered.weights[:1])[0, WRONG]) / labels
+            self._alike = labels if came_of(gathered.weights[0]) >= labels * (1.0 - 1e-9) else 0.0
         asked = self._asked()
         if asked is None:
             return [silent(index, Verdict.NO_REFERENCE, "the ledger gives concept drift no share")]
@@ -115,7 +117,7 @@ class Concept:
         change = judged.whole.change
         moved = tuple(name for name, at in self._moved.items() if change is None or at >= change.index)
         inputs = replace(self._inputs, moved=moved)
-        told = Told(tracks.scale, self._about.positive if self._about else "", inputs, self._strange)
+        told = Told(tracks.scale, self._about.positive if self._about else "", inputs, self._strange, self._alike)
         return findings(told, judged, asked)
 
     def _asked(self) -> Asked | None:
@@ -182,7 +184,7 @@ class Concept:
         if judged is None or scale is None:
             return {**found, "note": "what errors are usual is being learned"}
         said = judged.whole
-        told = Told(scale, self._about.positive if self._about else "", strange=self._strange)
+        told = Told(scale, self._about.positive if self._about else "", Inputs(False), self._strange, self._alike)
         now = changed(told, said) if said.verdict is Verdict.ALARM else usual(scale, said)
         found |= {"verdict": said.verdict.value, "note": f"{now}; {told.words}" if told.words else now}
         if said.usual is not None:

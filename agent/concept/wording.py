@@ -14,6 +14,7 @@ from agent.records import Finding, Source, Verdict
 NAMED_MAX = 3
 # Of the rise: what has less than two thirds of it is not "mostly" the one or the other.
 MOSTLY = 2.0 / 3.0
+ALIKE_MIN = 50  # labels: of a few all may well be positive
 STRANGE_MIN = 0.02  # of a window's labels, in other words than the predictions'
 DIRECTIONS = {
     Kind.BINARY: ("false positives", "false negatives"),
@@ -77,12 +78,13 @@ def usual(scale: Scale, said: Said) -> str:
 @dataclass(frozen=True, slots=True)
 class Told:
     """What sentences are of. positive: the outcome that scores tell of. strange: the share of the newest labels that
-    are neither that nor the class predicted, whatever it is (0-1)."""
+    are neither that nor the class predicted, whatever it is (0-1). alike: so many are the newest, and all positive."""
 
     scale: Scale
     positive: str = ""
     inputs: Inputs = Inputs(False)
     strange: float = 0.0
+    alike: float = 0.0
 
     @property
     def cause(self) -> str:
@@ -91,7 +93,12 @@ class Told:
 
     @property
     def words(self) -> str:
-        """Of labels in other words; empty: they are alike."""
+        """Of labels that are no measure of the model; empty: they are."""
+        if self.alike >= ALIKE_MIN:
+            return (
+                f"all {self.alike:.0f} of the newest labels are {self.positive}: do others get none? See "
+                "sidelight.label.coverage first"
+            )
         if self.strange < STRANGE_MIN:
             return ""
         return (

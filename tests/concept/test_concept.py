@@ -79,6 +79,19 @@ def test_labels_in_other_words_are_what_to_mend_first() -> None:
     assert "written otherwise" in found.reason
 
 
+def test_labels_of_positives_alone_are_told_as_such() -> None:
+    """From one day on only frauds are reported: misses alone can be seen, and nothing says what inputs mean."""
+    concept, world = watching(), World(5)
+    for i in range(40):
+        closed(concept, world.classified(i, 0.1, 0.1), i, QUIET_INPUTS)
+    pairs = replace(world.classified(40, 0.0, 0.3), actual_class=np.ones(1000, np.int32))
+    (found,) = closed(concept, pairs, 40, QUIET_INPUTS)
+    assert found.alarms
+    assert "all 1000 of the newest labels are yes: do others get none?" in found.reason
+    assert "what they mean has changed" not in found.reason
+    assert "do others get none?" in concept.show()["note"]
+
+
 def test_errors_that_change_sides_are_found() -> None:
     """As many errors as ever, but all of them false negatives: the error rate alone would not show it."""
     concept, world = watching(), World(3)
