@@ -235,7 +235,7 @@ class Reporting:
             "ledger": self._outlooks.short(watch),  # `/ledger` has the whole
             "labels": count["labels"],
             "followed": self._showing(series).followed(watch.followers.show() | watch.shared.show()),
-            "label_join": self._pipeline.desks.show(watch.key),  # of all versions together
+            "label_join": self._pipeline.desks.show(watch.key) or _unjoined(count["labels"]),  # of all versions
             "clients": sum(c.model == series.key.name for c in self._clients),
             "client_dropped": sum(v for k, v in count.items() if k.startswith("client:dropped")),
             "trained_at": _iso(series.trained_at_ns),
@@ -390,6 +390,13 @@ def _texts(series: Series) -> list[dict[str, Any]]:
 
 def _of(source: Source, name: str) -> dict[str, str]:
     return {"sidelight.feature.name": name, "sidelight.feature.source": source.name.lower()}
+
+
+def _unjoined(labels: int) -> dict[str, Any]:
+    """Where labels come and nothing joins them: figures by labels stand still then, and look as if they were of now."""
+    if not labels:
+        return {}
+    return {"note": f"{labels} labels came and none is joined: SIDELIGHT_LABEL_SECONDS is 0, or the log says why"}
 
 
 def _iso(time_ns: int) -> str:

@@ -117,6 +117,8 @@ def _labels(joined: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     if not store.get("up", True):
         away = paint(f"{store.get('address')} does not answer ({store.get('reason')})", "warn")
         yield f"  labels     {away}: {whole(store.get('unwritten_predictions'))} predictions wait here"
+    if joined.get("note"):
+        yield f"  labels     {paint(str(joined['note']), 'warn')}"
     if not joined.get("received"):
         return
     fates = [f"{whole(joined[kind])} {kind}" for kind in ("joined", "early", "repeated") if joined.get(kind)]
