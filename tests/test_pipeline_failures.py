@@ -65,3 +65,27 @@ async def test_labels_that_cannot_be_finished_cost_no_checkpoint(
     (watch,) = inside.pipeline.watches
     assert watch.series.counters["kept"] == stream.ROWS
     inside.close()
+
+
+async def test_nobody_sees_more_kept_than_received(tmp_path: Path) -> None:
+    """Messages that are counted together are accounted together: whoever looks between two of them finds it whole."""
+    stream.reference(tmp_path / "loan.sidelight")
+    settings = Settings(reference=str(tmp_path / "loan.sidelight"))
+    inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
+    seen: list[tuple[int, int, int]] = []
+    send = lambda number: inside.admission.handle(stream.message(number).SerializeToString())  # noqa: E731
+    assert send(0).accepted == stream.ROWS
+    await inside.pipeline._drain()
+    (watch,) = inside.pipeline.watches
+    counters = watch.series.counters
+
+    def looks(batch: Batch, index: int) -> None:
+        seen.append((batch.rows, counters["kept"], counters["received"]))
+
+    watch.series.told = looks
+    for number in range(1, 4):
+        assert send(number).accepted == stream.ROWS
+    await inside.pipeline._drain()
+    assert seen == [(3 * stream.ROWS, 4 * stream.ROWS, 4 * stream.ROWS)]
+    assert counters["received"] == counters["kept"] == 4 * stream.ROWS
+    inside.close()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.clock import Clock
 from agent.config import Settings
@@ -141,10 +142,11 @@ class Pipeline:
         if not self._event_time:  # by it every frame is counted alone, so that a replay counts alike
             put_together(taken, self._together_ns)
         done: set[int] = set()
+        shared = _by_content(taken)
         held = time.perf_counter()
         for item in taken:
             try:
-                await self._apply(item, done)
+                await self._apply(item, shared, done)
             except Exception:
                 # The frame is journalled: failing on it would fail on every start. It costs itself alone.
                 self.poisoned += 1
@@ -155,7 +157,8 @@ class Pipeline:
                 await asyncio.sleep(0)
                 held = time.perf_counter()
 
-    async def _apply(self, item: Accepted, done: set[int]) -> None:
+    async def _apply(self, item: Accepted, shared: Mapping[int, Sequence[Accepted]], done: set[int]) -> None:
+        """shared: by content, the messages whose records are counted together; done: contents that are counted."""
         if item.model is None:
             await self._tick(item)
             return
@@ -167,8 +170,12 @@ class Pipeline:
             await self.watches.prepare(watch)
         if not self._event_time:
             await self._closing.due(watch, item.arrived_ns, item)
-        knew = watch.labelled
-        self._account(watch.series, item)
+        knew, content = watch.labelled, item.content
+        if content is None:
+            self._account(watch.series, item)
+        elif id(content) not in done:  # all of them at once: nobody who looks meanwhile sees more kept than received
+            for one in shared[id(content)]:
+                self._account(watch.series, one)
         if item.events:
             self.watches.tell(watch)
         if watch.labelled and not knew:
@@ -176,7 +183,6 @@ class Pipeline:
         self._report(watch.series, item)
         if item.labels is not None:
             await self._joining.labelled(watch, item.labels, item.offset)
-        content = item.content
         if content is not None and id(content) not in done:
             done.add(id(content))
             await self._count_content(watch, content, item)
@@ -290,3 +296,11 @@ class Pipeline:
             if lost:
                 series.counters[f"client:{name}"] += lost
         client.report, client.dirty = item.report, True
+
+
+def _by_content(items: Iterable[Accepted]) -> dict[int, list[Accepted]]:
+    found: dict[int, list[Accepted]] = {}
+    for item in items:
+        if item.content is not None:
+            found.setdefault(id(item.content), []).append(item)
+    return found
