@@ -176,6 +176,8 @@ class Pipeline:
         elif id(content) not in done:  # all of them at once: nobody who looks meanwhile sees more kept than received
             for one in shared[id(content)]:
                 self._account(watch.series, one)
+        else:  # counting said when the first of them came
+            watch.series.last_seen_ns = max(watch.series.last_seen_ns, item.arrived_ns)
         if item.events:
             self.watches.tell(watch)
         if watch.labelled and not knew:
