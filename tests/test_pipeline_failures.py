@@ -73,8 +73,7 @@ async def test_nobody_sees_more_kept_than_received(tmp_path: Path) -> None:
     settings = Settings(reference=str(tmp_path / "loan.sidelight"))
     inside = await Insides.of(tmp_path, settings, TurnedClock(stream.START_NS)).recover()
     seen: list[tuple[int, int, int]] = []
-    send = lambda number: inside.admission.handle(stream.message(number).SerializeToString())  # noqa: E731
-    assert send(0).accepted == stream.ROWS
+    assert inside.admission.handle(stream.message(0).SerializeToString()).accepted == stream.ROWS
     await inside.pipeline._drain()
     (watch,) = inside.pipeline.watches
     counters = watch.series.counters
@@ -84,7 +83,7 @@ async def test_nobody_sees_more_kept_than_received(tmp_path: Path) -> None:
 
     watch.series.told = looks
     for number in range(1, 4):
-        assert send(number).accepted == stream.ROWS
+        assert inside.admission.handle(stream.message(number).SerializeToString()).accepted == stream.ROWS
     await inside.pipeline._drain()
     assert seen == [(3 * stream.ROWS, 4 * stream.ROWS, 4 * stream.ROWS)]
     assert counters["received"] == counters["kept"] == 4 * stream.ROWS
