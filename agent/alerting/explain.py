@@ -5,7 +5,7 @@ x breaks a rule of the schema            -> the cause, whatever else moved
 x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
                                          -> else the echo of x's drift: the world moved, and some values with it
 predictions drift under a broken pipeline -> a consequence of it
-whole rows drift where a feature is at fault -> likewise: they are made of it
+whole rows drift where a value is at fault -> likewise: they are made of features and outputs
 a feature is new, and named with one that is absent -> told there
 rows came before, where a feature has no values or one alone -> an echo: rows are more alike then
 the model is worse, and concept drift says since when and which way -> told there
@@ -65,7 +65,6 @@ def explain(
     pipeline = bool(faulty) or BROKEN_PIPELINE in active
     attached = pipeline and PREDICTION_DRIFT not in active
     gone, renamed = _gone(first), _renamed(first) if NEW_FEATURE not in active else frozenset()
-    of_rows = any(source is Source.FEATURE for source, _ in faulty)  # rows are made of features alone
     concept = CONCEPT_DRIFT in active or any(_cause(f) == CONCEPT_DRIFT for f in findings)
     told = concept and PERFORMANCE_DROP not in active  # the same wrong predictions: whoever is told first, tells it
     alike = gone | {_watched(f) for f in first if f.alarms and f.check == "constant"}
@@ -79,7 +78,7 @@ def explain(
         elif cause == PREDICTION_DRIFT and attached:
             consequences.append(f)
             found.append(_mute(f, "the pipeline before it is broken"))
-        elif f.alarms and f.check == "drift" and f.source is Source.ROW and of_rows and _watched(f) not in drifting:
+        elif f.alarms and f.check == "drift" and f.source is Source.ROW and faulty and _watched(f) not in drifting:
             consequences.append(f)
             found.append(_mute(f, "rows are made of values that are at fault"))
         elif f.check == DUPLICATES and f.alarms and alike and f.distances.get("share_ids") != f.current:

@@ -1,4 +1,4 @@
-"""One cause, one alert: rows are made of features, a new name stands for an old one."""
+"""One cause, one alert: rows are made of features and outputs, a new name stands for an old one."""
 
 from __future__ import annotations
 
@@ -64,11 +64,12 @@ def test_rows_that_move_later_than_the_fault_join_silently() -> None:
 
 
 @pytest.mark.parametrize("source", [Source.PREDICTION, Source.SCORE])
-def test_rows_are_not_made_of_outputs(source: Source) -> None:
-    """A score that is missing explains no change of the inputs."""
+def test_rows_are_made_of_outputs_too(source: Source) -> None:
+    """A score in per cent moves every direction it is a part of, be its weight there ever so small."""
     story = Story()
-    broken = Finding("missing", "score", source, Verdict.ALARM, effect=1.0, current=1.0)
-    assert story.close(broken, row_drift()) == ["firing broken_pipeline", "firing data_drift"]
+    broken = Finding("out_of_range", "score", source, Verdict.ALARM, effect=1.0, current=1.0, distances={"limit": 0.0})
+    assert story.close(broken, row_drift()) == ["firing broken_pipeline"]
+    assert "predictions moved" not in story.events[0][2]
 
 
 def test_rows_that_drifted_before_the_fault_keep_their_alert() -> None:
