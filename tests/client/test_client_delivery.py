@@ -174,6 +174,47 @@ def test_a_full_queue_drops_the_oldest_and_tells_the_agent(make: Make, socket: s
         agent.stop()
 
 
+def test_the_queue_keeps_its_bound_at_every_call(make: Make, until: Until) -> None:
+    """No more waits than is allowed, whether records are made at once or reserved and settled in any order; and what
+    is over is counted."""
+    recorder, chance = make(queue_records=10, batch_rows=7), random.Random(1)
+    recorder.record({"x": -1.0})
+    until(lambda: recorder.stats().last_error)  # one message is on its way now, the rest waits
+    open_: list[Any] = []
+    made = 1
+    for one in range(2000):
+        step = chance.random()
+        if step < 0.5:
+            recorder.record({"x": float(one)})
+            made += 1
+        elif step < 0.75:
+            open_.append(recorder.prediction({"x": float(one)}))
+            open_[-1].__enter__()
+        elif open_:
+            open_.pop(chance.randrange(len(open_))).__exit__(None, None, None)
+            made += 1
+        stats = recorder.stats()
+        assert len(recorder._waiting) <= 10
+        assert stats.recorded == made
+        assert stats.recorded == stats.queued + stats.dropped_full
+
+
+def test_a_full_batch_is_sent_at_once(agent: ScriptedAgent, make: Make, until: Until) -> None:
+    """A batch does not wait for the flush's time once it is full, by whichever way its last record came."""
+    recorder = make(batch_rows=5, flush_seconds=3600.0)
+    recorder.record({"x": 0.0})
+    until(lambda: recorder.stats().accepted == 1)
+    with recorder.prediction({"x": 0.5}) as earlier:
+        for one in range(3):
+            recorder.record({"x": float(one)})
+        recorder.record({"x": 4.0})
+        until(lambda: recorder.stats().accepted == 5)
+        earlier.prediction = 1.0
+    for one in range(5):
+        recorder.record({"x": float(one)})
+    until(lambda: recorder.stats().accepted >= 10)
+
+
 def test_everything_recorded_is_accounted_for(agent: ScriptedAgent, make: Make) -> None:
     """recorded = sent + dropped + sampled out + queued, over good, bad, refused and sampled records."""
     recorder = make(queue_records=50, batch_rows=7)

@@ -86,7 +86,8 @@ class Recorder:
         self._waiting: deque[Any] = self._lane.items if self._enabled else deque(maxlen=0)
         self._limit = self._lane.limit
         self._prefix = self._sender.prefix
-        self._number = itertools.count().__next__
+        self._numbers = itertools.count()  # next() of it costs half of its bound __next__
+        self._batch_end = self._due = 0  # numbers: of the next kick; from which on `_look` is due
         self._kick: Callable[[], None] = self._sender.kick if self._enabled else _nothing
         self._places: dict[int, tuple[str, ...]] = {}
         # Type, shape, dtype and names of the array rows that come all the time.
@@ -116,7 +117,7 @@ class Recorder:
         Copies what it keeps; costs about a microsecond. What cannot be kept or encoded counts as dropped_invalid.
         """
         # This is the one function on the prediction's own time: an id, a copy, a tuple, an append.
-        number = self._number()
+        number = next(self._numbers)
         try:
             form = None
             if type(features) is dict:
@@ -146,11 +147,19 @@ class Recorder:
             self._waiting.append((number, clock.time_ns(), kept, form, prediction, score, prediction_id, latency, rest))
         except Exception:  # a value that fails when it is read: its record is lost and counted, the prediction is not
             self._waiting.append(None)
+        if number >= self._due:
+            self._look(number)
+        return f"{self._prefix}{number}" if prediction_id is None else prediction_id
+
+    def _look(self, number: int) -> None:
+        """Keeps the lane in its bound, wakes the sender once a batch, and says when the next record must look: the
+        lane grows by one a number at most, so until then neither can be due."""
         if len(self._waiting) > self._limit:
             self._lane.trim()
-        if not number % self._batch_rows:
+        if number >= self._batch_end or self._sender.unstarted:
+            self._batch_end = number - number % self._batch_rows + self._batch_rows
             self._kick()
-        return f"{self._prefix}{number}" if prediction_id is None else prediction_id
+        self._due = min(self._batch_end, number + 1 + self._limit - len(self._waiting))
 
     def _record_many(self, number: int, features: Any, fields: dict[str, Any]) -> Sequence[str]:
         prefix = f"{self._prefix}{number}."
@@ -292,7 +301,7 @@ class Recorder:
 
     def _reserve(self, features: Any, names: Any) -> Ticket:
         """An id and a copy of the features, before the prediction is made: the call may change them."""
-        number = self._number()
+        number = next(self._numbers)
         try:
             if blocks.is_many(features):
                 copied = features.clone() if hasattr(features, "clone") else features.copy()
@@ -318,10 +327,7 @@ class Recorder:
         except Exception:
             item = None
         self._waiting.append(item)
-        if len(self._waiting) > self._limit:
-            self._lane.trim()
-        if self._sender.unstarted or not number % self._batch_rows:
-            self._kick()
+        self._look(number)
 
     def _identity(self, ticket: Ticket) -> Any:
         if ticket.many:
