@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from gc import is_tracked
+from time import time_ns
 from typing import Any, TypeVar, overload
 
 from sidelight import blocks
@@ -144,7 +145,7 @@ class Recorder:
             if type(score) not in STILL:
                 score = keep(score)
             rest = keep_about(about) if about else None
-            self._waiting.append((number, clock.time_ns(), kept, form, prediction, score, prediction_id, latency, rest))
+            self._waiting.append((number, time_ns(), kept, form, prediction, score, prediction_id, latency, rest))
         except Exception:  # a value that fails when it is read: its record is lost and counted, the prediction is not
             self._waiting.append(None)
         if number >= self._due:
@@ -221,7 +222,7 @@ class Recorder:
                 fields = {"ids": prediction_id, "request_ids": request_id, "truth": truth, "items": item, "time": time}
                 self._sender.blocks.put(blocks.copy_truths(output, {**fields, "weights": weight}))
             else:
-                moment = clock.time_ns() if time is None else nanoseconds(time)
+                moment = time_ns() if time is None else nanoseconds(time)
                 self._sender.labels.put((prediction_id, request_id, keep(truth), item, moment, weight, output))
         except Exception:
             self._sender.labels.put(None)
@@ -289,7 +290,7 @@ class Recorder:
             return
         try:
             event = make()
-            event.time_unix_nano = clock.time_ns()
+            event.time_unix_nano = time_ns()
             self._sender.events.put(event)
         except Exception:
             self._sender.labels.put(None)
@@ -323,7 +324,7 @@ class Recorder:
         try:
             if features is not None:
                 kept = (keep(prediction), keep(score), prediction_id, latency, keep_about(about) or None)
-                item = (number, clock.time_ns(), features, names, *kept)
+                item = (number, time_ns(), features, names, *kept)
         except Exception:
             item = None
         self._waiting.append(item)
