@@ -21,6 +21,7 @@ Singles = npt.NDArray[np.float32]
 
 HUGE = np.float32(1e15)  # larger entries count as this: their squares still add up in float32
 CLUSTER = "cluster"
+SMOOTH_MIN = 10  # different values of an input whose sums with others leave no gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +119,22 @@ class RowProjection:
     def heaviest(self, part: int, least: float) -> tuple[str, ...]:
         """The features of a direction that weigh at least so much of what the heaviest does (0-1), heaviest first.
 
-        In the Mahalanobis length all weigh alike.
+        Inputs of few values do not hide what is light beside them: the direction has gaps then, and its bins tell
+        the light ones apart. Beside them the heaviest is the one of those with many values, and if there is none all
+        count. In the Mahalanobis length all weigh alike.
         """
         weights = np.ones(len(self.names))
         if part < len(self.shown):
             weights = np.abs(self.whiten[:, self.shown[part]])
         order = np.argsort(-weights, kind="stable")
-        return tuple(dict.fromkeys(self.names[i] for i in order.tolist() if weights[i] >= least * weights[order[0]]))
+        limit = least * float(weights[self._smooth].max(initial=0.0))
+        return tuple(dict.fromkeys(self.names[i] for i in order.tolist() if weights[i] >= limit))
+
+    @cached_property
+    def _smooth(self) -> Bools:
+        """(inputs,): those with many different values."""
+        own = np.split(self.scores, self.begins[1:].tolist())
+        return np.array([np.unique(scores).size >= SMOOTH_MIN for scores in own], dtype=bool)
 
     def weights(self, part: int) -> list[tuple[str, float]]:
         """The features of a direction and their parts of the sum of squared weights, 0-1, heaviest first."""

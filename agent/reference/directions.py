@@ -215,7 +215,7 @@ def _scores(feature: Feature, counts: Floats) -> list[Floats]:
     """(feature.cells,) each: mean 0 and variance 1 among the values, 0 for what is missing.
 
     A number's or a flag's bins by normal scores of their mid-ranks (van der Waerden 1952); a text's frequent categories
-    one by one against all others, without the last where the rest would only say the same again.
+    one by one, each by what those before it leave open, without the last where the rest would only say the same again.
     """
     values = counts[: feature.bins]
     total = values.sum()
@@ -233,7 +233,20 @@ def _scores(feature: Feature, counts: Floats) -> list[Floats]:
         normal = NormalDist()
         middle = np.clip(np.cumsum(share) - share / 2.0, 0.5 / total, 1.0 - 0.5 / total)
         raw = [np.array([normal.inv_cdf(float(m)) for m in middle])]
-    return [found for each in raw if (found := _standard(np.asarray(each, np.float64), share)) is not None]
+    scores: list[Floats] = []
+    for each in raw:
+        # A text's own categories exclude each other: left so, that would be the closest relation of every row.
+        found = _standard(_apart(np.asarray(each, np.float64), share, scores), share)
+        scores += [] if found is None else [found]
+    return scores
+
+
+def _apart(raw: Floats, share: Floats, others: Sequence[Floats]) -> Floats:
+    """What the others do not tell already (Gram-Schmidt). raw, share: (values,); others: orthonormal under `share`."""
+    for other in others:
+        own = other[: share.size]
+        raw = raw - own * float((share * own) @ raw)
+    return raw
 
 
 def _standard(raw: Floats, share: Floats) -> Floats | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from scipy import stats
 
 from agent.alerting.wording import drift_words
 from agent.bins import Feature, Layout
+from agent.bins.projections import RowProjection
 from agent.counting.windows import Series
 from agent.drift.groups import Grouped, moved
 from agent.ledger import Dial, Ledger
-from agent.records import Closed, Finding, Floats, Kind, ModelKey, Source, Verdict
-from tests.drift.rows import counted, delay, findings, judging, numbers, reference_of, vectors
+from agent.records import Batch, Closed, Columns, Finding, Floats, Kind, ModelKey, Numbers, Source, Texts, Verdict
+from tests.drift.rows import KEY, counted, delay, findings, judging, numbers, reference_of, vectors
 
 SIZE, FEATURES, CLUSTERS = 64, 20, 3
 ROWS, WINDOWS = 1000, 50
@@ -97,6 +99,51 @@ def test_a_broken_correlation_is_found_though_no_feature_shows_it() -> None:
     assert "rows): the relation between f00 and f01 has changed, and along" in words
     half = [numbers(correlated(random, 0.4)) for _ in range(2)]
     assert delay(reference, half, "row") in (1, 2)
+
+
+def _beside_texts(random: np.random.Generator, correlation: float, rows: int = 300) -> Batch:
+    """Six texts that go with nothing, and the twenty features, two of them correlated."""
+    told = {
+        f"t{j}": Texts(tuple("abcd"), random.choice(4, rows, p=(0.5, 0.25, 0.2, 0.05)).astype(np.int32))
+        for j in range(6)
+    }
+    batch = numbers(correlated(random, correlation, rows))
+    return replace(batch, features=replace(batch.features, texts=told))
+
+
+def test_texts_take_no_direction_from_a_broken_relation() -> None:
+    """A text's categories exclude each other; that is no relation between features. 0.5 to 0 in the first window."""
+    random = np.random.default_rng(5)
+    reference = reference_of([_beside_texts(random, 0.5) for _ in range(3 * WINDOWS)])
+    found = findings(judging(reference), [counted(reference, _beside_texts(random, 0.0))])
+    assert [name for name, finding in found.items() if finding.alarms] == ["row"]
+    assert "f00" in found["row"].reason
+    (projection,) = reference.layout.projections
+    assert isinstance(projection, RowProjection)
+    of_pair = {name for k in (0, len(projection.shown) - 1) for name, share in projection.weights(k) if share > 0.3}
+    assert of_pair == {"f00", "f01"}
+
+
+@pytest.mark.parametrize("drifting", ["number", "text"])
+def test_a_small_part_in_a_direction_of_categories_is_an_echo_too(drifting: str) -> None:
+    """Currency follows country: their direction holds a few values, and the least weight beside them moves all bins."""
+    random = np.random.default_rng(6)
+
+    def draw(shift: float, rows: int = 600) -> Batch:
+        country = random.choice(4, rows, p=(0.4, 0.3, 0.2, 0.1)).astype(np.int32)
+        shares = (0.6 - shift / 4.0, 0.4 + shift / 4.0) if drifting == "text" else (0.6, 0.4)
+        plan = random.choice(2, rows, p=shares).astype(np.int32)
+        told = {"country": Texts(tuple("ABCD"), country), "currency": Texts(tuple("abcd"), country),
+                "plan": Texts(("x", "y"), plan)}  # fmt: skip
+        values = {"amount": Numbers(random.normal(shift if drifting == "number" else 0.0, 1.0, rows))}
+        return Batch(KEY, rows, 0, Columns(values, told), Columns())
+
+    reference = reference_of([draw(0.0) for _ in range(WINDOWS)])
+    measure, recent = judging(reference), [counted(reference, draw(1.0)) for _ in range(8)]
+    for many in (1, 4, 8):
+        found = findings(measure, recent[:many])
+        alarming = [name for name, finding in found.items() if finding.alarms]
+        assert alarming == ["amount" if drifting == "number" else "plan"], found["row"].reason
 
 
 def test_a_direction_of_many_features_names_none() -> None:
