@@ -17,7 +17,8 @@ def _credit(feature: Feature, then: Ints) -> int:
 
 
 def _describe(look: Look) -> str:
-    return f"{percent(look.share)} of {look.n} values are no whole numbers (reference {percent(look.expected)})"
+    held = look.held((look.feature.bins + FRACTIONAL_CELL,))
+    return f"{percent(look.share)} of {look.n} values are no whole numbers (reference {percent(held)})"
 
 
 FRACTIONAL = Measure("fractional", Of.VALUES, _cells, _describe, credit=_credit)

@@ -123,8 +123,10 @@ class Quality:
             reason=_said(table.measure, look, told),
             distances=_distances(table.measure, look, tests, pools, i) if told.verdict is Verdict.ALARM else {},
         )  # fmt: skip
-        if table.measure is ABSENT and found.alarms and (names := came_instead(recent.windows[-1])):
-            found = replace(found, reason=f"{found.reason}; new in its place: {names}")
+        if table.measure is ABSENT and found.alarms:
+            gone = float(pools.faulty[0, i]) - expected * float(pools.rows[0, i])
+            if names := came_instead(recent.windows[-1], feature.name, gone):
+                found = replace(found, reason=f"{found.reason}; new in its place: {names}")
         breach = broken.get((table.measure.check, index))
         return found if breach is None else _by_rule(found, breach, recent.windows[-1].index)
 

@@ -39,6 +39,11 @@ class Look:
     def share(self) -> float:
         return self.faulty / self.n
 
+    def held(self, cells: tuple[int, ...]) -> float:
+        """The share of the reference's values in these cells, 0-1, as it was counted: without what it is credited."""
+        values = int(self.then[: self.feature.bins].sum())
+        return int(self.then[list(cells)].sum()) / values if values else 0.0
+
 
 def no_detail(look: Look) -> Mapping[str, float]:
     return {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from agent.bins import Feature
 from agent.quality.inside import inside_change
 from agent.quality.measure import Look, Measure, Of, percent
@@ -28,7 +30,9 @@ def _credit(feature: Feature, then: Ints) -> int:
 
 def _describe(look: Look) -> str:
     said = f"{percent(look.share)} of {look.n} values are categories the reference never held"
-    return f"{said} (expected {percent(look.expected)})"
+    known = look.then[: look.feature.bins - 1]
+    alone = ": it was always the same in the reference" if np.count_nonzero(known) == 1 and not known[-1] else ""
+    return f"{said} (expected {percent(look.expected)}){alone}"
 
 
 def _detail(look: Look) -> Mapping[str, float]:

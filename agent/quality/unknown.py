@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from agent.quality.measure import percent
 from agent.records import Closed, Finding, Source, Verdict
 
@@ -24,7 +26,10 @@ def new_features(window: Closed) -> list[Finding]:
     ]  # fmt: skip
 
 
-def came_instead(window: Closed) -> str:
-    """Names that may be another name of a feature that is gone; empty: none."""
-    often = [name for name, count in sorted(window.unknown.items()) if 2 * count >= window.rows > 0]
-    return ", ".join(map(repr, often[:3]))
+def came_instead(window: Closed, name: str, gone: float) -> str:
+    """Names that may be another name of a feature that is gone from so many rows, beyond what is usual: those that came
+    in about as many; the one most like it, if one is. Empty: none."""
+    often = [new for new, count in sorted(window.unknown.items()) if gone <= 2 * count <= 4 * gone]
+    by_look = {new.casefold(): new for new in often}
+    alike = get_close_matches(name.casefold(), by_look, n=1)
+    return ", ".join(map(repr, [by_look[one] for one in alike] or often[:3]))

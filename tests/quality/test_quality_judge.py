@@ -97,6 +97,45 @@ def test_a_changed_unit_is_suggested_where_counts_say_so(rng: np.random.Generato
     assert found.changes[0].bin == 21
 
 
+def few_valued(values: tuple[float, ...]) -> Reference:
+    """3,000 whole numbers, one of these each; a bin for every value, as a build makes them."""
+    edges = (*values, values[-1] + 0.5)
+    layout = Layout((Feature("k", Source.FEATURE, Kind.NUMBER, edges, integral=True),))
+    block = np.array([0, *[100 // len(values)] * len(values), 0, *[0] * 7], np.int32)
+    return Reference("m", "1", layout, np.stack([block] * 30), np.zeros(30, np.int64), np.full(30, 100, np.int64))
+
+
+def test_a_constant_that_begins_to_vary_is_no_changed_unit() -> None:
+    """Retries were 0 in every row: 1, 2 and 3 are new; the reference's share is told as counted, not as credited."""
+    ref = few_valued((0.0,))
+    window = Batch(ModelKey("m"), 200, 0, Columns(numbers={"k": Numbers(np.arange(200.0) % 4)}), Columns())
+    found = only(Quality(ref, Fixed()).judge([Closed(3, counts(window, ref.layout))]))
+    assert found.alarms
+    assert found.reason == (
+        "75.0 % of 200 values out of range (0.0 % below, 75.0 % above; reference 0.0 %): it was always the same in the"
+        " reference"
+    )
+
+
+def test_the_median_of_few_whole_numbers_is_one_of_them() -> None:
+    """0 to 3 became 2 and 9: the medians are 1 and 2, and no middle of a bin that holds one value."""
+    ref = few_valued((0.0, 1.0, 2.0, 3.0))
+    values = Numbers(np.concatenate((np.full(60, 2.0), np.full(40, 9.0))))
+    window = Batch(ModelKey("m"), 100, 0, Columns(numbers={"k": values}), Columns())
+    found = {f.check: f for f in found_in(Quality(ref, Fixed()).judge([Closed(3, counts(window, ref.layout))]))}
+    assert found["out_of_range"].distances["median_ratio"] == pytest.approx(2.0)
+
+
+def test_a_text_that_was_always_the_same_says_so() -> None:
+    """A plan nobody but "a" had: what is new is that there is another one."""
+    layout = Layout((Feature("plan", Source.FEATURE, Kind.TEXT, categories=("a",)),))
+    block = np.array([100, 0, 0, *[0] * 7], np.int32)
+    ref = Reference("m", "1", layout, np.stack([block] * 30), np.zeros(30, np.int64), np.full(30, 100, np.int64))
+    window = np.array([60, 0, 40, *[0] * 7], np.int32)
+    found = found_in(Quality(ref, Fixed()).judge([Closed(3, window)]))
+    assert found[0].reason.endswith("(expected 0.0 %): it was always the same in the reference")
+
+
 def test_a_sentinel_changes_nothing_inside(rng: np.random.Generator) -> None:
     """-999 in a tenth of the rows: out of range, while the other values are what they were."""
     values = ages(rng, 1000)

@@ -145,6 +145,27 @@ def test_a_feature_is_renamed() -> None:
     assert f"age: absent in all {ROWS} rows: the sender no longer sends it; new in its place: 'Age'" in told
 
 
+def test_one_replica_of_three_renames() -> None:
+    """What is absent from a third of the rows, and what is new in as many, belong together; a flag in all of them, and
+    one in a few, do not."""
+    world = World(11)
+    third = Numbers(world.good()["age"].values, some(world.rng, 1 / 3, ABSENT))
+    gone = int((third.state == ABSENT).sum())
+    said = world.close(world.good(age=third), unknown={"years": gone, "flag": ROWS, "trace": gone // 3})
+    assert "new in its place: 'years'." in world.told(said)
+    assert "reference 0.0 %); new in its place" in world.told(said)
+
+
+def test_two_features_are_renamed() -> None:
+    """Each is told with the name that is most like its own."""
+    world = World(12)
+    found = world.good()
+    del found["age"], found["income"]
+    told = world.told(world.close(found, unknown={"Age": ROWS, "income_eur": ROWS, "k": ROWS}))
+    assert "age: absent in all 500 rows: the sender no longer sends it; new in its place: 'Age';" in told
+    assert "income: absent in all 500 rows: the sender no longer sends it; new in its place: 'income_eur'" in told
+
+
 def test_a_debugging_field_is_information_only() -> None:
     """INFO, by name, and no other alert; a sender that makes up names fills no alert with them."""
     world = World(4)
