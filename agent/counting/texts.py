@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.bins import Layout
+from agent.counting.spelling import otherwise
 from agent.records import PRESENT, Batch, Cells, Closed, Finding, Ints, Kind, Source, Texts, TextsSeen
 from agent.sketches.distinct import Distinct
 from agent.sketches.frequent import FrequentTexts
@@ -129,20 +130,22 @@ def by_message(rows: Ints, batch: Batch) -> list[Ints]:
     return [part for part in np.split(rows, np.searchsorted(rows, ends)) if part.size]
 
 
-def named(findings: Iterable[Finding], recent: Iterable[Closed]) -> list[Finding]:
-    """The findings; alarms on new categories of the whole traffic name the frequent ones of their horizon. recent:
-    newest last.
+def named(findings: Iterable[Finding], recent: Iterable[Closed], layout: Layout | None) -> list[Finding]:
+    """The findings; alarms on new categories of the whole traffic name the frequent ones of their horizon, and say of
+    which kind most are. recent: newest last; layout: the reference's.
 
     Of a part of the traffic nothing is named: newcomers are not held apart by segment.
     """
     windows = tuple(recent)
+    known = {(f.source, f.name): f.categories for f in layout.features} if layout is not None else {}
     return [
-        replace(f, newcomers=_newcomers(f, windows)) if f.alarms and f.check == "new_category" and not f.segment else f
+        _told(f, windows, known.get((f.source, f.subject), ()))
+        if f.alarms and f.check == "new_category" and not f.segment else f
         for f in findings
-    ]
+    ]  # fmt: skip
 
 
-def _newcomers(finding: Finding, recent: Sequence[Closed]) -> tuple[tuple[str, float], ...]:
+def _told(finding: Finding, recent: Sequence[Closed], known: Sequence[str]) -> Finding:
     counts: Counter[str] = Counter()
     total = 0
     for closed in recent[-finding.horizon :]:
@@ -152,7 +155,9 @@ def _newcomers(finding: Finding, recent: Sequence[Closed]) -> tuple[tuple[str, f
             total += seen.new
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NEWCOMERS_NAMED]
     least = max(NAMED_ROWS_MIN, NAMED_SHARE_MIN * total)
-    return tuple((text, count / total) for text, count in most if count >= least)
+    names = tuple((text, count / total) for text, count in most if count >= least)
+    hint = otherwise(counts, known)
+    return replace(finding, newcomers=names, reason=f"{finding.reason}; {hint}" if hint else finding.reason)
 
 
 def short(text: str) -> str:

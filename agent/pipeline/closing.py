@@ -80,7 +80,7 @@ class Closing:
             for part in self._timed(watch.judge.judge(list(series.recent))):
                 findings.extend(part)
                 await give_way()
-        findings = texts.named(findings, series.recent)
+        findings = texts.named(findings, series.recent, series.reference.layout if series.reference else None)
         for _ in self._timed(series.numbers.summarise()):
             await give_way()
         findings.extend(watch.judge_latency(self._settings, index))

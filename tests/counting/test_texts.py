@@ -139,7 +139,7 @@ def test_the_frequent_newcomer_is_found_among_many() -> None:
     assert sketch is not None
     assert len(sketch.sketches[SHOP].newcomers.counts) <= 2 * texts.NEWCOMERS
     closed = _closed(series)
-    (found,) = texts.named([ALARM], [closed])
+    (found,) = texts.named([ALARM], [closed], None)
     ((name, share), *_) = found.newcomers
     assert (name, len(found.newcomers)) == ("Kiosk", 1)  # nobody who came once stands out
     assert 0.25 < share < 0.4
@@ -148,7 +148,7 @@ def test_the_frequent_newcomer_is_found_among_many() -> None:
 def test_what_came_in_few_rows_is_not_named() -> None:
     """Nine rows may be one person's; ten make a spelling or a code."""
     few = TextsSeen(9, new=19, newcomers=(("ten", 10), ("nine", 9)))
-    (found,) = texts.named([ALARM], [Closed(1, np.zeros(1, dtype=np.int32), texts={SHOP: few})])
+    (found,) = texts.named([ALARM], [Closed(1, np.zeros(1, dtype=np.int32), texts={SHOP: few})], None)
     assert found.newcomers == (("ten", 10 / 19),)
 
 
@@ -166,12 +166,25 @@ def test_a_finding_names_the_newcomers_of_its_own_horizon() -> None:
             Finding("new_category", "shop", Source.FEATURE, Verdict.WITHIN_NOISE),
         ],
         recent,
+        None,
     )
     assert one.newcomers == (("x", 0.5), ("y", 0.3), ("z", 0.15))
     assert three.newcomers == (("x", 50 / 120), ("y", 30 / 120), ("z", 15 / 120))
     assert not other.newcomers
     assert not part.newcomers
     assert not quiet.newcomers
+
+
+@pytest.mark.parametrize(
+    ("came", "told"), [("A", "another spelling"), ("a ", "another spelling"), ("nan", "word for nothing"), ("d", "")]
+)
+def test_old_texts_in_a_new_spelling_are_told_without_their_names(came: str, told: str) -> None:
+    """A feed that changed case, or writes "nan": whoever may not read the names is told so much."""
+    closed = Closed(2, np.zeros(0, np.int32), texts={SHOP: TextsSeen(9, 100, ((came, 60), ("w", 40)))})
+    (found,) = texts.named([replace(ALARM, reason="5 % are new")], [closed], _layout("shop"))
+    assert found.reason.startswith("5 % are new; mostly" if told else "5 % are new")
+    assert told in found.reason
+    assert ("mostly" in found.reason) == bool(told)
 
 
 @pytest.mark.parametrize(("public", "inside"), [(False, False), (False, True), (True, False)])
