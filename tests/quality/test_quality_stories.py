@@ -149,8 +149,9 @@ def test_one_replica_of_three_renames() -> None:
     """What is absent from a third of the rows, and what is new in as many, belong together; a flag in all of them, and
     one in a few, do not."""
     world = World(11)
-    third = Numbers(world.good()["age"].values, some(world.rng, 1 / 3, ABSENT))
-    gone = int((third.state == ABSENT).sum())
+    state = some(world.rng, 1 / 3, ABSENT)
+    gone = int(np.count_nonzero(state == ABSENT))
+    third = Numbers(world.rng.integers(18, 90, ROWS).astype(np.float64), state)
     said = world.close(world.good(age=third), unknown={"years": gone, "flag": ROWS, "trace": gone // 3})
     assert "new in its place: 'years'." in world.told(said)
     assert "reference 0.0 %); new in its place" in world.told(said)
