@@ -87,11 +87,11 @@ def _wrong(kind: str) -> Reference:
 
 @pytest.mark.parametrize("kind", ["shuffled", "business hours", "another time zone", "the same of each day"])
 def test_a_wrong_shape_alarms_no_more_than_the_share(kind: str) -> None:
-    """Nine days, the first weekend in them, at a dial a hundred times as wide: 0.15 a day may come."""
-    told = 0
+    """Nine days, the first weekend in them, at a dial a hundred times as wide: 0.4 a day may come."""
+    told, allowed = 0, 2 * 9 * 24 * 100 * ALPHA
     for seed in range(2):
         told += len(_told(_volume(_wrong(kind)), rows(30 + seed, 9, 0.2), 100 * ALPHA))
-    assert told <= math.ceil(2 * 9 * 0.15 + 2 * math.sqrt(2 * 9 * 0.15))
+    assert told <= math.ceil(allowed + 2 * math.sqrt(allowed))
 
 
 def test_nothing_is_lent_by_rows_without_times_or_without_hours() -> None:

@@ -22,7 +22,7 @@ NO_CELLS = np.zeros(0, np.int32)
 
 
 def test_seasonal_traffic_alarms_no_more_often_than_its_share() -> None:
-    """Four weeks with days, weekends and a variation of a fifth: 0.04 alarms are allowed, so none may come."""
+    """Four weeks with days, weekends and a variation of a fifth: 0.11 alarms are allowed, so none may come."""
     assert alarms(rows(1, 28, 0.2)) == []
 
 

@@ -11,7 +11,7 @@ from agent.volume.judge import Volume
 from agent.volume.past import HOUR_NS, Counted
 
 START = 1_700_000_000_000_000_000 // HOUR_NS
-ALPHA = 0.03 * 0.05 / 24  # the ledger's share of the default dial, by the hour
+ALPHA = 0.08 * 0.05 / 24  # the ledger's share of the default dial, by the hour
 
 
 def rows(seed: int, days: int, variation: float, mean: float = 1000.0) -> Ints:
