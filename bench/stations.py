@@ -20,6 +20,7 @@ from pathlib import Path
 from agent.app import App
 from agent.config import Otel, Settings
 from agent.counting.windows import Series
+from agent.ingest.casts import Cast
 from agent.ingest.queue import GATHER_ROWS, put_together
 from agent.ingest.rows import Gathering
 from agent.ingest.together import TOGETHER_ROWS, Together
@@ -43,6 +44,8 @@ TRAFFIC = {"bulk": Traffic(), "rows": Traffic(body="rows", rows=100)}
 STATIONS = {
     "agent.ingest.admission:Admission.handle": "door: rest of handle",
     "agent.ingest.admission:Admission._open": "door: twin parse, model",
+    "agent.ingest.admission:Moulds.find": "columns: of a known mould?",
+    "agent.ingest.admission:Moulds.learn": "columns: moulds learned",
     "agent.ingest.admission:Admission._resent": "door: seen before?",
     "agent.ingest.admission:Admission._take": "door: verdict, answer",
     "agent.ingest.admission:Reader.batch": "columns: rest of batch",
@@ -65,6 +68,7 @@ STATIONS = {
     "agent.ingest.alike:identities": "gathered: ids to hashes",
     "agent.ingest.rows:Gathering._output_columns": "gathered: outputs to arrays",
     "agent.ingest.together:Together.batch": "count: messages put together",
+    "agent.ingest.together:batch_of": "count: messages of a mould to arrays",
     "agent.counting.windows:Series.add": "count: rest of add",
     "agent.bins.layout:Layout.place": "count: rest of place",
     "agent.bins.layout:Layout._place_full": "count: numbers to cells",
@@ -145,7 +149,7 @@ class Stations:
             yield name, spent / 1e3 / (count * self._traffic.rows), watch.calls[name] / count
 
 
-def _batch(content: Batch | Gathering | Together) -> Batch:
+def _batch(content: Batch | Cast | Gathering | Together) -> Batch:
     return content if isinstance(content, Batch) else content.batch()
 
 

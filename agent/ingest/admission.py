@@ -19,10 +19,12 @@ from agent.clock import Clock
 from agent.errors import RefusedError
 from agent.ingest import labels
 from agent.ingest.alike import Alike, Shapes
+from agent.ingest.casts import Cast
 from agent.ingest.clients import Clients
 from agent.ingest.columns import Decoded, Reader
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits, Refusals
+from agent.ingest.moulds import Found, Moulds
 from agent.ingest.queue import GATHER_ROWS, Accepted, Queue
 from agent.ingest.row import parse, start_ns
 from agent.ingest.rows import Gathering
@@ -37,6 +39,7 @@ KEYS_MAX = 64  # versions whose names need not be read again
 # What stands in a message, as the counting knows it; labels come in two forms.
 KINDS = {"rows": "rows", "columns": "columns", "lifecycle": "events", None: "events"}
 STUBBORN = 64  # records beyond the future bound, in a row, after which they are believed
+Content = Batch | Cast | Gathering | Labels | list[lifecycle_pb2.Event] | None
 log = logging.getLogger("sidelight.ingest")
 
 
@@ -74,7 +77,7 @@ class Admission:
             window_ns,
         )
         self._config_hash = config_hash
-        self._decoded = Decoded()
+        self._decoded, self._moulds = Decoded(), Moulds()
         self._keys: dict[tuple[bytes, bytes, int, bytes, bytes], ModelKey] = {}
         self._ahead: dict[ModelKey, _Ahead] = {}
         self._gathering: dict[ModelKey, Gathering] = {}
@@ -97,7 +100,7 @@ class Admission:
     def _handle(self, raw: bytes, permitted: Callable[[str], bool] | None) -> wire.RecordResponse:
         arrived_ns = self._clock.now_ns()
         try:
-            request, model = self._open(raw, self._limits)
+            request, model, found = self._open(raw, self._limits)
             self._check_model(model, permitted)
         except RefusedError as error:
             self.refused_messages[error.reason] += 1
@@ -109,7 +112,7 @@ class Admission:
                 return answer
         if self._queue.full:
             return self._turn_away(request, model)
-        return self._take(raw, request, model, client_id, arrived_ns)
+        return self._take(raw, request, model, client_id, arrived_ns, found)
 
     def tick(self, now_ns: int, watched_until_ns: int = 0) -> None:
         """Journals that time has come to `now_ns`, so that closing windows is replayed as it happened.
@@ -132,7 +135,7 @@ class Admission:
             until_ns = head.covered_unix_nano
             return Accepted(head.offset, head.arrived_unix_nano, None, "tick", watched_until_ns=until_ns)
         try:
-            request, model = self._open(raw, UNLIMITED)
+            request, model, _ = self._open(raw, UNLIMITED)
             refusals = Refusals.none(count_of(request))
             content = self._read(request, raw, model, head.arrived_unix_nano, refusals, head.verdict)
         except RefusedError as error:
@@ -165,7 +168,8 @@ class Admission:
 
     # ── the steps, in order ──
 
-    def _open(self, raw: bytes, limits: Limits) -> tuple[twin_pb2.Request, ModelKey]:
+    def _open(self, raw: bytes, limits: Limits) -> tuple[twin_pb2.Request, ModelKey, Found | None]:
+        """The request, the version it speaks of, and of which mould its columns are where they need not be read."""
         if len(raw) > limits.message_bytes:
             raise RefusedError(
                 wire.REASON_MESSAGE_TOO_LARGE,
@@ -173,8 +177,9 @@ class Admission:
                 f"{len(raw)} bytes, limit {limits.message_bytes}",
                 limits.message_bytes,
             )
+        found = self._moulds.find(raw) if limits is self._limits and not self._event_time else None
         try:
-            request = twin_pb2.Request.FromString(raw)
+            request = twin_pb2.Request.FromString(raw) if found is None else found.request
         except DecodeError:
             raise RefusedError(wire.REASON_UNDECODABLE, "message", f"not a RecordRequest, {len(raw)} bytes") from None
         model = self._key(request.model, limits)
@@ -183,7 +188,7 @@ class Admission:
             request.report = b""
         if request.WhichOneof("body") is None and not request.report:
             raise RefusedError(wire.REASON_EMPTY, "body", "no rows, columns, labels or events")
-        return request, model
+        return request, model, found
 
     def _key(self, m: twin_pb2.Model, limits: Limits) -> ModelKey:
         """The version that a message speaks of: one object for all its messages, so that tables find it at once."""
@@ -250,15 +255,24 @@ class Admission:
         return answer
 
     def _take(
-        self, raw: bytes, request: twin_pb2.Request, model: ModelKey, client_id: str, arrived_ns: int
+        self,
+        raw: bytes,
+        request: twin_pb2.Request,
+        model: ModelKey,
+        client_id: str,
+        arrived_ns: int,
+        found: Found | None,
     ) -> wire.RecordResponse:
         count = count_of(request)
         singly = request.WhichOneof("body") in SINGLY
         refusals = Refusals.none(count)
-        content = None
+        content: Content = None
         try:
             self._check_count(count, singly)
-            content = self._read(request, raw, model, arrived_ns, refusals, None)
+            if found is None:
+                content = self._read(request, raw, model, arrived_ns, refusals, None)
+            else:
+                content = Cast(found.mould, raw, found.begin, model, arrived_ns)
         except RefusedError as error:
             refusals.all(error)
         answer = wire.RecordResponse()
@@ -301,7 +315,7 @@ class Admission:
         arrived_ns: int,
         model: ModelKey,
         request: twin_pb2.Request,
-        content: Batch | Gathering | Labels | Sequence[lifecycle_pb2.Event] | None,
+        content: Content,
         answer: wire.RecordResponse,
         size: int,
         client_id: str,
@@ -313,7 +327,7 @@ class Admission:
             model=model,
             kind=KINDS.get(request.WhichOneof("body"), "labels"),
             rows=answer.accepted,
-            content=content if isinstance(content, (Batch, Gathering)) else None,
+            content=content if isinstance(content, (Batch, Cast, Gathering)) else None,
             labels=content if isinstance(content, Labels) else None,
             events=content if isinstance(content, (list, tuple)) else (),
             refused=list(answer.refusals) if answer.refusals else (),
@@ -333,7 +347,7 @@ class Admission:
         arrived_ns: int,
         refusals: Refusals,
         verdict: bytes | None,
-    ) -> Batch | Gathering | Labels | list[lifecycle_pb2.Event] | None:
+    ) -> Content:
         """The body's content. verdict: the journal's, where this was judged before."""
         body = request.WhichOneof("body")
         if body == "columns":
@@ -368,6 +382,8 @@ class Admission:
             if self._event_time and batch.time_ns is not None:
                 self._judge_future(model, batch.time_ns, refusals)
             refused = refusals.verdict if refusals.count else b""
+            if not refused and not self._event_time:
+                self._moulds.learn(raw, batch)
         else:
             refused = verdict
         if refused:

@@ -316,7 +316,7 @@ class Reader:
                 key = (
                     f"{prefix}score:{self._limits.text(label, f'{where}.scores.class')}" if label else f"{prefix}score"
                 )
-                numbers[key] = _scores(self._full(score.values, "<f8", self._rows, f"{where}.scores"))
+                numbers[key] = scores(self._full(score.values, "<f8", self._rows, f"{where}.scores"))
             if len(numbers) > self._limits.features:
                 raise RefusedError(
                     wire.REASON_TOO_MANY_FEATURES, where, f"over {self._limits.features} outputs", self._limits.features
@@ -427,7 +427,8 @@ def items_of(column: columns_wire.ItemsColumn, rows: int, limits: Limits) -> Ite
     return Items(lengths.astype(np.int32), identities(list(column.ids)), positions, scores)
 
 
-def _scores(values: Floats) -> Numbers:
+def scores(values: Floats) -> Numbers:
+    """NaN: a row without it."""
     missing = np.isnan(values)
     return Numbers(values, missing.astype(np.uint8) * ABSENT if missing.any() else None)
 

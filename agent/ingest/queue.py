@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from agent.ingest.casts import Cast
 from agent.ingest.rows import Gathering
 from agent.ingest.together import TOGETHER_BYTES, TOGETHER_ROWS, Together, plain
 from agent.records import Batch, Labels, ModelKey
@@ -26,7 +27,7 @@ class Accepted:
     model: ModelKey | None
     kind: str  # "rows", "columns", "labels", "events", "tick"
     rows: int = 0
-    content: Batch | Gathering | Together | None = None
+    content: Batch | Cast | Gathering | Together | None = None
     labels: Labels | None = None
     events: Sequence[lifecycle_pb2.Event] = ()
     refused: Sequence[wire.Refusal] = ()
@@ -90,7 +91,7 @@ def put_together(items: Sequence[Accepted], window_ns: Callable[[ModelKey], int]
             begun.clear()
             continue
         batch = item.content
-        if not isinstance(batch, Batch):  # all of it refused: nothing is counted
+        if not isinstance(batch, (Batch, Cast)):  # all of it refused: nothing is counted
             continue
         width = window_ns(item.model) if plain(batch) else 0
         if not width:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.ingest.casts import Cast, batch_of
 from agent.records import PRESENT, Batch, Columns, Texts
 
 TOGETHER_ROWS = 2_048  # records in columns cost so little each that calls weigh up to here
@@ -26,12 +27,12 @@ class Together:
 
     __slots__ = ("_bytes", "_index", "_rows_max", "batches", "rows")
 
-    def __init__(self, batch: Batch, window_ns: int) -> None:
+    def __init__(self, batch: Batch | Cast, window_ns: int) -> None:
         self.batches, self.rows, self._bytes = [batch], batch.rows, _size(batch)
-        self._rows_max = min(TOGETHER_ROWS, TOGETHER_VALUES // max(1, sum(map(len, _kinds(batch)))))
+        self._rows_max = min(TOGETHER_ROWS, TOGETHER_VALUES // max(1, _width(batch)))
         self._index = batch.arrived_ns // window_ns
 
-    def takes(self, batch: Batch, window_ns: int) -> bool:
+    def takes(self, batch: Batch | Cast, window_ns: int) -> bool:
         """Whether this one may be counted with them; then it will be."""
         first, rows, size = self.batches[0], self.rows + batch.rows, self._bytes + _size(batch)
         if rows > self._rows_max or size > TOGETHER_BYTES or batch.arrived_ns - first.arrived_ns >= APART_NS:
@@ -44,22 +45,40 @@ class Together:
 
     def batch(self) -> Batch:
         """All of them as one."""
-        return self.batches[0] if len(self.batches) == 1 else _joined(self.batches, self.rows)
+        casts = [batch for batch in self.batches if isinstance(batch, Cast)]
+        if len(casts) == len(self.batches):
+            return batch_of(casts)
+        batches = [batch.batch() if isinstance(batch, Cast) else batch for batch in self.batches]
+        return batches[0] if len(batches) == 1 else _joined(batches, self.rows)
 
 
-def plain(batch: Batch) -> bool:
+def plain(batch: Batch | Cast) -> bool:
     """Whether it may be counted with others: without what is of another length than the rows (items) or not arrays
     (traces), and with times of its own, for without them rows have that of their message."""
+    if isinstance(batch, Cast):
+        return "times" in batch.mould.arrays
     return batch.rows > 0 and batch.time_ns is not None and batch.items is None and not batch.traces
 
 
-def _size(batch: Batch) -> int:
+def _width(batch: Batch | Cast) -> int:
+    """How many columns it has."""
+    return batch.mould.family.columns if isinstance(batch, Cast) else sum(map(len, _kinds(batch)))
+
+
+def _size(batch: Batch | Cast) -> int:
     """Bytes of its vectors: all else is small."""
+    if isinstance(batch, Cast):
+        return 0
     return sum([column.values.nbytes for column in batch.features.vectors.values()])
 
 
-def _alike(one: Batch, other: Batch) -> bool:
+def _alike(one: Batch | Cast, other: Batch | Cast) -> bool:
     """Whether the two have the same columns in the same order, the same dictionaries, and vectors of one size."""
+    if isinstance(one, Cast):
+        own = one.mould.family
+        return own is other.mould.family if isinstance(other, Cast) else own.has(other)
+    if isinstance(other, Cast):
+        return other.mould.family.has(one)
     pairs = zip(_kinds(one), _kinds(other), strict=True)
     return all((getattr(one, name) is None) is (getattr(other, name) is None) for name in _ARRAYS) and all(
         list(mine) == list(its) and all(_fits(mine[name], its[name]) for name in mine) for mine, its in pairs

@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.config import Settings
 from agent.counting.windows import Series
 from agent.ingest.admission import Admission
+from agent.ingest.casts import Cast
 from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import reason_name
@@ -195,7 +196,7 @@ class Pipeline:
         watch = self.watches.get(model)
         return 0 if watch is None or watch.series.learner is not None else watch.series.window_ns
 
-    async def _count_content(self, watch: Watch, content: Batch | Gathering | Together, item: Accepted) -> None:
+    async def _count_content(self, watch: Watch, content: Batch | Cast | Gathering | Together, item: Accepted) -> None:
         """Counts the records; those that cannot be counted are dropped, and that is counted."""
         counters = watch.series.counters
         rows, before = content.rows, counters["kept"] + counters["late"]

@@ -1,0 +1,116 @@
+"""How a message of columns is built, byte for byte but for its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.records import Batch, Texts
+
+SPAN_BYTES = 256  # what a stretch between two values occupies, and what is told of them, beside its own bytes
+Coded = tuple[tuple[str, tuple[str, ...]], ...]  # names of columns of texts, with their dictionaries
+
+
+class Span(NamedTuple):
+    """Bytes of the columns, counted from their beginning."""
+
+    begin: int
+    end: int
+
+
+class Column(NamedTuple):
+    """Where one column's values stand, and its bitmaps where it has them."""
+
+    values: Span
+    nulls: Span | None = None
+    absents: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What moulds whose messages may be counted together have in common: names in their order, and dictionaries.
+
+    scores: which of the outputs are scores. arrays: those that are there, as in `Mould`.
+    """
+
+    numbers: tuple[str, ...]
+    measures: tuple[str, ...]
+    outputs: tuple[str, ...]
+    scores: tuple[bool, ...]
+    flags: tuple[str, ...]
+    texts: Coded
+    labels: Coded
+    segments: Coded
+    protected: Coded
+    arrays: frozenset[str]
+
+    @property
+    def columns(self) -> int:
+        """How many have a name."""
+        plain = (self.numbers, self.measures, self.outputs, self.flags)
+        return sum(map(len, plain)) + sum(map(len, (self.texts, self.labels, self.segments, self.protected)))
+
+    def has(self, batch: Batch) -> bool:
+        """Whether a batch that was read otherwise may be counted with its messages: the same names in the same order,
+        the same dictionaries, and nothing that no mould has."""
+        features, outputs = batch.features, batch.outputs
+        plain = {"numbers": features.numbers, "measures": batch.measures, "outputs": outputs.numbers,
+                 "flags": features.flags}  # fmt: skip
+        coded = {"texts": features.texts, "labels": outputs.texts, "segments": batch.segments,
+                 "protected": batch.protected}  # fmt: skip
+        arrays = {"ids": batch.ids, "request_ids": batch.request_ids, "times": batch.time_ns,
+                  "latency": batch.latency, "status": batch.errors, "weights": batch.weights}  # fmt: skip
+        return (
+            not features.vectors
+            and all(getattr(self, name) == tuple(own) for name, own in plain.items())
+            and all(_same(getattr(self, name), own) for name, own in coded.items())
+            and {name for name, array in arrays.items() if array is not None} == self.arrays
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mould:
+    """size: bytes of the columns. fixed: what stands where between their values.
+
+    By kind of value, in the family's order: numbers (its numbers, measures, outputs), texts (its texts, labels,
+    segments, protected), flags. entries: uint32 (texts, 1), how many each dictionary has. By name: arrays (ids,
+    request_ids, times, latency, status, weights), prefixes (of ids, request_ids).
+    """
+
+    size: int
+    rows: int
+    fixed: tuple[tuple[int, bytes], ...]
+    family: Family
+    numbers: tuple[Column, ...]
+    texts: tuple[Column, ...]
+    flags: tuple[Column, ...]
+    entries: npt.NDArray[np.uint32]
+    arrays: dict[str, Span]
+    prefixes: dict[str, Span]
+
+    @property
+    def held_bytes(self) -> int:
+        """What it occupies, about."""
+        return sum([SPAN_BYTES + len(want) for _, want in self.fixed])
+
+    def fits(self, raw: bytes, begin: int) -> bool:
+        """Whether so many bytes that begin there are of this mould, and no record among them is to be refused."""
+        if not all(raw.startswith(want, begin + at) for at, want in self.fixed):
+            return False
+        if not all(raw[begin + span.begin : begin + span.end].isascii() for span in self.prefixes.values()):
+            return False
+        if not self.texts:
+            return True
+        codes = b"".join([raw[begin + column.values.begin : begin + column.values.end] for column in self.texts])
+        return bool((np.frombuffer(codes, "<u4").reshape(-1, self.rows) < self.entries).all())
+
+
+def _same(mine: Coded, its: Mapping[str, Texts]) -> bool:
+    return len(mine) == len(its) and all(
+        name == own and dictionary is column.dictionary
+        for (name, dictionary), (own, column) in zip(mine, its.items(), strict=True)
+    )
