@@ -38,6 +38,7 @@ def drift_sights(drift: Drift, reference: Reference, rows: float) -> list[Sight]
     own = [reference.layout.features[i] for i in cells.features]
     valid = cells.sums(reference.pooled[cells.take].astype(np.float64)) / max(float(reference.rows.sum()), 1.0)
     moved = _Moved.of(cells, own)
+    constant = cells.sums((reference.pooled[cells.take] > 0).astype(np.float64)) == 1.0
     found, wider, tested, enough = [], [], np.zeros(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
     for horizon in drift.horizons:
         outlook = drift.outlook(horizon, rows * valid * horizon)
@@ -54,7 +55,7 @@ def drift_sights(drift: Drift, reference: Reference, rows: float) -> list[Sight]
             if kind and not number:
                 continue
             unit = kind or ("σ" if number else "share")
-            blind = _Blind(drift.horizons[-1], bool(tested[k]), bool(enough[k]))
+            blind = _Blind(drift.horizons[-1], bool(tested[k]), bool(enough[k]), bool(constant[k]))
             before = 1.0 if unit == "sd" else float(moved.before[k])
             seen = _seen(unit, before, drift.horizons, [int(each[k]) for each in smallest])
             sights.append(_sight(feature, unit, before, seen, blind))
@@ -203,14 +204,18 @@ def _effect(now: Floats, then: Floats, outlook: Outlook, noise: Floats) -> Float
 
 @dataclass(frozen=True, slots=True)
 class _Blind:
-    """What a feature lacks, where nothing of it is seen. longest: windows of the longest horizon."""
+    """What a feature lacks, where nothing of it is seen. longest: windows of the longest horizon; constant: all of the
+    reference lies in one bin."""
 
     longest: int
     tested: bool
     enough: bool
+    constant: bool
 
     @property
     def reason(self) -> str:
+        if self.constant:
+            return "always the same in the reference: another value is told as out of range or as a new category"
         if not self.enough:
             return f"too few rows: {ROWS_MIN} values are needed within {self.longest} windows"
         if not self.tested:

@@ -143,15 +143,15 @@ def _change(sight: Line, seen: Line | None) -> str:
 
 
 def _blind(ledger: Mapping[str, Any]) -> Iterator[str]:
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    found: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # a number is looked at twice: shift and spread
     for sight in ledger["sights"]:
         if not sight["seen"]:
-            found[sight["check"].replace("_", " "), sight["reason"]].append(_short(sight["feature"]))
+            found[sight["check"].replace("_", " "), sight["reason"]][_short(sight["feature"])] = None
     if found:
         yield "sees nothing"
     for (check, reason), names in found.items():
         more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
-        yield f"  {check} of {', '.join(names[:NAMED_MAX])}{more}: {reason}"
+        yield f"  {check} of {', '.join([*names][:NAMED_MAX])}{more}: {reason}"
 
 
 def _short(name: Any, most: int = 20) -> str:

@@ -131,6 +131,21 @@ def test_what_is_blind_says_why() -> None:
     assert all(not s.seen and "too few rows" in s.reason for s in few)
 
 
+def test_a_constant_says_that_it_is_one() -> None:
+    """No shift of it can be named, however long the reference; what tells of another value is."""
+    world = World(features=2, n=1000, reference_rows=50_000, seed=7)
+    layout, blocks = world.reference.layout, world.reference.blocks.copy()
+    own = layout.slice(1)
+    blocks[:, own.start + 5] += blocks[:, own.start : own.start + 5].sum(axis=1)
+    blocks[:, own.start + 5] += blocks[:, own.start + 6 : own.start + layout.features[1].bins].sum(axis=1)
+    blocks[:, own.start : own.start + 5] = blocks[:, own.start + 6 : own.start + layout.features[1].bins] = 0
+    alone = replace(world.reference, blocks=blocks)
+    drift = Drift(alone, ledger_of(world), (1, 2))
+    blind = [sight for sight in drift_sights(drift, alone, 1000) if not sight.seen]
+    assert {sight.subject for sight in blind} == {layout.features[1].name}
+    assert all("always the same" in sight.reason for sight in blind)
+
+
 def test_of_nearly_equal_shifts_the_soonest_is_told() -> None:
     """0.102 σ in one window is better news than 0.1 σ in eight."""
     sight = Sight("drift", "x", Source.FEATURE, "σ", seen=(Seen(1, 0.102), Seen(8, 0.1)))

@@ -10,6 +10,7 @@ import pytest
 from agent import cli
 from agent.evaluate import Judge
 from agent.ledger import Dial
+from agent.power import report
 from agent.power.report import describe, headline
 from agent.power.sight import Seen, Sight
 from agent.records import Source
@@ -75,6 +76,13 @@ def test_the_headline_counts_the_blind() -> None:
     assert headline([sees, blind], 3600.0).endswith("0.14 σ (median of 1 input; 1 not seen within a day)")
     assert "no shift would be seen" in headline([blind], 3600.0)
     assert headline([], 3600.0) == ""
+
+
+def test_a_number_of_which_nothing_is_seen_is_named_once() -> None:
+    """Though its shift and its spread are two sights."""
+    blind = [Sight("drift", "fare", Source.FEATURE, unit, reason="too few rows") for unit in ("σ", "sd")]
+    told = render_ledger(TOLD | {"sights": [report.line(sight, 3600.0) for sight in blind]}, 100)
+    assert "drift of fare: too few rows" in told
 
 
 @pytest.fixture
