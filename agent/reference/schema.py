@@ -104,7 +104,7 @@ def duration_text(seconds: float) -> str:
 def load(path: str | Path) -> Schema:
     """Reads a schema file. Raises UnusableReferenceError with file, line, field and what was expected."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # an editor's mark at the beginning is no mistake
     except (OSError, UnicodeDecodeError) as error:
         raise UnusableReferenceError(f"{path}: {getattr(error, 'strerror', None) or 'expected UTF-8 text'}") from error
     return parse(text, str(path))
@@ -115,7 +115,7 @@ def parse(text: str, file: str = "schema") -> Schema:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UnusableReferenceError(f"{file}: not TOML: {error}") from error
+        raise UnusableReferenceError(_not_toml(file, str(error), len(text.splitlines()))) from error
     reader = _Reader(file, _lines(text))
     reader.only((), document, {"task", "positive_label", "window", "segments", "protected", "features", *OUTPUTS})
     features: dict[tuple[Source, str], FeatureSchema] = {}
@@ -127,13 +127,16 @@ def parse(text: str, file: str = "schema") -> Schema:
         raise reader.error(("features",), "tables such as [features.age]", named)
     for name, table in named.items():
         features[Source.FEATURE, name] = reader.feature(("features", name), table)
+    protected = reader.texts(("protected",), document.get("protected", []))
+    for name in protected:
+        reader.unwatched(("features", name), named.get(name, {}))
     return Schema(
         features=features,
         task=TASKS.get(reader.choice(("task",), document.get("task", ""), TASKS), 0),
         positive_label=reader.text(("positive_label",), document.get("positive_label", "")),
         window_seconds=reader.duration(("window",), document.get("window", "")),
         segments=reader.texts(("segments",), document.get("segments", [])),
-        protected=reader.texts(("protected",), document.get("protected", [])),
+        protected=protected,
         file=file,
         lines=reader.lines,
     )
@@ -201,6 +204,12 @@ class _Reader:
         if table.get("allowed") and table.get("closed") is False:
             raise self.error((*path, "closed"), "true or nothing where categories are allowed one by one", False)
 
+    def unwatched(self, path: tuple[str, ...], table: Mapping[str, Any]) -> None:
+        """A demand on what is no feature would hold for nothing, and nobody would know."""
+        demanded = next((name for name in DEMANDS if name in table), None)
+        if demanded is not None:
+            raise self.error((*path, demanded), "no demand on what is protected: it is no feature", table[demanded])
+
     def flag(self, path: tuple[str, ...], value: Any) -> bool:
         if not isinstance(value, bool):
             raise self.error(path, "true or false", value)
@@ -250,6 +259,16 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
             raise self.error(path, "a share from 0 to 1", value)
         return float(value)
+
+
+def _not_toml(file: str, error: str, lines: int) -> str:
+    """lines: how many the file has, since the parser does not say where a document ends.
+
+    >>> _not_toml("own.toml", "Cannot overwrite a value (at line 3, column 12)", 5)
+    'own.toml:3: not TOML: Cannot overwrite a value (at line 3, column 12)'
+    """
+    where = re.search(r"at line (\d+)", error)
+    return f"{file}:{where[1] if where else lines}: not TOML: {error}"
 
 
 def _numbers(value: Any) -> tuple[float, ...]:

@@ -80,6 +80,11 @@ def test_a_share_of_nothing_says_the_type_as_any_other() -> None:
     [
         ('[features.age]\ntype = "nmber"', r"s\.toml:2: features\.age\.type: expected one of number, text"),
         ("[features.age]\n\nedges = [3, 2]", r"s\.toml:3: features\.age\.edges: expected at least two finite numbers"),
+        ("[features.age]\nwhole = true\nwhole = false", r"s\.toml:3: not TOML: Cannot overwrite a value \(at end"),
+        (
+            'protected = ["sex"]\n[features.sex]\ntype = "text"\nnever_null = true',
+            r"s\.toml:4: features\.sex\.never_null: expected no demand on what is protected",
+        ),
         ("[features.age]\nedges = [1, inf]", "two finite numbers that rise"),
         ("[features.age]\nedges = [1, 1" + "0" * 400 + "]", "two finite numbers that rise"),
         ("[features.age]\nrange = [5, 1]", r"s\.toml:2: features\.age\.range: expected \[low, high\], numbers that do"),
@@ -107,7 +112,7 @@ def test_a_share_of_nothing_says_the_type_as_any_other() -> None:
         ("[features]\nage = {type = 'text', edges = [1, 2]}", r"s\.toml:2: .*edges only where type is number"),
         ("segments = ['a', 'a']", r"s\.toml:1: segments: expected each text once"),
         ("features = 1", r"s\.toml:1: features: expected tables"),
-        ("a = = b", r"s\.toml: .*line 1"),
+        ("a = = b", r"s\.toml:1: not TOML: .*line 1"),
     ],
 )
 def test_errors_say_file_line_field_and_what_was_expected(text: str, complaint: str, tmp_path: Path) -> None:
@@ -139,3 +144,10 @@ def test_other_durations_are_refused(text: str) -> None:
     """Nothing that is not a positive number and one unit."""
     with pytest.raises(ValueError, match="expected a duration"):
         duration_seconds(text)
+
+
+def test_an_editor_s_mark_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+    """Some write three bytes before UTF-8."""
+    path = tmp_path / "own.toml"
+    path.write_bytes(b"\xef\xbb\xbf[features.age]\nwhole = true\n")
+    assert load(path).of(Source.FEATURE, "age").whole
