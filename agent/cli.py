@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WRONG_CONFIGURATION = 2
 UNREACHABLE = 1
+GRPC_WITH_BOTH = (1, 85)  # the newest release known to have both ways of listening
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,7 +110,10 @@ def _run() -> int:
             "unknown_variable name=%s resembles=%s", variable, resembles or "nothing known"
         )
     give_back_large_blocks()
+    _keep_grpc_engine()
     gc.disable()  # what imports make stays, and looking for garbage among it takes a seventh of a start
+    import uvloop
+
     from agent.app import App
 
     gc.freeze()
@@ -118,8 +122,20 @@ def _run() -> int:
     async def serve() -> None:
         await App(settings, otel).run()
 
-    asyncio.run(serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
     return 0
+
+
+def _keep_grpc_engine() -> None:
+    """Before gRPC is imported: its server listens as in all releases up to a few ago. The newer way hands each read and
+    write over between threads (docs/decisions/0147-what-a-call-costs-below-us.md). A later gRPC may know one way only.
+    """
+    from importlib.metadata import version
+
+    release = tuple(map(int, version("grpcio").split(".")[:2]))
+    if release <= GRPC_WITH_BOTH:
+        os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 
 def _config(chosen: argparse.Namespace) -> int:
