@@ -25,12 +25,14 @@ from agent.quality.type_mismatch import TYPE_MISMATCH
 from agent.quality.unknown import came_instead, new_features
 from agent.records import BinChange, Closed, Finding, Floats, Verdict
 from agent.reference.profile import Reference
+from agent.reference.rising import rising
 
 __all__ = ["BLOCKS_MIN", "FLOOR", "MEASURES", "ROWS_MIN", "Quality"]
 MEASURES: tuple[Measure, ...] = (
     TYPE_MISMATCH, MISSING, ABSENT, OUT_OF_RANGE, NEW_CATEGORY, NOT_FINITE, FRACTIONAL,
 )  # fmt: skip
 
+RISING = "it rose with every window of the reference: a clock or a counter? Such a feature is better ignored"
 SLICE = 2  # findings a slice: each costs 50-600 µs, the more the closer to an alarm
 
 
@@ -56,6 +58,7 @@ class Quality:
         self._tables = [table for table in tables if table.features.size]
         self._alpha = {t.measure.check: np.array(alphas[t.measure])[t.features] for t in self._tables}
         self._bases = {of: base.sum(axis=0) for of, base in bases.items()}
+        self._rising = rising(reference)
         self._constant = Constant(reference, bases, lambda i: ledger.alpha("constant", i))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
@@ -123,6 +126,8 @@ class Quality:
             reason=_said(table.measure, look, told),
             distances=_distances(table.measure, look, tests, pools, i) if told.verdict is Verdict.ALARM else {},
         )  # fmt: skip
+        if table.measure is OUT_OF_RANGE and found.alarms and index in self._rising:
+            found = replace(found, reason=f"{found.reason}; {RISING}")
         if table.measure is ABSENT and found.alarms:
             gone = float(pools.faulty[0, i]) - expected * float(pools.rows[0, i])
             if names := came_instead(recent.windows[-1], feature.name, gone):

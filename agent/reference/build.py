@@ -37,6 +37,7 @@ from agent.reference.features import make_feature, said_of, with_classes
 from agent.reference.labelled import SectionMakers, Settled, Truth
 from agent.reference.plan import Plan, Request, Watch, make_plan
 from agent.reference.profile import Reference
+from agent.reference.rising import rising
 from agent.reference.sample import RowsToFit
 from agent.reference.schema import Schema
 from agent.reference.survey import Name, Survey
@@ -144,7 +145,7 @@ def build(
         segments=plan.segments,
         protected=plan.protected,
     )
-    return Built(reference, schema, tuple(notes))
+    return Built(reference, schema, (*notes, *_rising_notes(reference)))
 
 
 def made_by() -> str:
@@ -344,6 +345,12 @@ def _text_notes(survey: Survey) -> list[str]:
 
 def _mismatch_notes(survey: Survey) -> list[str]:
     return [f"{name!r}: {count} values are not of its type" for (_, name), count in survey.mismatches.items() if count]
+
+
+def _rising_notes(reference: Reference) -> list[str]:
+    names = sorted(reference.layout.features[i].name for i in rising(reference))
+    said = "rises with every window: a clock or a counter? No traffic will be like it; better --ignore it"
+    return [f"{name!r} {said}" for name in names]
 
 
 def _segment_notes(by_segment: BySegment) -> list[str]:
