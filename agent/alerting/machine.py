@@ -32,6 +32,7 @@ from agent.records import AlertState, Finding, ModelKey, Source, Verdict
 from agent.segments.judge import DRIFT_OVER, FAULTS_OVER
 
 NEWEST_P_GOOD = 0.01  # a drift whose newest windows are this usual is over; far above any alarm's α: no flapping
+PART_BAD = 0.5  # of a drift: windows that moved by more of it are nearer to it than to what is usual
 SEVERITIES = ("INFO", "WARN", "ERROR")
 _BLIND = frozenset(
     {
@@ -218,7 +219,11 @@ def _health(rule: Rule, subject: Subject, close: _Close) -> Health:
         return Health.GOOD if rule.needs_rows else Health.UNKNOWN
     if finding.verdict is Verdict.MUTED:
         return Health.UNKNOWN
-    p, effect = (finding.distances.get(name, float("nan")) for name in ("newest_p", "newest_effect"))
+    p, effect, part = (
+        finding.distances.get(name, float("nan")) for name in ("newest_p", "newest_effect", "newest_part")
+    )
+    if finding.alarms and part >= PART_BAD:  # few rows look usual by chance: they have moved all the same
+        return Health.BAD
     if p > NEWEST_P_GOOD or effect < rule.good_effect:
         return Health.GOOD
     if p <= NEWEST_P_GOOD or finding.alarms:

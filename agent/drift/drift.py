@@ -142,6 +142,7 @@ class Drift:
         (texts, flags), explained in `distances`. For resolving an alert, newest_p and newest_effect: p-value and
         corrected PSI of the longest tested horizon of at most half the windows of the shortest one that alarms (at
         least 1): it holds no window that a strong drift, now over, would still be seen in. NaN if none was tested.
+        newest_part, of an alarm: how far those windows moved the way the told ones did (1 as far, 0 not at all).
         """
         if not self._cells.features or not recent:
             return

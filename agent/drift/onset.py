@@ -46,6 +46,16 @@ def moved_windows(horizons: Sequence[int], told: int, excess: Floats, rows: Floa
     return back
 
 
+def part_left(told: int, newest: int, excess: Floats, rows: Floats, then: Floats) -> float:
+    """How far the newest windows moved the way the told ones did: 1 as far, 0 not at all; NaN where nothing moved.
+
+    newest: which of the horizons holds them; the rest as for `moved_windows`.
+    """
+    along = excess[told] / np.maximum(then, 1e-6)
+    size = float(along @ excess[told]) / max(float(rows[told]), 1.0)
+    return float(along @ excess[newest]) / max(float(rows[newest]), 1.0) / size if size > 0.0 else float("nan")
+
+
 def _windows(length: int, part: float) -> int:
     """Of so many windows, those that moved, if together they moved so much of what each should have."""
     return int(np.ceil(length * min(max(part, 0.0), 1.0) - _ROUNDING))

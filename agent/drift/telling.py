@@ -12,7 +12,7 @@ from agent.bins import Feature, Layout
 from agent.drift.distances import NAMES
 from agent.drift.effect import FLOOR
 from agent.drift.matching import Matching
-from agent.drift.onset import moved_windows
+from agent.drift.onset import moved_windows, part_left
 from agent.drift.pooling import ROWS_MIN, Cells
 from agent.records import BinChange, Finding, Floats, Ints, Kind, Verdict
 
@@ -73,11 +73,13 @@ class Telling:
         effect = np.array([j.effect for j in self.judged]).reshape(-1, features)
         self._p, self._effect = p.T.tolist(), effect.T.tolist()
         self._ran = [tuple(ran) for ran in (~np.isnan(p)).T.tolist()]
-        self._newest_p, self._newest_effect = (v.tolist() for v in self._newest(p, effect))
+        self._newest_at, newest_p, newest_effect = self._newest(p, effect)
+        self._newest_p, self._newest_effect = newest_p.tolist(), newest_effect.tolist()
         self._n = np.array([j.beside.n for j in self.judged]).T.astype(np.int64).tolist()
         self._beside = np.array([j.beside.n_reference for j in self.judged]).T.round().astype(np.int64).tolist()
         self._unmatched = np.array([j.beside.unmatched for j in self.judged]).T.astype(np.int64).tolist()
         self._starts = cells.starts.tolist()
+        self._apart = np.setdiff1d(np.arange(cells.take.size), np.array(cells.joined, dtype=np.int64))
         self._ends = [*self._starts[1:], cells.take.size]
         now, then, _, order = self.terms
         self._now, self._then = now.tolist(), then.tolist()
@@ -104,31 +106,40 @@ class Telling:
         said["newest_p"], said["newest_effect"] = self._newest_p[k], self._newest_effect[k]
         changes = self._changes(k)
         current, expected = self._position(k, feature, changes)
+        verdict = _verdict(p, alpha, effect)
+        back = chosen.horizon
+        if verdict is Verdict.ALARM:
+            back, said["newest_part"] = self._since(k, best)
         return Finding(
-            "drift", feature.name, feature.source, _verdict(p, alpha, effect), p_value=p, alpha=alpha, effect=effect,
+            "drift", feature.name, feature.source, verdict, p_value=p, alpha=alpha, effect=effect,
             horizon=chosen.horizon, n=self._n[k][best], n_reference=self._beside[k][best], phi=float(chosen.phi[k]),
-            first_window=self._first(k, best, _verdict(p, alpha, effect)), current=current, expected=expected,
+            first_window=self.windows[-min(back, len(self.windows))], current=current, expected=expected,
             distances=said, changes=changes, reason=self._reason(k),
         )  # fmt: skip
 
-    def _first(self, k: int, best: int, verdict: Verdict) -> int:
-        """The first window that shows the change; where nothing alarms, the first of the horizon."""
-        back = self.judged[best].horizon
-        if verdict is Verdict.ALARM:
-            own = slice(self._starts[k], self._ends[k])
-            looked = [j.beside for j in self.judged]
-            rows = np.array([b.n[k] for b in looked])
-            then = [b.reference[own] / max(float(b.n_reference[k]), 1.0) for b in looked]
-            excess = np.array([b.counts[own] - n * t for b, n, t in zip(looked, rows, then, strict=True)])
-            back = moved_windows([j.horizon for j in self.judged], best, excess, rows, then[best])
-        return self.windows[-min(back, len(self.windows))]
+    def _since(self, k: int, best: int) -> tuple[int, float]:
+        """How many windows back the first one lies that shows the change; and how much of it the newest ones show.
 
-    def _newest(self, p: Floats, effect: Floats) -> tuple[Floats, Floats]:
-        """(features,) p and effect of the longest tested horizon of at most half the shortest that alarms, else told;
-        p, effect: (horizons, features)."""
+        By what may stand apart: rare categories that the reference happened to hold, and others in their place, differ
+        in every window.
+        """
+        apart = self._apart[(self._apart >= self._starts[k]) & (self._apart < self._ends[k])] - self._starts[k]
+        own = slice(self._starts[k], self._ends[k])
+        looked = [j.beside for j in self.judged]
+        rows = np.array([b.n[k] for b in looked])
+        counts = np.add.reduceat(np.array([b.counts[own] for b in looked]), apart, axis=1)
+        shares = np.array([b.reference[own] / max(float(b.n_reference[k]), 1.0) for b in looked])
+        then = np.add.reduceat(shares, apart, axis=1)
+        excess = counts - rows[:, None] * then
+        back = moved_windows([j.horizon for j in self.judged], best, excess, rows, then[best])
+        return back, part_left(best, int(self._newest_at[k]), excess, rows, then[best])
+
+    def _newest(self, p: Floats, effect: Floats) -> tuple[Ints, Floats, Floats]:
+        """(features,): the longest tested horizon of at most half the shortest that alarms, else told; its p;
+        its effect. p, effect: (horizons, features)."""
         nothing = np.full(self.best.size, np.nan)
         if not self.judged:
-            return nothing, nothing
+            return np.zeros(self.best.size, dtype=np.int64), nothing, nothing
         horizons = np.array([j.horizon for j in self.judged])[:, None]
         alarms = (p < np.array(self.alpha)) & (effect >= FLOOR)
         shortest = np.where(alarms, horizons, np.iinfo(np.int64).max).min(axis=0)
@@ -136,7 +147,8 @@ class Telling:
         tested = ~np.isnan(p) & (horizons <= limit)
         last = len(p) - 1 - np.argmax(tested[::-1], axis=0)
         features, there = np.arange(self.best.size), tested.any(axis=0)
-        return np.where(there, p[last, features], nothing), np.where(there, effect[last, features], nothing)
+        newest = np.where(there, last, 0)
+        return newest, np.where(there, p[last, features], nothing), np.where(there, effect[last, features], nothing)
 
     def _changes(self, k: int) -> tuple[BinChange, ...]:
         """The bins that count most, most first."""

@@ -77,6 +77,18 @@ def test_drifted_inputs_are_one_alert_ranked_by_effect() -> None:
     assert story.book == AlertBook()
 
 
+def test_newest_windows_that_look_usual_but_moved_as_far_end_nothing() -> None:
+    """Two windows of few rows are usual by chance; the drift over sixteen goes on, and they show it."""
+    story = Story()
+    told = drift("fare", 0.03, newest_p=0.2, horizon=16)
+    going_on = replace(told, distances={"newest_p": 0.2, "newest_effect": 0.001, "newest_part": 0.8})
+    over = replace(told, distances={"newest_p": 0.2, "newest_effect": 0.001, "newest_part": 0.1})
+    assert story.close(going_on) == ["firing data_drift"]
+    assert [story.close(going_on) for _ in range(5)] == [[]] * 5
+    assert [story.close(over), story.close(going_on), story.close(over)] == [[], [], []]
+    assert story.close(over) == ["resolved data_drift"]
+
+
 def test_a_firing_event_says_what_someone_on_call_needs() -> None:
     """The whole of one event, as a golden; labels only of the public feature."""
     story = Story(window=5)

@@ -38,7 +38,7 @@ def test_one_finding_a_feature_with_its_evidence() -> None:
         assert (finding.horizon, finding.n, finding.n_reference, finding.first_window) == (1, 1000, 100_000, 41)
         assert finding.current > finding.expected == 0.5
         assert finding.phi >= 1.0
-        assert {*finding.distances} == SHOWN_OF_NUMBERS
+        assert {*finding.distances} == {*SHOWN_OF_NUMBERS, "newest_part"}
         assert 1 <= len(finding.changes) <= 5
         assert finding.distances["newest_p"] == finding.p_value
     assert {f.verdict for f in found[12:]} == {Verdict.WITHIN_NOISE}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from agent.drift.onset import moved_windows
-from agent.records import Closed
+from agent.records import Batch, Closed, Columns, Texts
+from tests.drift.rows import KEY, counted, findings, judging, reference_of
 from tests.drift.worlds import World
+
+NAMES = tuple(f"shop {i}" for i in range(5_000))
 
 
 def test_of_pooled_windows_those_that_moved_are_counted() -> None:
@@ -53,3 +56,39 @@ def test_each_stretch_is_held_against_the_reference_of_its_own() -> None:
     assert back(20.0, 20.0, 20.0, 0.0, told=2) == 3
     assert back(20.0, 20.0, 20.0, 20.0, told=1) == 4
     assert back(20.0, 0.0, 20.0, 20.0, told=1) == 1
+
+
+def test_a_small_drift_that_goes_on_is_not_taken_for_over() -> None:
+    """0.15 σ in windows of 300: alone each is often usual (p > 0.01), and yet shows the change; after it none does."""
+    world = World(features=10, n=300, reference_rows=72_000, seed=5)
+    drift, recent = world.drift(), world.windows(4)
+    usual, after = [], []
+    for i in range(24):
+        recent.append(world.window(shift=0.15 if i < 16 else 0.0))
+        closed = [Closed(100 + k, counts) for k, counts in enumerate(recent[-24:])]
+        found = [f for part in drift.judge(closed) for f in part if f.alarms]
+        usual += [f.distances["newest_part"] for f in found if f.distances["newest_p"] > 0.01 and i < 16]
+        after += [f.distances["newest_part"] for f in found if i == 23]
+    assert len(usual) > 10
+    assert np.mean([part >= 0.5 for part in usual]) > 0.6
+    assert len(after) > 2
+    assert np.mean([part >= 0.5 for part in after]) < 0.2
+
+
+def test_values_the_reference_happened_to_lack_do_not_date_a_change() -> None:
+    """Of a text's rare values many are new in every window, and others stay away: that is no change, and none began."""
+    random = np.random.default_rng(6)
+
+    def draw(swollen: float) -> Batch:
+        codes = random.zipf(1.4, 800) % 5_000
+        codes[random.uniform(size=codes.size) < swollen] = 2
+        return Batch(KEY, codes.size, 0, Columns(texts={"shop": Texts(NAMES, codes.astype(np.int32))}), Columns())
+
+    reference = reference_of([draw(0.0) for _ in range(60)])
+    measure = judging(reference)
+    recent = [counted(reference, draw(0.0)) for _ in range(14)]
+    for _ in range(4):
+        recent.append(counted(reference, draw(0.08)))
+        found = findings(measure, recent)["shop"]
+    assert found.alarms
+    assert 100 - 4 <= found.first_window <= 100 - 2
