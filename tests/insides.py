@@ -14,10 +14,12 @@ from agent.ingest.clients import Clients
 from agent.ingest.journal import Journal
 from agent.ingest.limits import Limits
 from agent.ingest.queue import Queue
+from agent.pipeline.outbox import Outlet
 from agent.pipeline.pipeline import Pipeline
 from agent.records import Event, ModelKey
 from agent.state import Store
 from agent.traces.traced import Trace
+from agent.traces.tracing import Tracing
 from agent.watching import Watching
 
 
@@ -48,12 +50,16 @@ class Insides:
     admission: Admission
 
     @classmethod
-    def of(cls, folder: Path, settings: Settings, clock: TurnedClock) -> Insides:
+    def of(
+        cls, folder: Path, settings: Settings, clock: TurnedClock, outlet: Outlet | None = None,
+        tracing: Tracing | None = None,
+    ) -> Insides:  # fmt: skip
         """Event or arrival time as the settings say."""
         store, journal = Store(folder / "state.db"), Journal(folder / "journal", 1 << 24)
         store.open()
         queue, clients, watching = Queue(1 << 24), Clients(8), Watching(settings)
-        pipeline = Pipeline(settings, clock, store, journal, queue, clients, NoOutlet(), watching)
+        outlet = outlet or NoOutlet()
+        pipeline = Pipeline(settings, clock, store, journal, queue, clients, outlet, watching, tracing=tracing)
         admission = Admission(
             Limits(), clock, journal, clients, queue, models_max=4, event_time=settings.time == "event",
             future_ns=10**18, window_ns=watching.window_ns, config_hash=settings.counting_hash,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,19 @@ from agent.checkpoint.meta import Meta, model_id
 from agent.checkpoint.plan import Checkpoint, Plan
 from agent.checkpoint.series import load_series
 from agent.clock import TurnedClock
-from agent.config import Settings
+from agent.config import Otel, Settings
 from agent.counting.windows import Series
+from agent.export.spool import SpoolRow
+from agent.pipeline.outbox import ROWS_MAX
 from agent.records import Batch, Columns, ModelKey, Numbers, Source, Texts
 from agent.reference.profile import Reference
 from agent.state import Store
+from agent.traces.traced import Trace
+from agent.traces.tracing import Tracing
 from agent.volume.traffic import Traffic
 from tests.end_to_end import stream
 from tests.ingest.door import HOUR_NS, reference
-from tests.insides import Insides
+from tests.insides import Insides, NoOutlet
 from tests.reference.references import small_reference
 
 KEY = ModelKey("m", "1")
@@ -148,6 +153,40 @@ async def test_a_checkpoint_that_is_gone_is_said_though_nothing_came_after_it(tm
     inside = await Insides.of(tmp_path, settings, clock).recover()
     assert (inside.pipeline.applied, inside.pipeline.saving.corrupt) == (4, 0)
     inside.close()
+
+
+class Spans(NoOutlet):
+    """Each message's spans are a row; those an alert points at are left out."""
+
+    def rows_for_traces(self, batch: Sequence[Trace], model: ModelKey, key: str) -> Sequence[SpoolRow]:
+        return [] if "/" in key else [SpoolRow(key, "traces", len(batch), 1, b"spans")]
+
+
+async def test_a_long_replay_says_all_that_it_finds(tmp_path: Path) -> None:
+    """More than may wait for a checkpoint: nothing of it was in one when the agent was killed. Killed again on the
+    way, it says nothing twice."""
+    stream.reference(tmp_path / "loan.sidelight")
+    settings = Settings(reference=str(tmp_path / "loan.sidelight"), trace_limit_per_minute=10**9, time="event")
+    clock, traced = TurnedClock(stream.START_NS), 0
+
+    def start() -> Insides:
+        return Insides.of(tmp_path, settings, clock, Spans(), Tracing(settings, Otel()))
+
+    inside = await start().recover()
+    for number in range(ROWS_MAX * 5 // 4):
+        request = stream.message(number, traced=True)
+        traced += number % 7 != 6  # labels
+        inside.admission.handle(request.SerializeToString())
+    inside.close()  # nothing was counted
+    assert traced > ROWS_MAX
+    for _ in range(2):
+        inside = await start().recover()
+        stored = inside.store.run_now(lambda db: db.execute("SELECT COUNT(*) FROM spool").fetchone()[0])
+        (watch,) = inside.pipeline.watches
+        assert stored + len(inside.pipeline.outbox.rows) == traced
+        assert not any(name.startswith("spans_dropped") for name in +watch.series.counters)
+        inside.close()
+    assert 0 < stored < traced
 
 
 async def test_a_retired_version_is_still_retired_after_a_start(tmp_path: Path) -> None:

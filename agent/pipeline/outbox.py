@@ -51,6 +51,11 @@ class Outbox:
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.changed = False
 
+    @property
+    def fills(self) -> bool:
+        """A checkpoint should not be waited for much longer."""
+        return len(self.rows) >= ROWS_MAX // 2
+
     def stored(self, rows: int) -> None:
         """The oldest of them are in the spool."""
         del self.rows[:rows]

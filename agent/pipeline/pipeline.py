@@ -37,6 +37,8 @@ from agent.wire import recorder_pb2 as wire
 
 POLL_SECONDS = 0.1  # how long a lone record may wait to be counted: by single calls more then share one counting
 SLICE_SECONDS = 0.002  # how long the loop is held at once
+REPLAY_BYTES, REPLAY_FRAMES = 4 << 20, 256  # read from the journal, then counted
+FULL_SECONDS = 1.0  # between checkpoints that come early because the outbox fills
 REPORTED_MAX = 1 << 40  # of what a sender says it lost at once: more is a lie
 PREDICTIONS = frozenset({"rows", "columns"})  # kinds of messages
 log = logging.getLogger("sidelight.pipeline")
@@ -97,8 +99,10 @@ class Pipeline:
             replayed += 1
             if item is not None:
                 self._queue.put(item)
-            if self._queue.bytes > 4 << 20:
+            if self._queue.bytes > REPLAY_BYTES or len(self._queue.items) >= REPLAY_FRAMES:
                 await self._drain()
+                if self.outbox.fills:  # the journal is still being read
+                    await self.saving.save(self.applied, cut=False)
         await self._drain()
         self.applied = max(self.applied, self._journal.offset)
         return replayed
@@ -113,8 +117,9 @@ class Pipeline:
             self._wake.clear()
             await self._drain()
             self._joining.work_behind()
-            due = self._clock.monotonic() - self.saving.at >= self._settings.checkpoint_seconds
-            if due or (self._closing.urgent and self.saving.durable):
+            passed = self._clock.monotonic() - self.saving.at
+            early = self._closing.urgent or (self.outbox.fills and passed >= FULL_SECONDS)
+            if passed >= self._settings.checkpoint_seconds or (early and self.saving.durable):
                 await self.save()
         await self._drain()
         try:

@@ -68,7 +68,7 @@ class Saving:
         """A version that is no longer remembered."""
         self._checkpoint.gone(series_id(key))
 
-    async def save(self, offset: int) -> bool:
+    async def save(self, offset: int, cut: bool = True) -> bool:
         """Everything that was counted up to this offset; then the journal is cut there. False: it could not be."""
         began = self._clock.monotonic()
         plan = await self._plan()
@@ -111,7 +111,8 @@ class Saving:
             self._clients.forgotten.pop(name, None)
         self._checkpoint.written(plan)
         self._desks.written()
-        self._journal.cut(offset)
+        if cut:
+            self._journal.cut(offset)
         self._outbox.stored(len(outbox))
         self.seconds = self._clock.monotonic() - began
         self._busy_seconds["checkpoint"] += self.seconds
