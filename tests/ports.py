@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FROM, BELOW = 20_000, 32_000  # under the range that kernels take a connection's own port from
 
@@ -19,3 +21,11 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """One where nobody answers, and nobody else begins to meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

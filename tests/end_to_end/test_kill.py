@@ -23,19 +23,19 @@ from agent.wire import recorder_pb2 as wire
 from agent.wire import state_pb2 as state
 from tests.end_to_end import stream
 from tests.end_to_end.harness import WAIT_SECONDS, AgentProcess
-from tests.ports import free_port
+from tests.ports import refusing_port
 
 SENDER_COUNTERS = ("kept", "received", "refused", "late", "labels", "windows", "errors", "joined")
 FAULTS_SAID = 30 * stream.MESSAGES  # the first of the stream's faults lasts from window 20 to 24
 
 
-def options(folder: Path) -> dict[str, str]:
+def options(folder: Path, nobody: int) -> dict[str, str]:
     """Event time, and a backend that nobody is: everything the agent would send stays in its spool, to be looked at."""
     return {
         "SIDELIGHT_REFERENCE": str(folder / "loan.sidelight"),
         "SIDELIGHT_TIME": "event",
         "SIDELIGHT_CHECKPOINT_SECONDS": "0.3",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{nobody}",
         "OTEL_METRICS_EXPORTER": "none",
         # The limits go by the minute in which records arrive, and the two agents get them in others.
         "SIDELIGHT_TRACE_LIMIT_PER_MINUTE": "1000000000",
@@ -128,11 +128,11 @@ def _joins(blob: bytes) -> dict[str, Any]:
     return dict(kept)
 
 
-def killed(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], int]:
+def killed(folder: Path, nobody: int, kills: int) -> tuple[dict[str, Any], int]:
     """One agent killed `kills` times under load; what it knows in the end, and how many messages it was sent."""
-    random_moment = random.Random(seed)
+    random_moment = random.Random(kills)
     stream.reference(folder / "loan.sidelight")
-    agent = AgentProcess(folder, **options(folder)).start()
+    agent = AgentProcess(folder, **options(folder, nobody)).start()
     sender = Sender(agent)
     sender.start()
     for number in range(kills):
@@ -156,9 +156,12 @@ def killed(folder: Path, kills: int, seed: int) -> tuple[dict[str, Any], int]:
     return found, sender.sent
 
 
-def never_killed(folder: Path, sent: int) -> dict[str, Any]:
+def never_killed(folder: Path, nobody: int, sent: int) -> dict[str, Any]:
     stream.reference(folder / "loan.sidelight")
-    with AgentProcess(folder, **options(folder)) as agent, grpc.insecure_channel(f"unix:{agent.socket}") as channel:
+    with (
+        AgentProcess(folder, **options(folder, nobody)) as agent,
+        grpc.insecure_channel(f"unix:{agent.socket}") as channel,
+    ):
         call = channel.unary_unary(
             "/sidelight.v1.Recorder/Record",
             request_serializer=bytes,
@@ -176,9 +179,13 @@ def test_a_killed_agent_knows_what_one_that_was_never_killed_knows(tmp_path: Pat
     examples, and the same predictions are spans, each once, whenever SIGKILL comes."""
     (tmp_path / "killed").mkdir()
     (tmp_path / "whole").mkdir()
-    found, sent = killed(tmp_path / "killed", kills, seed=kills)
-    expected = never_killed(tmp_path / "whole", sent)
+    with refusing_port() as nobody:
+        found, sent = killed(tmp_path / "killed", nobody, kills)
+        expected = never_killed(tmp_path / "whole", nobody, sent)
     assert found["counters"] == expected["counters"]
+    for what in ("said", "spans"):
+        lost, more = expected[what] - found[what], found[what] - expected[what]
+        assert (list(lost)[:3], list(more)[:3]) == ([], []), f"{what}: {lost.total()} lost, {more.total()} more"
     assert [what for what in expected if found[what] != expected[what]] == []  # names alone: the values are megabytes
     assert expected["linked"], "alerts must point at examples, or they are not compared"
     assert expected["linked"] <= set(expected["spans"]), "an example that is no span leads nowhere"
