@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from agent.counting.fingerprints import Hashes, identities
 from agent.ingest.limits import Limits
 from agent.ingest.row import TIME_MAX_NS
-from agent.ingest.shape import LENGTH_MAX, Place, Shape, shape_of
+from agent.ingest.shape import LENGTH_MAX, WORD, Place, Shape, shape_of
 from agent.records import Batch, Bools, Columns, Floats, Ints, ModelKey, Numbers, Texts
 
 Words = npt.NDArray[np.uint64]
@@ -25,6 +26,7 @@ ROWS_MIN = 16  # of a message; fewer are read sooner one by one
 SHARE_MIN = 0.75  # of a message; where more are odd, another shape may come
 SHAPES_MAX = 8  # known of one model: each process that sends may have its own order
 PAUSE_MAX = 64  # messages
+CUT_BYTES_MAX = 1 << 18  # of texts at once, each as wide as the longest: one long text makes no copy of all large
 NOWHERE = np.zeros(1, np.int64)
 
 
@@ -98,34 +100,54 @@ def read(items: Sequence[bytes], shape: Shape, limits: Limits, arrived_ns: int) 
         return None
     if len(chosen) < rows:
         together, sizes, begins = together[chosen], sizes[chosen], [begin[chosen] for begin in begins]
-    texts = [_slices(data, begin, begin + size) for begin, size in zip(begins, sizes.T, strict=True)]
-    if not _readable(texts):
+    texts = _cut(data, np.array(begins), sizes.T) if begins else []
+    if texts is None:
         return None
-    bits = together.take(shape.bits, axis=1).view(np.uint64)
-    return Alike(shape, len(chosen), arrived_ns, bits, texts, chosen, np.flatnonzero(~fits).tolist())
+    width = together.shape[1]
+    words = np.ndarray((len(chosen), width - WORD + 1), np.uint64, together, 0, (width, 1))  # at every byte
+    numbers = words[:, shape.numbers_at]
+    return Alike(shape, len(chosen), arrived_ns, numbers, texts, chosen, np.flatnonzero(~fits).tolist())
 
 
 def _as_learned(shape: Shape, together: Octets, sizes: Ints, limits: Limits) -> Bools:
     """(rows,), whether what is fixed is as it should be, lengths are one byte each, texts within the limit, and each
     part as long as what is in it. together: (rows, bytes of all stretches); sizes: (rows, texts)."""
+    differs = together.view(np.uint64) ^ shape.want
+    differs &= shape.care
+    wrong = np.asarray(np.bitwise_or.reduce(differs, axis=1) != 0)
+    longest = min(LENGTH_MAX, limits.text_bytes)
+    if sizes.max(initial=0) > longest:
+        wrong |= (sizes > longest).any(axis=1)
     lengths = together.take(shape.lengths, axis=1)  # (rows, parts)
-    wrong = np.asarray(((together.view(np.uint64) ^ shape.want) & shape.care).any(axis=1))
-    wrong |= (sizes > min(LENGTH_MAX, limits.text_bytes)).any(axis=1)
     wrong |= ((lengths > LENGTH_MAX) | (lengths != sizes @ shape.inside + shape.own_size)).any(axis=1)
     return ~wrong
 
 
-def _slices(data: bytes, begin: Ints, end: Ints) -> list[bytes]:
-    return [data[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
-
-
-def _readable(texts: list[list[bytes]]) -> bool:
-    """Whether all are UTF-8: the zero between two of them belongs to neither."""
+def _cut(data: bytes, begins: Ints, sizes: Ints) -> list[list[bytes]] | None:
+    """Of each text its bytes row by row; None where not all are UTF-8. begins, sizes: (texts, rows)."""
+    width = int(sizes.max(initial=0)) + 1  # with a zero behind each, that belongs to neither of two
+    if begins.size * width > CUT_BYTES_MAX and len(begins) > 1:
+        half = len(begins) // 2
+        first, second = _cut(data, begins[:half], sizes[:half]), _cut(data, begins[half:], sizes[half:])
+        return None if first is None or second is None else first + second
+    everywhere = np.ndarray(len(data) - width + 1, np.dtype((np.void, width)), data, 0, (1,))
+    cells = everywhere[begins].view(np.uint8).reshape(*begins.shape, width)
+    cells *= _ones(width).take(sizes, axis=0)
     try:
-        b"\0".join([b"\0".join(values) for values in texts]).decode()
+        cells.tobytes().decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
+    found: list[list[bytes]] = cells.view(np.dtype((np.bytes_, width)))[..., 0].tolist()
+    if np.count_nonzero(cells) == sizes.sum():
+        return found
+    ends = zip(found, sizes.tolist(), strict=True)  # numpy cuts off the zeros that a text ends with
+    return [[value.ljust(size, b"\0") for value, size in zip(*each, strict=True)] for each in ends]
+
+
+@lru_cache(maxsize=LENGTH_MAX + 1)
+def _ones(width: int) -> Octets:
+    """(width, width), in row n as many ones, then zeros."""
+    return np.tri(width, width, -1, dtype=np.uint8)
 
 
 def batch(model: ModelKey, arrived_ns: int, messages: Sequence[Alike]) -> Batch:

@@ -56,10 +56,10 @@ class Stretch:
 class Shape:
     """Offsets are those in all stretches, one after the other.
 
-    want, care: uint64 (words,). numbers, texts: what they are; places: all of them. bits: offsets of the numbers'
-    bytes; sizes: of the texts' lengths; lengths: of the lengths of parts (a map's entry, an output). own_size: int64
-    (parts,), bytes of a part without its texts; inside: int64 (texts, parts), 1 where a text is in it. padding: no
-    reading goes further beyond the rows' end.
+    want, care: uint64 (words,). numbers, texts: what they are; places: all of them. numbers_at: offsets of the numbers;
+    sizes: of the texts' lengths; lengths: of the lengths of parts (a map's entry, an output) with texts.
+    own_size: int64 (parts,), bytes of such a part without its texts; inside: int64 (texts, parts), 1 where a text is in
+    it. padding: no reading goes further beyond the rows' end.
     """
 
     stretches: tuple[Stretch, ...]
@@ -68,7 +68,7 @@ class Shape:
     numbers: tuple[Place, ...]
     texts: tuple[Place, ...]
     places: frozenset[Place]
-    bits: Offsets
+    numbers_at: Offsets
     sizes: Offsets
     lengths: Offsets
     own_size: npt.NDArray[np.int64]
@@ -107,10 +107,9 @@ class _Learning:
     stretches: list[Stretch] = field(default_factory=list)
     numbers: list[Place] = field(default_factory=list)
     texts: list[Place] = field(default_factory=list)
-    bits: list[int] = field(default_factory=list)
+    numbers_at: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    parts: list[tuple[int, int, int]] = field(default_factory=list)  # size without texts, first text, last
+    parts: list[tuple[int, int, int, int]] = field(default_factory=list)  # offset, size without texts, texts from, to
     text_bytes: int = 0  # of all texts so far
     longest_name: int = 0  # bytes
     seen: set[Place] = field(default_factory=set)
@@ -139,8 +138,7 @@ class _Learning:
         self.at += count
         return found[0]
 
-    def length(self, offsets: list[int]) -> int:
-        offsets.append(len(self.want))
+    def length(self) -> int:
         found = self.loose(1)
         if found > LENGTH_MAX or self.at + found > len(self.row):
             raise _OtherwiseError
@@ -154,11 +152,12 @@ class _Learning:
 
     def number(self, place: Place) -> None:
         self.numbers.append(place)
-        self.bits.extend(range(len(self.want), len(self.want) + WORD))
+        self.numbers_at.append(len(self.want))
         self.loose(WORD)
 
     def text(self, place: Place) -> None:
-        size = self.length(self.sizes)
+        self.sizes.append(len(self.want))
+        size = self.length()
         self.texts.append(place)
         self.text_bytes += size
         self.at += size
@@ -176,15 +175,16 @@ class _Learning:
 
     def part(self, read: Callable[[int], None]) -> None:
         """A part of the row with a length of its own; `read` reads it, given where it ends."""
-        number = len(self.parts)
-        self.parts.append((0, 0, 0))  # parts are in the order of their lengths
-        size = self.length(self.lengths)
+        offset, size = len(self.want), self.length()
         end = self.at + size
         begin, first, before = self.at, len(self.texts), self.text_bytes
         read(end)
         if self.at != end:
             raise _OtherwiseError
-        self.parts[number] = (end - begin - (self.text_bytes - before), first, len(self.texts))
+        if len(self.texts) == first:  # as long in every row
+            self.want[offset], self.care[offset] = size, 0xFF
+        else:
+            self.parts.append((offset, end - begin - (self.text_bytes - before), first, len(self.texts)))
 
     def entry(self, where: str) -> None:
         """A map's entry: key, then value."""
@@ -240,7 +240,7 @@ class _Learning:
 
     def shape(self) -> Shape:
         inside = np.zeros((len(self.texts), len(self.parts)), np.int64)
-        for number, (_, first, last) in enumerate(self.parts):
+        for number, (_, _, first, last) in enumerate(self.parts):
             inside[first:last, number] = 1
         return Shape(
             stretches=tuple(self.stretches),
@@ -249,10 +249,10 @@ class _Learning:
             numbers=tuple(self.numbers),
             texts=tuple(self.texts),
             places=frozenset((*self.numbers, *self.texts)),
-            bits=np.array(self.bits, np.intp),
+            numbers_at=np.array(self.numbers_at, np.intp),
             sizes=np.array(self.sizes, np.intp),
-            lengths=np.array(self.lengths, np.intp),
-            own_size=np.array([size for size, _, _ in self.parts], np.int64),
+            lengths=np.array([offset for offset, _, _, _ in self.parts], np.intp),
+            own_size=np.array([size for _, size, _, _ in self.parts], np.int64),
             inside=inside,
             longest_name=self.longest_name,
             padding=bytes(len(self.want) + 256 * len(self.stretches)),

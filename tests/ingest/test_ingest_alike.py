@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.ingest.door import Door, batches, new_folder, refused, request, total
 MODEL = ModelKey("m", "1")
 ARRIVED_NS = 1_700_000_000_000_000_000
 NUMBERS = st.floats() | st.sampled_from([0.0, -0.0, 1.0, float("nan")])
-TEXTS = st.sampled_from(["", "x", "ü", "日本", "a\0b", "z" * 127]) | st.text(max_size=5)
+TEXTS = st.sampled_from(["", "x", "ü", "日本", "a\0b", "a\0", "\0\0", "z" * 127]) | st.text(max_size=5)
 TIMES = st.sampled_from([1, ARRIVED_NS, 2**63 - 1, 2**63, 2**64 - 1])
 NAMES = st.sampled_from(["a", "b", "t", "", "ü", "n" * 40])
 Field = Callable[[Any], rows_pb2.Row]
@@ -185,6 +186,22 @@ def test_the_usual_row_is_read_together() -> None:
     found = _read(items, Limits())
     assert found is not None
     assert not found.odd
+    assert _together((items, found)) == _walked(items)
+
+
+def test_one_long_text_among_many_short_ones_takes_little_memory() -> None:
+    """Texts are cut out of a message at the longest one's width, but never so that one long text makes all large."""
+    rows = [rows_pb2.Row(texts={f"t{k:02d}": "\0" if k == i % 40 else "x" for k in range(40)}) for i in range(200)]
+    rows[7].texts["t30"] = "z" * 110
+    items = [row.SerializeToString(deterministic=True) for row in rows]
+    tracemalloc.start()
+    try:
+        found = _read(items, Limits())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert peak < 2_000_000, "at the longest one's width all texts are 0.9 megabytes, and there are three copies"
     assert _together((items, found)) == _walked(items)
 
 
