@@ -272,7 +272,7 @@ class Admission:
             if found is None:
                 content = self._read(request, raw, model, arrived_ns, refusals, None)
             else:
-                content = Cast(found.mould, raw, found.begin, model, arrived_ns)
+                content = Cast(found.mould, found.columns, model, arrived_ns)
         except RefusedError as error:
             refusals.all(error)
         answer = wire.RecordResponse()

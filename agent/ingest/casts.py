@@ -10,27 +10,25 @@ import numpy as np
 
 from agent.counting.fingerprints import Hashes, numbered
 from agent.ingest.columns import scores
-from agent.ingest.mould import Column, Mould, Span
+from agent.ingest.mould import Column, Mould
 from agent.records import ABSENT, NULL, Batch, Bytes, Columns, Flags, Ints, ModelKey, Numbers, Texts
 from agent.wire import rows_pb2
+
+NOTHING = slice(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """One message, its columns beginning at `begin`; none of its records is refused."""
+    """One message, its columns as they came; none of its records is refused."""
 
     mould: Mould
-    raw: bytes
-    begin: int
+    columns: memoryview
     model: ModelKey
     arrived_ns: int
 
     @property
     def rows(self) -> int:
         return self.mould.rows
-
-    def bytes_of(self, span: Span) -> bytes:
-        return self.raw[self.begin + span.begin : self.begin + span.end]
 
     def batch(self) -> Batch:
         """It alone."""
@@ -46,6 +44,7 @@ class _Making:
     def __init__(self, casts: Sequence[Cast]) -> None:
         self._casts, self._family = casts, casts[0].mould.family
         self._rows = sum([cast.mould.rows for cast in casts])
+        self._bitmaps = any(cast.mould.bitmaps for cast in casts)
 
     def batch(self) -> Batch:
         casts, family = self._casts, self._family
@@ -89,14 +88,12 @@ class _Making:
         each = list(zip(*[of(cast.mould) for cast in self._casts], strict=True))
         if not each:
             return iter(())
-        places = [(cast.raw, cast.begin) for cast in self._casts]
+        octets = [cast.columns for cast in self._casts]
         data = b"".join([
-            raw[begin + own.values.begin : begin + own.values.end]
-            for columns in each
-            for (raw, begin), own in zip(places, columns, strict=True)
+            its[own.values] for columns in each for its, own in zip(octets, columns, strict=True)
         ])  # fmt: skip
         values = np.frombuffer(data, dtype).reshape(len(each), self._rows)
-        return zip(values, map(self._state, each), strict=True)
+        return zip(values, map(self._state, each) if self._bitmaps else [None] * len(each), strict=True)
 
     def _state(self, columns: Sequence[Column]) -> Bytes | None:
         """Of one column, in all messages; None: every row has it."""
@@ -105,9 +102,9 @@ class _Making:
         found, at = np.zeros(self._rows, np.uint8), 0
         for cast, own in zip(self._casts, columns, strict=True):
             rows = found[at : at + cast.rows]
-            for span, value in ((own.nulls, NULL), (own.absents, ABSENT)):
-                if span is not None:
-                    octets = np.frombuffer(cast.bytes_of(span), np.uint8)
+            for place, value in ((own.nulls, NULL), (own.absents, ABSENT)):
+                if place is not None:
+                    octets = np.frombuffer(cast.columns[place], np.uint8)
                     rows[np.unpackbits(octets, count=cast.rows, bitorder="little").view(bool)] = value
             at += cast.rows
         return found
@@ -116,7 +113,7 @@ class _Making:
         """That array, or None where there is none."""
         if name not in self._family.arrays:
             return None
-        return np.frombuffer(b"".join([cast.bytes_of(cast.mould.arrays[name]) for cast in self._casts]), dtype)
+        return np.frombuffer(b"".join([cast.columns[cast.mould.arrays[name]] for cast in self._casts]), dtype)
 
     def _times(self) -> Ints | None:
         """Where a record says none, its message's arrival."""
@@ -131,9 +128,7 @@ class _Making:
         numbers = self._array(name, "<u8")
         if numbers is None:
             return None
-        prefixes = [
-            b"" if (span := cast.mould.prefixes.get(name)) is None else cast.bytes_of(span) for cast in self._casts
-        ]
+        prefixes = [bytes(cast.columns[cast.mould.prefixes.get(name, NOTHING)]) for cast in self._casts]
         if len(set(prefixes)) == 1:
             return numbered(prefixes[0], numbers)
         ends = np.cumsum([cast.rows for cast in self._casts])[:-1]

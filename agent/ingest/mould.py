@@ -15,19 +15,12 @@ SPAN_BYTES = 256  # what a stretch between two values occupies, and what is told
 Coded = tuple[tuple[str, tuple[str, ...]], ...]  # names of columns of texts, with their dictionaries
 
 
-class Span(NamedTuple):
-    """Bytes of the columns, counted from their beginning."""
-
-    begin: int
-    end: int
-
-
 class Column(NamedTuple):
-    """Where one column's values stand, and its bitmaps where it has them."""
+    """Where one column's values stand, in bytes from the columns' beginning, and its bitmaps where it has them."""
 
-    values: Span
-    nulls: Span | None = None
-    absents: Span | None = None
+    values: slice
+    nulls: slice | None = None
+    absents: slice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +71,7 @@ class Mould:
 
     By kind of value, in the family's order: numbers (its numbers, measures, outputs), texts (its texts, labels,
     segments, protected), flags. entries: uint32 (texts, 1), how many each dictionary has. By name: arrays (ids,
-    request_ids, times, latency, status, weights), prefixes (of ids, request_ids).
+    request_ids, times, latency, status, weights), prefixes (of ids, request_ids). bitmaps: whether a column has one.
     """
 
     size: int
@@ -89,8 +82,9 @@ class Mould:
     texts: tuple[Column, ...]
     flags: tuple[Column, ...]
     entries: npt.NDArray[np.uint32]
-    arrays: dict[str, Span]
-    prefixes: dict[str, Span]
+    arrays: dict[str, slice]
+    prefixes: dict[str, slice]
+    bitmaps: bool
 
     @property
     def held_bytes(self) -> int:
@@ -99,14 +93,16 @@ class Mould:
 
     def fits(self, raw: bytes, begin: int) -> bool:
         """Whether so many bytes that begin there are of this mould, and no record among them is to be refused."""
-        if not all(raw.startswith(want, begin + at) for at, want in self.fixed):
-            return False
-        if not all(raw[begin + span.begin : begin + span.end].isascii() for span in self.prefixes.values()):
+        for at, want in self.fixed:
+            if not raw.startswith(want, begin + at):
+                return False
+        columns = memoryview(raw)[begin:]
+        if not all(bytes(columns[place]).isascii() for place in self.prefixes.values()):
             return False
         if not self.texts:
             return True
-        codes = b"".join([raw[begin + column.values.begin : begin + column.values.end] for column in self.texts])
-        return bool((np.frombuffer(codes, "<u4").reshape(-1, self.rows) < self.entries).all())
+        codes = np.frombuffer(b"".join([columns[column.values] for column in self.texts]), "<u4")
+        return not np.count_nonzero(codes.reshape(-1, self.rows) >= self.entries)
 
 
 def _same(mine: Coded, its: Mapping[str, Texts]) -> bool:

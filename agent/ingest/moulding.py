@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.ingest.mould import Coded, Column, Family, Mould, Span
+from agent.ingest.mould import Coded, Column, Family, Mould
 from agent.records import Batch, Texts
 from agent.wire import twin_pb2
 
@@ -96,10 +96,10 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 class _Learning:
     data: bytes
     rows: int
-    holes: list[Span] = field(default_factory=list)
+    holes: list[tuple[int, int]] = field(default_factory=list)
     columns: dict[str, list[Column]] = field(default_factory=dict)
-    arrays: dict[str, Span] = field(default_factory=dict)
-    prefixes: dict[str, Span] = field(default_factory=dict)
+    arrays: dict[str, slice] = field(default_factory=dict)
+    prefixes: dict[str, slice] = field(default_factory=dict)
     scores: list[bool] = field(default_factory=list)
 
     def read(self) -> None:
@@ -144,7 +144,7 @@ class _Learning:
 
     def _column(self, begin: int, end: int, values: int, width: int) -> Column:
         """values: the number of the field that has them; before it come name and dictionary, after it two bitmaps."""
-        found: dict[int, Span] = {}
+        found: dict[int, slice] = {}
         for number, inner, stop in self._held(begin, end):
             if number < values:
                 continue
@@ -159,11 +159,11 @@ class _Learning:
             raise OtherwiseError
         return Column(found[values], found.get(values + 1), found.get(values + 2))
 
-    def _hole(self, begin: int, end: int, size: int) -> Span:
+    def _hole(self, begin: int, end: int, size: int) -> slice:
         if end - begin != size:
             raise OtherwiseError
-        self.holes.append(Span(begin, end))
-        return self.holes[-1]
+        self.holes.append((begin, end))
+        return slice(begin, end)
 
     def _add(self, name: str, column: Column) -> None:
         self.columns.setdefault(name, []).append(column)
@@ -182,6 +182,7 @@ class _Learning:
             entries=np.array([len(dictionary) for _, dictionary in coded], np.uint32).reshape(-1, 1),
             arrays=self.arrays,
             prefixes=self.prefixes,
+            bitmaps=any(own.nulls or own.absents for columns in self.columns.values() for own in columns),
         )
 
     def _all(self, *names: str) -> tuple[Column, ...]:
@@ -189,10 +190,10 @@ class _Learning:
 
     def _fixed(self) -> Iterator[tuple[int, bytes]]:
         at = 0
-        for hole in (*sorted(self.holes), Span(len(self.data), len(self.data))):
-            if hole.begin > at:
-                yield at, self.data[at : hole.begin]
-            at = hole.end
+        for begin, end in (*sorted(self.holes), (len(self.data), len(self.data))):
+            if begin > at:
+                yield at, self.data[at:begin]
+            at = end
 
     def _family(self, batch: Batch) -> Family:
         features, outputs = batch.features, batch.outputs

@@ -26,11 +26,11 @@ CREDIT_MAX, CREDIT_FOUND, CREDIT_READ = 64.0, 0.25, 1 / 64
 
 
 class Found(NamedTuple):
-    """request: the message's, without what its columns hold; begin: where these do in the message."""
+    """request: the message's, without what its columns hold; columns: that, as it came."""
 
     request: twin_pb2.Request
     mould: Mould
-    begin: int
+    columns: memoryview
 
 
 class Moulds:
@@ -58,7 +58,7 @@ class Moulds:
             return None
         request.columns.rows = mould.rows
         self._credit = min(self._credit + CREDIT_FOUND, CREDIT_MAX)
-        return Found(request, mould, begin)
+        return Found(request, mould, memoryview(raw)[begin:end])
 
     def learn(self, raw: bytes, batch: Batch) -> None:
         """From a message that was read as this batch, none of its records refused."""

@@ -134,7 +134,7 @@ def _known(*raws: bytes) -> Moulds:
 
 def _cast(known: Moulds, raw: bytes, arrived_ns: int = ARRIVED_NS) -> Cast | None:
     found = known.find(raw)
-    return None if found is None else Cast(found.mould, raw, found.begin, MODEL, arrived_ns)
+    return None if found is None else Cast(found.mould, found.columns, MODEL, arrived_ns)
 
 
 def exactly(found: Any) -> Any:
