@@ -344,12 +344,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BinChange:
-    """One bin's or category's share, then and now (0-1). `label` is for inside the pod; `bin` may leave it."""
+    """One bin's or category's share, then and now (0-1). `label` is for inside the pod; `bin` may leave it.
+
+    plain: the label holds no value and no name, and may leave it too.
+    """
 
     label: str
     bin: int
     reference: float
     current: float
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

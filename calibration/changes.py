@@ -10,11 +10,12 @@ from calibration.worlds import Category, Change, Embedding, Numeric, World
 M = 50  # as where the promised delays were measured
 TRIALS, VOLUME_TRIALS = 8, 34  # on each reference: quiet windows and changed ones are drawn anew each time
 SHARES = (0.1, 0.35, 0.25, 0.15, 0.1, 0.05)
+MERCHANTS = (0.1, *[0.7 / 39] * 39, *[0.2 / 500] * 500)
 FIRST_NUMBER, FIRST_TEXT = "number_000", "text_000"
 
 
 def changes() -> tuple[Cell, ...]:
-    return (*moved(), *categories(), *gaps(), *together(), *volume())
+    return (*moved(), *categories(), *rare(), *gaps(), *together(), *volume())
 
 
 def moved() -> Iterator[Cell]:
@@ -37,6 +38,14 @@ def categories() -> Iterator[Cell]:
     for share, windows in ((0.15, 1.0), (0.12, 0.0)):
         yield _cell(f"category 10 → {share:.0%}".replace("%", " %"), world, (1_000, 50_000), Change("share", share),
                     FIRST_TEXT, expected=windows, short=share == 0.15)  # fmt: skip
+
+
+def rare() -> Iterator[Cell]:
+    """One of 500 rare categories, a fifth of the rows together, grows at the cost of the other rare ones."""
+    world = World((Numeric(9), Category(1, shares=MERCHANTS)))
+    for share, what, windows in ((0.1, "half", 1.0), (0.02, "a tenth", 0.0)):
+        yield _cell(f"one of 500 rare categories to {what} of them", world, (1_000, 50_000), Change("swell", share),
+                    FIRST_TEXT, expected=windows, short=share == 0.1)  # fmt: skip
 
 
 def gaps() -> Iterator[Cell]:

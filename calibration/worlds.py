@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -19,6 +19,7 @@ WINDOW_NS = WINDOW_SECONDS * 1_000_000_000
 DAY, WEEK = 24, 168  # windows
 MODEL = ModelKey("model", "1")
 WHOLE_DICTIONARY = 256  # categories up to which every batch carries all of them, as senders do
+RARE = 0.001  # share of a category
 TAIL_DF = 5.0  # a t with so many degrees of freedom: kurtosis 9 instead of 3
 
 
@@ -27,8 +28,8 @@ class Change:
     """What happens to the first column of every group that knows the kind.
 
     shift: σ; scale: factor of σ; missing: new rate; tails: t instead of normal, same mean and σ; share: of the target
-    category; decorrelate: new correlation of the group, marginals kept; rotate: share of a vector's entries turned;
-    volume: factor of the rows.
+    category; swell: share of the last category, lost by those that are as rare (under RARE); decorrelate: new
+    correlation of the group, marginals kept; rotate: share of a vector's entries turned; volume: factor of the rows.
     """
 
     kind: str
@@ -72,6 +73,14 @@ class Embedding:
 
     size: int
     name: str = "embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class Bursty(Category):
+    """Rare categories (under RARE) come in bursts: in every window each one's share is its own times a gamma variable
+    of mean 1 and this coefficient of variation, their sum as ever."""
+
+    variation: float = 0.0
 
 
 Group = Numeric | Category | Embedding
@@ -195,6 +204,10 @@ class Stream:
             own = shares
             if k == 0 and change is not None and change.kind == "share":
                 own = with_share(shares, change.amount)
+            if k == 0 and change is not None and change.kind == "swell":
+                own = with_swollen(shares, change.amount)
+            if isinstance(group, Bursty):
+                own = in_bursts(own, group.variation, self.random)
             found = np.searchsorted(_bounds(own), self.random.random(rows), side="right")
             drawn.texts[f"{group.name}_{k:03d}"] = _as_texts(np.minimum(found, len(own) - 1), len(own))
 
@@ -251,7 +264,23 @@ def with_share(shares: tuple[float, ...], share: float) -> tuple[float, ...]:
     return (share, *(s * rest for s in shares[1:]))
 
 
-@cache
+def with_swollen(shares: tuple[float, ...], share: float) -> tuple[float, ...]:
+    """The last category at this share, the rare ones losing what it gains in proportion."""
+    rare = sum(s for s in shares[:-1] if s < RARE)
+    left = 1.0 - (share - shares[-1]) / rare
+    return (*(s * left if s < RARE else s for s in shares[:-1]), share)
+
+
+def in_bursts(shares: tuple[float, ...], variation: float, random: np.random.Generator) -> tuple[float, ...]:
+    """Rare categories with shares of this window alone."""
+    own = np.array(shares)
+    rare = own < RARE
+    drawn = own[rare] * random.gamma(variation**-2, variation**2, int(rare.sum()))
+    own[rare] = drawn * own[rare].sum() / drawn.sum()
+    return tuple(own.tolist())
+
+
+@lru_cache(maxsize=64)
 def _bounds(shares: tuple[float, ...]) -> np.ndarray:
     return np.cumsum(shares)
 

@@ -25,11 +25,13 @@ def subject_of(finding: Finding, context: WindowContext, beside: str = "") -> Su
     """A finding as an alert keeps it. beside: what else was found of the same value."""
     public = (finding.source, finding.subject) in context.public
     moved = tuple(
-        (change.bin, change.label if public else "", change.reference, change.current)
+        (change.bin, change.label if public or change.plain else "", change.reference, change.current)
         for change in finding.changes[:MOVED_MAX]
     )
     drift = finding.check == "drift"
-    said = drift_words(finding, lambda change: change.label if public else "") if drift else finding.reason
+    said = finding.reason
+    if drift:
+        said = drift_words(finding, lambda change: change.label if public or change.plain else "")
     said += newcomers_words(finding) if public else ""
     back = (context.window - first_of(finding, context.window)) * (context.end_ns - context.start_ns)
     return Subject(

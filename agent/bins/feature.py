@@ -6,15 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
-from agent.records import Floats, Kind, Source
+from agent.records import Floats, Ints, Kind, Source
 
 NULL_CELL, ABSENT_CELL, NAN_CELL, INF_CELL, NEGATIVE_INF_CELL, MISMATCH_CELL, FRACTIONAL_CELL = range(7)
 SPECIALS = 7
 OTHER_SEEN_MAX = 65_536  # categories remembered as "seen", as 8-byte hashes
+RARE_CELLS_MAX = 8  # of "other", and as many of "never seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Feature:
     """One watched value and its bins.
 
     edges: strictly rising, float64 (k+1,); bin i is [edges[i], edges[i+1]), the last one closed above.
-    categories: texts with a bin of their own; seen: xxh3-64 of every other category of the reference.
+    categories: texts with a bin of their own; seen: xxh3-64 of every other category of the reference. rare_cells: those
+    of "other", and as many of "never seen": a text is in the one that its hash says.
     group: what findings call it, where several features stand for one value (projections of a vector); else empty.
     """
 
@@ -60,6 +64,7 @@ class Feature:
     size: int = 0
     group: str = ""
     rules: Rules = NO_RULES
+    rare_cells: int = 1
 
     @cached_property
     def bins(self) -> int:
@@ -67,7 +72,7 @@ class Feature:
         if self.kind is Kind.NUMBER:
             return len(self.edges) + 1
         if self.kind is Kind.TEXT:
-            return len(self.categories) + 2
+            return len(self.categories) + 2 * self.rare_cells
         if self.kind is Kind.VECTOR:
             return 1 if self.group else 0  # references made before vectors were counted have none
         return 2
@@ -102,6 +107,36 @@ class Feature:
         below = [cell for cell, bound in enumerate(bounds) if bound <= self.rules.low]
         return (*below, *(cell for cell, bound in enumerate(bounds, start=1) if bound > self.rules.high))
 
+    @property
+    def other(self) -> range:
+        """A text's cells of known categories without a bin of their own."""
+        return range(len(self.categories), len(self.categories) + self.rare_cells)
+
+    @property
+    def never(self) -> range:
+        """A text's cells of what the reference never held, in the order of `other`."""
+        return range(self.other.stop, self.bins)
+
+    @cached_property
+    def whole(self) -> Ints:
+        """The first cell of each bin as people know it: "other" and "never seen" are one each, whatever their cells."""
+        if self.kind is not Kind.TEXT:
+            return np.arange(self.bins, dtype=np.int64)
+        return np.array([*range(self.other.start + 1), self.never.start], dtype=np.int64)
+
+    def wholes(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(…, bins as people know them) of counts or shares (…, cells or bins)."""
+        if self.rare_cells == 1 or self.kind is not Kind.TEXT:
+            return values[..., : self.bins]
+        return np.asarray(np.add.reduceat(values[..., : self.bins], self.whole, axis=-1))
+
+    def told(self, cell: int) -> int:
+        """The number under which people are told of a cell; those of "other" have one, and those of "never seen"."""
+        if self.kind is not Kind.TEXT or cell < self.other.start:
+            return cell
+        more = self.rare_cells - 1
+        return cell - 2 * more if cell >= self.bins else self.other.start + (cell >= self.never.start)
+
     def label(self, cell: int) -> str:
         """What the cell holds, for people inside the pod."""
         if cell >= self.bins:
@@ -113,7 +148,7 @@ class Feature:
                 return f"> {self.edges[-1]:.6g}"
             return f"{self.edges[cell - 1]:.6g} to {self.edges[cell]:.6g}"
         if self.kind is Kind.TEXT:
-            return (*self.categories, "other", "never seen")[cell]
+            return (*self.categories, "other", "never seen")[self.told(cell)]
         if self.kind is Kind.VECTOR:
             return "present"
         return ("false", "true")[cell]
@@ -121,12 +156,16 @@ class Feature:
 
 def text_cells(feature: Feature, dictionary: Sequence[str]) -> list[int]:
     """The cell (from 0) of each of the dictionary's texts."""
-    index, seen, known = feature._index, feature.seen, len(feature.categories)
+    index, seen, other, never = feature._index, feature.seen, feature.other.start, feature.never.start
+    cells = feature.rare_cells
     found = []
     for text in dictionary:
         cell = index.get(text)
-        if cell is None:
-            cell = known if seen and text_hash(text) in seen else known + 1
+        if cell is None and not seen and cells == 1:
+            cell = never
+        elif cell is None:
+            hashed = text_hash(text)
+            cell = hashed % cells + (other if hashed in seen else never)
         found.append(cell)
     return found
 

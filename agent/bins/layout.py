@@ -66,6 +66,8 @@ class Layout:
         for f in self.features:
             state.update(repr((f.name, int(f.source), int(f.kind), f.edges, f.categories, f.integral)).encode())
             state.update(np.array(sorted(f.seen), dtype=np.uint64).tobytes())
+            if f.rare_cells > 1:
+                state.update(f"{f.rare_cells} rare cells".encode())
             if f.kind is Kind.VECTOR and f.group:
                 state.update(f"{f.size} entries".encode())
         for projection in self.projections:

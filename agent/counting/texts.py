@@ -32,12 +32,13 @@ SMALL, REMEMBERED = 64, 16  # entries of a dictionary whose used ones are rememb
 
 @dataclass(frozen=True, slots=True)
 class WatchedText:
-    """A text of the layout. feature: its place; never: the cell of what the reference never held."""
+    """A text of the layout. feature: its place; never, stop: the cells of what the reference never held."""
 
     feature: int
     source: Source
     name: str
     never: int
+    stop: int
 
 
 def watched(layout: Layout) -> tuple[WatchedText, ...]:
@@ -46,7 +47,10 @@ def watched(layout: Layout) -> tuple[WatchedText, ...]:
     texts = [(i, f) for i, f in sent if f.kind is Kind.TEXT and not f.ignored]
     texts.sort(key=lambda text: not text[1].critical)
     starts = layout.starts.tolist()
-    return tuple(WatchedText(i, f.source, f.name, starts[i] + f.bins - 1) for i, f in texts[:WATCHED_MAX])
+    return tuple(
+        WatchedText(i, f.source, f.name, starts[i] + f.never.start, starts[i] + f.never.stop)
+        for i, f in texts[:WATCHED_MAX]
+    )
 
 
 @dataclass(slots=True)
@@ -111,8 +115,9 @@ class WindowTexts:
             if sketch is None:
                 sketch = self.sketches[key] = TextSketch()
             sketch.see(column)
-            if counts[text.never]:
-                strangers = np.flatnonzero(cells[text.feature] == text.never)
+            if np.count_nonzero(counts[text.never : text.stop]):
+                own = cells[text.feature]
+                strangers = np.flatnonzero((own >= text.never) & (own < text.stop))
                 for rows in by_message(strangers, batch):
                     sketch.meet(column, rows)
 

@@ -18,6 +18,7 @@ from agent.drift.moderation import DF_MAX, Lending
 from agent.drift.pooling import Levels
 from agent.drift.raw import BlockSums, Deviates, deviates, residual
 from agent.drift.tail_weight import Bend, excess_kurtosis, t_degrees
+from agent.drift.wandering import Wander, Wandering
 from agent.records import Bools, Floats, Ints
 from agent.statistics.autocorrelation import correlation, growth, hidden, independent_groups
 
@@ -43,21 +44,22 @@ class Phi:
 @dataclass(frozen=True)
 class Spread(Phi):
     """Of the whole. shape: (features,), degrees of freedom that the rest's own distribution has at most. effect:
-    (features,), variance of the reference's windows' own mean location scores.
+    (features,), variance of the reference's windows' own mean location scores. wandering: single cells that vary more.
     """
 
     bend: Bend
     shape: Floats
     effect: Floats
+    wandering: Wandering | None
 
 
 class Dispersion:
     """φ by size of group. steps: blocks a group; rows, groups: (steps, features); phi, df: (steps, 4, features)."""
 
     def __init__(
-        self, matching: Matching, levels: Levels, horizons: Sequence[int], blocks_a_window: float = 1.0
+        self, matching: Matching, levels: Levels, horizons: Sequence[int], texts: Bools, blocks_a_window: float = 1.0
     ) -> None:
-        """Takes some 100 ms for 200 features and 300 blocks."""
+        """texts: (features,). Takes some 100 ms for 200 features and 300 blocks."""
         blocks = len(matching.blocks)
         self._scale = blocks_a_window
         ladder = sorted({*(_steps(h, blocks_a_window) for h in horizons), *(2**k for k in range(16))})
@@ -76,9 +78,10 @@ class Dispersion:
         whole = np.array([season.known.size == 1 for season in matching.seasons])[matching.chosen]
         sizes = zip(found, self.steps.tolist(), strict=True)
         rest = [residual(f, matching) for f in found]
-        raw = [_Raw.of(f, size, blocks, self, whole, r) for (f, size), (r, _) in zip(sizes, rest, strict=True)]
-        self.shape = _seen_so_far([shape for _, shape in rest])
+        raw = [_Raw.of(f, size, blocks, self, whole, r.mean) for (f, size), r in zip(sizes, rest, strict=True)]
+        self.shape = _seen_so_far([r.shape for r in rest])
         self.phi, self.df = _shared(raw)
+        self.wander = Wander(matching, first, rest[0], texts, whole)
         self.tail = np.array([r.tail for r in raw])
         # Averaging h windows divides a tail by h; a tail that is seen there all the same counts.
         self.tail = np.maximum(self.tail, self.tail[0] / self.steps[:, None, None])
@@ -107,7 +110,8 @@ class Dispersion:
         tested = known & (df >= DF_MIN) & (df[0] >= DF_MIN)
         rare_tested = known & (self.groups[step, features] >= RARE_GROUPS_MIN)
         shape = self.shape[step, features]
-        return Spread(phi, t_degrees(df, tail), tested, rare, rare_tested, self.bend, shape, self.effect)
+        wandering = self.wander.at(self.steps[step], self.rows[step, features], more)
+        return Spread(phi, t_degrees(df, tail), tested, rare, rare_tested, self.bend, shape, self.effect, wandering)
 
 
 def _steps(horizon: int, blocks_a_window: float) -> int:

@@ -1,7 +1,7 @@
 """Distances people know and ask for, from one window's counts. Never the alarm rule by themselves.
 
-All from the same cells, unpooled, so that they agree with what an exported histogram gives. Below the first edge and
-above the last, values count as lying on that edge.
+All from the bins as people know them, unpooled, so that they agree with what an exported histogram gives. Below the
+first edge and above the last, values count as lying on that edge.
 """
 
 from __future__ import annotations

@@ -113,13 +113,14 @@ class Drift:
         self._matching = matching_of(reference, self._cells, self._levels, ledger.window_seconds)
         self._window_seconds = ledger.window_seconds
         blocks_a_window = ledger.window_seconds / layout.window_seconds if is_timed(reference) else 1.0
-        self._dispersion = Dispersion(self._matching, self._levels, self.horizons, blocks_a_window)
+        texts = np.array([layout.features[i].kind is Kind.TEXT for i in self._cells.features])
+        self._dispersion = Dispersion(self._matching, self._levels, self.horizons, texts, blocks_a_window)
         self._matching.forget_blocks()
         self._reference = reference.pooled[self._cells.take].astype(np.float64)
         self._n_reference = self._cells.sums(self._reference)
-        self._axis = Axis.of(layout, self._cells)
+        self._shown = self._cells.known()
+        self._axis = Axis.of(layout, self._shown)
         self._alpha = np.array([ledger.alpha("drift", i) for i in self._cells.features])
-        texts = np.array([layout.features[i].kind is Kind.TEXT for i in self._cells.features])
         self._weights = np.where(texts, np.array(_OF_TEXTS)[:, None], np.array(_OF_NUMBERS)[:, None])
         self._spending = Spending(self._alpha, self._weights)
         self._texts = texts
@@ -165,7 +166,8 @@ class Drift:
             for look, p in zip(some, p_values, strict=True):
                 judged.append(self._weigh(look, p))
                 yield []
-        shown = distances(self._cells, self._axis, newest, self._reference)
+        now, then = self._cells.in_bins(newest), self._cells.in_bins(self._reference)
+        shown = distances(self._shown, self._axis, now, then)
         yield []
         alpha = self._granted([j.spends for j in judged])
         best = self._choose(judged, alpha)
@@ -269,9 +271,12 @@ def _tails(pooled: Pooled, found: Comparison, spread: Spread, beside: Beside, te
     mass, before = found.rare[rare] / spread.rare[rare], found.rare_reference[rare] / spread.rare[rare]
     credit = foretold[rare] / spread.rare[rare]
     share = n[rare] / np.maximum(n[rare] + n_reference[rare], 1.0)
-    # A text's one category may be what moved. Its φ is not known by itself: the largest of the feature's is taken.
-    moved = texts & spread.tested[0] & (pooled.bins > 2)
-    cell = largest_cell(found, pooled, n, n_reference, moved) / np.sqrt(spread.phi.max(axis=0)[moved])
+    # A text's one category may be what moved. Unless it wanders by itself the largest φ of the feature's is taken.
+    moved, largest_phi = texts & spread.tested[0] & (pooled.bins > 2), spread.phi.max(axis=0)
+    if spread.wandering is None:
+        cell = largest_cell(found, pooled, n, n_reference, moved) / np.sqrt(largest_phi[moved])
+    else:
+        cell = spread.wandering.largest(found, pooled, n, n_reference, moved, largest_phi, spread.df[0])
     parts = (
         t_as_beta(t[scores], spread.df[:3][scores]),
         # All of the excess may lie in one direction; then the residual has the tail of one.

@@ -64,9 +64,10 @@ class Nulls:
     def __init__(self, reference: Reference, rule: Sequence[Threshold], cells: Cells) -> None:
         """cells: of the features that are judged."""
         self.rule = tuple(rule)
-        self._cells = cells
+        self._cells = cells.known() if cells.features else cells
         self._axis = Axis.of(reference.layout, self._cells) if self._cells.features else None
-        self._blocks = reference.blocks[:, self._cells.take]
+        blocks = reference.blocks[:, cells.take]
+        self._blocks = cells.in_bins(blocks) if cells.features else blocks
         self._total = self._blocks.sum(axis=0, dtype=np.int64)
         self._rows = np.asarray(self._cells.sums(self._blocks.astype(np.float64)) if self._cells.features else ())
         self._ends = [*self._cells.starts[1:].tolist(), self._cells.take.size]

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agent.bins import Layout
 from agent.bins.projections import CLUSTER, Projection, RowProjection, VectorProjection
-from agent.drift.pooling import shapeless
+from agent.drift.rare import shapeless
 from agent.drift.relations import Relations
 from agent.records import Closed, Finding, Ints, Kind, Source, Verdict
 

@@ -10,29 +10,30 @@ the reference alone: what is judged never chooses how it is judged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
-import xxhash
+import numpy.typing as npt
 
-from agent.bins import Feature, Layout
+from agent.bins import Layout
+from agent.drift.rare import Order, is_tested, order_of, shapeless
 from agent.drift.scores import Scores, orthonormal
-from agent.records import Bools, Floats, Ints, Kind, Source
+from agent.records import Bools, Floats, Ints, Kind
 
 EXPECTED_MIN = 5.0  # per pooled cell: Cochran's rule; Cressie-Read keeps its chi-square tail from there on
 ROWS_MIN = 50  # fewer rows than this are never tested
 LEVELS_MAX = 16
-CLASS_MIN, CLASS_ERRORS = 30, 6.0  # of a text's categories: counts up to 30 are one class, each next six errors wide
 
 
 @dataclass(frozen=True)
 class Cells:
     """The value cells of the tested features, in the order in which they are pooled.
 
-    Numbers and flags in their own order; texts by rising share, so that rare categories lie together, but see `ranked`.
+    Numbers and flags in their own order; texts by rising share, so that rare categories lie together, but see `rare`.
     """
 
     features: tuple[int, ...]  # their numbers in the layout
@@ -43,32 +44,24 @@ class Cells:
     numeric: Bools  # (features,)
     joined: tuple[int, ...] = ()  # cells that never stand apart from the one before
     credit: tuple[float, ...] = ()  # (features,): rows of mass never seen that the reference itself foretells
+    whole: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # (cells,): alike: one bin as people know it
 
     @classmethod
-    def of(cls, layout: Layout, share: Floats, pooled: Ints, features: Sequence[int] | None = None) -> Cells:
+    def of(
+        cls, layout: Layout, share: Floats, pooled: Ints, features: Sequence[int] | None = None, coarse: bool = False
+    ) -> Cells:
         """share, pooled: (layout cells,), of the reference: shares within each feature, and counts. features: those
-        that are judged; None: all that can be."""
+        that are judged; None: all that can be. coarse: "other" is one cell, whatever it is counted in."""
         tested = _tested(layout, pooled) if features is None else tuple(features)
-        take = []
-        credit = np.zeros(len(tested))
-        never = np.zeros(layout.cells, dtype=bool)
-        for k, i in enumerate(tested):
-            feature, first = layout.features[i], int(layout.starts[i])
-            own = np.arange(first, first + feature.bins)
-            if feature.kind is Kind.TEXT:
-                other = int(pooled[own[-2]])
-                credit[k] = 0.0 if other else float((pooled[own] == 1).sum())
-                order = first + ranked(pooled[own], feature.categories)
-                chance = listed_by_chance(pooled[own])
-                if chance.any():  # the least listed, other and never stand together
-                    apart = np.isin(order, np.append(own[:-2][chance], own[-2:]))
-                    order = np.concatenate((order[apart], order[~apart]))
-                    never[order[1 : int(apart.sum())]] = True
-                never[own[-1]] = other > 0
-                own = order
-            take.append(own)
-        sizes = np.array([len(t) for t in take], dtype=np.int64)
+        orders, whole = [], []
+        for i in tested:
+            feature, counts = layout.features[i], pooled[layout.slice(i)][: layout.features[i].bins]
+            orders.append(order_of(feature, counts, coarse) if feature.kind is Kind.TEXT else Order.plain(feature))
+            whole.append([int(layout.starts[i]) + feature.told(cell) for cell in orders[-1].cells.tolist()])
+        sizes = np.array([len(order.cells) for order in orders], dtype=np.int64)
+        take = [int(layout.starts[i]) + order.cells for i, order in zip(tested, orders, strict=True)]
         flat = np.concatenate(take) if take else np.empty(0, np.int64)
+        joined = np.concatenate([order.joined for order in orders]) if take else np.empty(0, bool)
         return cls(
             features=tested,
             take=flat,
@@ -76,8 +69,9 @@ class Cells:
             owner=np.repeat(np.arange(len(tested)), sizes),
             share=share[flat],
             numeric=np.array([layout.features[i].kind is Kind.NUMBER for i in tested], dtype=bool),
-            joined=tuple(np.flatnonzero(never[flat]).tolist()),
-            credit=tuple(credit.tolist()),
+            joined=tuple(np.flatnonzero(joined).tolist()),
+            credit=tuple(order.credit for order in orders),
+            whole=np.array([cell for own in whole for cell in own], dtype=np.int64),
         )
 
     @cached_property
@@ -88,65 +82,38 @@ class Cells:
         normal = NormalDist()
         return np.array([normal.pdf(normal.inv_cdf(b)) if 1e-12 < b < 1.0 - 1e-12 else 0.0 for b in before.tolist()])
 
+    @cached_property
+    def by_bin(self) -> tuple[Ints, Ints]:
+        """The cells in an order in which those of one bin, as people know it, are neighbours; where each bin begins."""
+        bins, first, of_cell = np.unique(self.whole, return_index=True, return_inverse=True)
+        order = np.argsort(first[of_cell], kind="stable")
+        sizes = np.bincount(of_cell, minlength=bins.size)[np.argsort(first)]
+        return order, np.cumsum(sizes) - sizes
+
+    def known(self) -> Cells:
+        """The bins as people know them, each one cell; `by_bin` says which cells of these go into each."""
+        order, starts = self.by_bin
+        owner = self.owner[order][starts]
+        return Cells(
+            self.features, self.take[order][starts], np.searchsorted(owner, np.arange(len(self.features))), owner,
+            np.add.reduceat(self.share[order], starts), self.numeric, (), self.credit, self.whole[order][starts],
+        )  # fmt: skip
+
+    def in_bins(self, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(…, bins of `known`) of (…, cells)."""
+        order, starts = self.by_bin
+        return np.asarray(np.add.reduceat(counts[..., order], starts, axis=-1))
+
     def sums(self, values: Floats) -> Floats:
         """Sums over each feature's cells, along the last axis."""
         found: Floats = np.add.reduceat(values, self.starts, axis=-1)
         return found
 
 
-def ranked(counts: Ints, categories: Sequence[str]) -> Ints:
-    """The order of a text's cells: classes of rising count, and chance within a class.
-
-    Were close counts put in order, the reference's own noise would choose what is pooled with what: those that happened
-    to be rare would lie together, and come back more often in every window (regression to the mean). A class holds what
-    noise alone may tell apart. Never seen follows other: which of both a rare category counts as was chance, too.
-    """
-    chance = [xxhash.xxh3_64_intdigest(name.encode()) for name in categories]
-    order = np.array(sorted(range(len(categories)), key=lambda i: (counts[i], i)), dtype=np.int64)
-    other, never = len(categories), len(categories) + 1
-    at = int(np.searchsorted(counts[order], counts[other])) if len(order) else 0
-    order = np.insert(order, at, other)
-    chance += [0, 0]
-    classes, upto, number = np.zeros(len(order), dtype=np.int64), float(CLASS_MIN), 0
-    for k, count in enumerate(counts[order].tolist()):
-        if count >= upto:
-            number, upto = number + 1, count + CLASS_ERRORS * np.sqrt(count)
-        classes[k] = number
-    by_class = sorted(zip(classes.tolist(), order.tolist(), strict=True), key=lambda c: (c[0], chance[c[1]]))
-    found = [cell for _, cell in by_class]
-    found.insert(found.index(other) + 1, never)
-    return np.array(found, dtype=np.int64)
-
-
-def listed_by_chance(counts: Ints) -> Bools:
-    """(categories,): which of a text's listed ones only chance put before some that are not listed.
-
-    counts: of the listed, of other and of never seen. Those who came more often than they do were listed, so all of
-    them come less often ever after (regression to the mean). None where even all others together are clearly rarer.
-    """
-    listed, other = counts[:-2], int(counts[-2])
-    least = float(listed.min(initial=0))
-    if other < max(1.0, least - CLASS_ERRORS * np.sqrt(least)):
-        return np.zeros(listed.size, dtype=bool)
-    return np.asarray(listed < max(float(CLASS_MIN), least + CLASS_ERRORS * np.sqrt(least)))
-
-
 def _tested(layout: Layout, pooled: Ints) -> tuple[int, ...]:
     """All features that can be judged by their cells."""
     without = shapeless(layout, pooled)
     return tuple(i for i, f in enumerate(layout.features) if is_tested(f) and i not in without)
-
-
-def shapeless(layout: Layout, pooled: Ints) -> frozenset[int]:
-    """Texts without shares to judge, as ids are: chance chose all of the values that are listed."""
-    texts = ((i, f) for i, f in enumerate(layout.features) if f.kind is Kind.TEXT and f.bins > 2 and is_tested(f))
-    return frozenset(i for i, f in texts if listed_by_chance(pooled[layout.slice(i)][: f.bins]).all())
-
-
-def is_tested(feature: Feature) -> bool:
-    """Features, predictions and scores that have bins and are not ignored. Latency has a check of its own."""
-    tested = feature.source is not Source.LATENCY and feature.kind is not Kind.VECTOR  # a vector by its parts
-    return tested and feature.bins > 0 and not feature.ignored
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.drift.comparison import compare
+from agent.drift.comparison import cell_deviates, compare
 from agent.drift.leave_out import Groups, Rows
 from agent.drift.matching import Matching, Part
 from agent.drift.pooling import ROWS_MIN, Levels, Pooled
@@ -126,8 +126,20 @@ def rare_phi(mass: Floats, expected: Floats, ratio: Floats, enough: Bools) -> Fl
     return np.maximum(np.where(noise > 0, square / np.maximum(noise, 1e-12), 1.0), 1.0)
 
 
-def residual(found: Deviates, matching: Matching) -> tuple[Floats, Floats]:
-    """(features,) each: the mean residual of the divergence over its degrees of freedom, and its shape.
+@dataclass(frozen=True)
+class Left:
+    """What the scores do not say. mean, shape: (features,), of the residual; seen: (features,), groups it is of. alone:
+    the pooled cells of texts and flags; z: (groups, alone), deviates of their shares, 0 where there is none."""
+
+    mean: Floats
+    shape: Floats
+    seen: Floats
+    alone: Ints
+    z: Floats
+
+
+def residual(found: Deviates, matching: Matching) -> Left:
+    """The mean residual of the divergence over its degrees of freedom, its shape, and how much single cells vary.
 
     The shape is the degrees of freedom of a χ² with the residual's mean and variance (Satterthwaite 1946). Where scores
     vary much more than rows would, they explain nearly all of the divergence: little is left, mostly none, but at times
@@ -136,6 +148,8 @@ def residual(found: Deviates, matching: Matching) -> tuple[Floats, Floats]:
     cells, blocks = matching.cells, matching.blocks
     count, features = found.n.shape
     summed, squared, seen = np.zeros(features), np.zeros(features), np.zeros(features)
+    alone = np.flatnonzero(~cells.numeric[found.pooled.owner])
+    owner, z = found.pooled.owner[alone], list[Floats]()
     used = np.unique(np.linspace(0, count - 1, min(count, _GROUPS_USED)).astype(np.int64))
     at_once = max(_CELLS_AT_ONCE // max(blocks.shape[1], 1), 1)
     for start in range(0, used.size, at_once):
@@ -154,10 +168,15 @@ def residual(found: Deviates, matching: Matching) -> tuple[Floats, Floats]:
         summed += left.sum(axis=0)
         squared += np.square(left).sum(axis=0)
         seen += found.enough[chosen].sum(axis=0)
+        both = compared.current[:, alone], compared.reference[:, alone]
+        n, rest = np.maximum(found.n[chosen][:, owner], 1.0), np.maximum(found.rest[chosen][:, owner], 1.0)
+        way = np.sign(both[0] / n - both[1] / rest)
+        z.append(np.where(found.enough[chosen][:, owner], way * cell_deviates(*both, n, rest), 0.0))
     mean = summed / np.maximum(seen, 1.0)
     variance = (squared - seen * mean**2) / np.maximum(seen - 1.0, 1.0)
     shape = np.where((seen >= SHAPE_MIN) & (variance > 0), 2.0 * mean**2 / np.maximum(variance, 1e-12), np.inf)
-    return mean / np.maximum(found.pooled.df, 1), shape
+    deviates_of = np.concatenate(z) if z else np.zeros((0, alone.size))
+    return Left(mean / np.maximum(found.pooled.df, 1), shape, seen, alone, deviates_of)
 
 
 def _cells_of(blocks: Floats, part: Part, groups: Groups, rows: Rows, chosen: Ints) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from agent.drift.effect import FLOOR
 from agent.drift.matching import Matching
 from agent.drift.onset import moved_windows, part_left
 from agent.drift.pooling import ROWS_MIN, Cells
+from agent.drift.rare_changes import rare_changes
 from agent.records import BinChange, Finding, Floats, Ints, Kind, Verdict
 
 if TYPE_CHECKING:
@@ -152,11 +153,20 @@ class Telling:
 
     def _changes(self, k: int) -> tuple[BinChange, ...]:
         """The bins that count most, most first."""
+        if self.known.features[k].rare_cells > 1:
+            return self._with_rare(k)
         labels, bins = self.known.labels, self.known.bin
         now, then = self._now, self._then
         start, end = self._held_ends[k - 1] if k else 0, self._held_ends[k]
         largest = self._held[max(start, end - CHANGES) : end]
         return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in reversed(largest)])
+
+    def _with_rare(self, k: int) -> tuple[BinChange, ...]:
+        own, chosen = slice(self._starts[k], self._ends[k]), self.judged[int(self.best[k])]
+        now, then, _, _ = self.terms
+        both = (max(float(n[k]), 1.0) for n in (chosen.beside.n, chosen.beside.n_reference))
+        rows = 1.0 / sum(1.0 / n for n in both) / max(float(chosen.phi[k]), 1.0)
+        return rare_changes(self.known.features[k], self.known.bin[own], now[own], then[own], rows)[:CHANGES]
 
     def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
         if feature.kind is Kind.NUMBER:
@@ -164,7 +174,7 @@ class Telling:
         if feature.kind is Kind.FLAG:
             start = self._starts[k]
             return self._now[start + 1], self._then[start + 1]
-        return changes[0].current, changes[0].reference
+        return (changes[0].current, changes[0].reference) if changes else (float("nan"), float("nan"))
 
     def _untested(self, k: int) -> tuple[Verdict, str]:
         if not self.known.n_reference[k]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from agent.bins import FRACTIONAL_CELL
-from agent.records import Bools, Counts, Finding, Floats, Source
+from agent.records import Bools, Counts, Finding, Floats, Kind, Source
 from agent.reference.profile import Reference
 
 THIN_ROWS = 20  # of a cell in the reference; of fewer it says nothing of how good the model is there
@@ -74,6 +74,10 @@ class Support:
         for i, feature in enumerate(layout.features[: layout.sent]):
             own = slice(int(layout.starts[i]), int(layout.starts[i + 1]))
             thin[int(layout.starts[i]) + feature.bins + FRACTIONAL_CELL] = False  # counted beside a value's own cell
+            if feature.kind is Kind.TEXT:  # of "other" and "never seen" as a whole
+                thin[own][: feature.bins] = np.repeat(
+                    feature.wholes(pooled[own]) < THIN_ROWS, np.diff([*feature.whole, feature.bins])
+                )
             if feature.ignored or not feature.bins or feature.source not in (Source.FEATURE, Source.SCORE):
                 thin[own] = False
         self._thin = thin.astype(np.float64)

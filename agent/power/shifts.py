@@ -185,6 +185,8 @@ def _category(shares: Floats, moved: _Moved, outlook: Outlook, noise: Floats) ->
     spread = np.sqrt((after * (1.0 - after) / n + before * (1.0 - before) / n_reference) / (variance * noise))
     skewness = (1.0 - 2.0 * middle) / np.sqrt(variance) * (1.0 / n**2 - 1.0 / n_reference**2) / noise**1.5
     root = np.sqrt(outlook.spread.phi.max(axis=0))
+    if outlook.spread.wandering is not None:
+        root = np.maximum(root, np.sqrt(outlook.spread.wandering.phi[moved.category]))
     z = (after - before) / np.sqrt(variance * noise) - LOWER_FIFTH * spread * root
     t = np.where(moved.category >= 0, np.maximum(normal_score(z, skewness) / root, 0.0), 0.0)
     found = beta_share(*t_as_beta(t, outlook.spread.df[0])) * outlook.pooled.bins

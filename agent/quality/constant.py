@@ -58,7 +58,7 @@ class Constant:
         return Finding(
             CHECK, feature.name, feature.source, verdict, p_value=p, alpha=alpha, effect=1.0 - share, n=n,
             n_reference=n_reference, first_window=window, current=1.0, expected=share, reason=reason,
-            changes=(BinChange(feature.label(cell), cell, share, 1.0),) if n_reference else (),
+            changes=(BinChange(feature.label(cell), feature.told(cell), share, 1.0),) if n_reference else (),
         )  # fmt: skip
 
     def _verdict(self, i: int, cell: int, n: int, share: float, alpha: float) -> tuple[Verdict, float, str]:

@@ -66,8 +66,8 @@ def demands(feature: Feature) -> Iterator[Demand]:
     if infinite := _beyond(feature):
         yield Demand("not_finite", infinite, Of.ROWS, 0.0, "are infinite, outside the possible range")
     if rules.max_new < 1.0 and feature.kind is Kind.TEXT:
-        known = "allowed" if rules.max_new == 0.0 else "known"
-        yield Demand("new_category", (bins - 1,), Of.VALUES, rules.max_new, f"are none of the {known} categories")
+        words = f"are none of the {'allowed' if rules.max_new == 0.0 else 'known'} categories"
+        yield Demand("new_category", tuple(feature.never), Of.VALUES, rules.max_new, words)
 
 
 def _empty(feature: Feature) -> tuple[int, ...]:

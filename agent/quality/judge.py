@@ -182,12 +182,12 @@ def _by_rule(found: Finding, breach: Breach, window: int) -> Finding:
 
 
 def _changes(measure: Measure, look: Look, n_reference: int) -> tuple[BinChange, ...]:
+    by_bin: dict[int, list[int]] = {}
+    for cell in measure.cells(look.feature):
+        by_bin.setdefault(look.feature.told(cell), []).append(cell)
+    found = [(told, own, int(look.now[own].sum()), int(look.then[own].sum())) for told, own in by_bin.items()]
     return tuple(
-        BinChange(
-            label=look.feature.label(cell), bin=cell,
-            reference=int(look.then[cell]) / n_reference if n_reference else 0.0,
-            current=int(look.now[cell]) / look.n,
-        )
-        for cell in measure.cells(look.feature)
-        if look.now[cell] or look.then[cell]
-    )  # fmt: skip
+        BinChange(look.feature.label(own[0]), told, then / n_reference if n_reference else 0.0, now / look.n)
+        for told, own, now, then in found
+        if now or then
+    )

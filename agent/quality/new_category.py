@@ -13,7 +13,7 @@ from agent.records import Ints, Kind
 
 
 def _cells(feature: Feature) -> tuple[int, ...]:
-    return (feature.bins - 1,) if feature.kind is Kind.TEXT else ()
+    return tuple(feature.never) if feature.kind is Kind.TEXT else ()
 
 
 def _credit(feature: Feature, then: Ints) -> int:
@@ -24,20 +24,20 @@ def _credit(feature: Feature, then: Ints) -> int:
     (never more than the rows in "other"), and every bin with one row.
     """
     own = then[: len(feature.categories)]
-    other = int(then[len(feature.categories)])
+    other = int(then[feature.other.start : feature.other.stop].sum())
     return min(len(feature.seen), other) + int((own == 1).sum())
 
 
 def _describe(look: Look) -> str:
     said = f"{percent(look.share)} of {look.n} values are categories the reference never held"
-    known = look.then[: look.feature.bins - 1]
+    known = look.feature.wholes(look.then)[:-1]
     alone = ": it was always the same in the reference" if np.count_nonzero(known) == 1 and not known[-1] else ""
     return f"{said} (expected {percent(look.expected)}){alone}"
 
 
 def _detail(look: Look) -> Mapping[str, float]:
-    known = slice(0, look.feature.bins - 1)
-    return {"inside_change": inside_change(look.now[known], look.then[known])}
+    now, then = (look.feature.wholes(counts)[:-1] for counts in (look.now, look.then))
+    return {"inside_change": inside_change(now, then)}
 
 
 NEW_CATEGORY = Measure("new_category", Of.VALUES, _cells, _describe, _detail, _credit)

@@ -223,11 +223,12 @@ def _scores(feature: Feature, counts: Floats) -> list[Floats]:
         return []
     share = values / total
     if feature.kind is Kind.TEXT:
-        order = [i for i in np.argsort(-share, kind="stable").tolist() if share[i] >= CATEGORY_SHARE_MIN]
-        if 1.0 - share[order].sum() < CATEGORY_SHARE_MIN:
+        own = feature.wholes(values) / total
+        order = [i for i in np.argsort(-own, kind="stable").tolist() if own[i] >= CATEGORY_SHARE_MIN]
+        if 1.0 - own[order].sum() < CATEGORY_SHARE_MIN:
             order = order[:-1]
         # Which of the rare ones a reference happened to hold was chance: never seen, the last, goes with other.
-        cells = np.minimum(np.arange(feature.bins), feature.bins - 2)
+        cells = np.minimum(np.arange(feature.bins), feature.other.start)
         raw = [cells == i for i in order[:CATEGORIES]]
     else:
         normal = NormalDist()

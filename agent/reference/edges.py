@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.bins import OTHER_SEEN_MAX, Rules, text_hash
+from agent.bins import OTHER_SEEN_MAX, RARE_CELLS_MAX, Rules, text_hash
 from agent.records import Floats
 from agent.sketches.frequent import LONG_TEXT, FrequentTexts
 
@@ -21,6 +21,7 @@ QUANTILES = (*_TAIL, *(0.05 + 0.9 * k / _EVEN for k in range(1, _EVEN)), *(1.0 -
 BINS = len(QUANTILES) + 1
 DISTINCT_MAX = 20  # numbers with at most so many different values get a bin for each
 CATEGORIES_MAX = 50
+RARE_MIN = 2  # categories for each cell of "other", on average
 CATEGORY_SHARE_MIN = 0.001  # a smaller category has too few rows in a window of 1,000 to be judged by itself
 
 
@@ -104,6 +105,16 @@ def other_seen(ranked: Sequence[str | int], own: Sequence[str]) -> frozenset[int
     taken = set(own)
     rest = [key if isinstance(key, int) else text_hash(key) for key in ranked if key not in taken]
     return frozenset(rest[:OTHER_SEEN_MAX])
+
+
+def rare_cells(texts: FrequentTexts, own: Sequence[str], seen: frozenset[int]) -> int:
+    """In how many cells "other" is counted: eight, or four, where each has at least two categories and a thousandth of
+    the rows on average; else one. Of less no cell could be judged by itself."""
+    if not texts.total:
+        return 1
+    share = 1.0 - sum(texts.counts.get(key, 0) for key in own) / texts.total
+    most = min(len(seen) / RARE_MIN, share / CATEGORY_SHARE_MIN)
+    return next((cells for cells in (RARE_CELLS_MAX, RARE_CELLS_MAX // 2) if cells <= most), 1)
 
 
 def text_key(text: str) -> str | int:

@@ -10,7 +10,7 @@ import numpy as np
 from agent.bins import NO_RULES, OTHER_SEEN_MAX, Feature, Rules, text_hash
 from agent.errors import UnusableReferenceError
 from agent.records import Floats, Kind, Source
-from agent.reference.edges import categories, number_edges, other_seen, with_range
+from agent.reference.edges import categories, number_edges, other_seen, rare_cells, with_range
 from agent.reference.profile import Reference
 from agent.reference.schema import OUTPUTS, FeatureSchema, Schema
 from agent.reference.survey import Name, NumberSurvey
@@ -31,6 +31,7 @@ def make_feature(name: Name, kind: Kind, said: FeatureSchema, found: NumberSurve
     own: tuple[str, ...] = ()
     seen: frozenset[int] = frozenset()
     integral = False
+    cells = 1
     rules = NO_RULES
     if isinstance(found, NumberSurvey):
         rules = _rules(said, _range(name[0], said, found))
@@ -41,11 +42,13 @@ def make_feature(name: Name, kind: Kind, said: FeatureSchema, found: NumberSurve
     elif isinstance(found, FrequentTexts) and not said.ignored:
         rules = _rules(said, EVERYTHING)
         own, seen = _categories(name[1], said, found)
+        cells = rare_cells(found, own, seen)
     elif not said.ignored:
         rules = _rules(said, EVERYTHING)
     return Feature(
         name=name[1], source=name[0], kind=kind, edges=edges, categories=own, seen=seen, public=said.public,
         critical=said.critical, ignored=said.ignored, integral=bool(integral or rules.whole), size=size, rules=rules,
+        rare_cells=cells,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 from google.protobuf.message import DecodeError, Message
 
-from agent.bins import NO_RULES, Feature, Layout, Rules
+from agent.bins import NO_RULES, RARE_CELLS_MAX, Feature, Layout, Rules
 from agent.errors import CorruptError, UnusableReferenceError
 from agent.records import Ints, Kind, Source
 from agent.reference import projection_file
@@ -20,7 +20,7 @@ from agent.reference.by_segment import BySegment, SegmentCounts
 from agent.reference.profile import Reference
 from agent.wire import reference_pb2 as pb
 
-FORMAT = 1
+FORMATS = (1, 2)  # read; written is the first that says all: 2 where texts have several cells of rare categories
 SUFFIX = ".sidelight"
 MODE = 0o644  # counts and category names of training data: as readable as the model beside it
 LIMIT_BYTES = 256 << 20  # a larger file is not read
@@ -32,7 +32,8 @@ M = TypeVar("M", bound=Message)
 
 def encode(reference: Reference) -> bytes:
     """The same reference gives the same bytes. Sections of a newer version go back in as they came."""
-    file = pb.ReferenceFile(format=FORMAT)
+    rare = any(feature.rare_cells > 1 for feature in reference.layout.features)
+    file = pb.ReferenceFile(format=FORMATS[rare])
     for key, message in (
         ("layout", layout_message(reference)),
         ("blocks", _blocks_message(reference)),
@@ -156,6 +157,7 @@ def feature_message(feature: Feature) -> pb.Feature:
         group=feature.group,
         seen=np.array(sorted(feature.seen), dtype="<u8").tobytes(),
         rules=_rules_message(feature.rules),
+        rare_cells=feature.rare_cells if feature.rare_cells > 1 else 0,
     )
 
 
@@ -199,6 +201,8 @@ def _feature_of(message: pb.Feature, name: str) -> Feature:
         raise CorruptError(f"{name}: section layout: feature {message.name}: edges do not rise")
     if len(message.seen) % 8:
         raise CorruptError(f"{name}: section layout: feature {message.name}: seen categories are cut short")
+    if message.rare_cells > (RARE_CELLS_MAX if kind is Kind.TEXT else 1):
+        raise CorruptError(f"{name}: section layout: feature {message.name}: {message.rare_cells} cells of rare values")
     return Feature(
         name=message.name,
         source=source,
@@ -213,6 +217,7 @@ def _feature_of(message: pb.Feature, name: str) -> Feature:
         size=message.size,
         group=message.group,
         rules=_rules_of(message, name),
+        rare_cells=max(int(message.rare_cells), 1),
     )
 
 
@@ -229,8 +234,8 @@ def _sections(data: bytes, name: str) -> list[tuple[str, bytes]]:
             raise CorruptError(f"{name}: section {section.key[:40]!r}: the checksum does not match")
     if file.checksum != _file_checksum(file):
         raise CorruptError(f"{name}: the sections are not those that were written")
-    if file.format != FORMAT:
-        raise UnusableReferenceError(f"{name}: format {file.format}, this version reads format {FORMAT}")
+    if file.format not in FORMATS:
+        raise UnusableReferenceError(f"{name}: format {file.format}, this version reads formats up to {FORMATS[-1]}")
     return [(section.key, section.body) for section in file.sections]
 
 

@@ -67,7 +67,8 @@ def horizons(reference: Reference) -> str:
 
 
 def _own_bins(feature: Feature) -> int:
-    return max(0, feature.bins - 2) if (feature.edges or feature.categories) else feature.bins
+    bins = len(feature.whole)
+    return max(0, bins - 2) if (feature.edges or feature.categories) else bins
 
 
 def _range(feature: Feature) -> Sequence[str]:

@@ -154,18 +154,22 @@ class Reporting:
         """Counters per bin, empty bins as zeros: a counter's first point has no predecessor. A bin of values is called
         by its number; null, absent and the like by their names, so that a sum over values can leave them out."""
         assert series.reference is not None  # noqa: S101 - the caller has looked
-        layout, total, since = series.reference.layout, series.total.tolist(), series.bins_since_ns
-        share = series.reference.share.tolist()
+        layout, total, since = series.reference.layout, series.total, series.bins_since_ns
+        share = series.reference.share
         order = sorted(range(len(layout.features)), key=lambda i: (layout.features[i].source in INPUTS, i))
         for i in order[: self._settings.bin_features]:
             feature, start = layout.features[i], int(layout.starts[i])
             if feature.ignored:
                 continue
             attributes = {**own, **_of(feature.source, feature.name)}
-            for cell in range(feature.cells - 1):
-                labelled = attributes | {"sidelight.bin": str(cell) if cell < feature.bins else feature.label(cell)}
-                yield Point(telemetry.BIN_COUNT, total[start + cell], labelled, since)
-                yield Point(telemetry.BIN_REFERENCE, share[start + cell], labelled)
+            bins, specials = layout.slice(i), slice(start + feature.bins, start + feature.cells - 1)
+            names = [*map(str, range(len(feature.whole))), *map(feature.label, range(feature.bins, feature.cells - 1))]
+            counts = [*feature.wholes(total[bins]).tolist(), *total[specials].tolist()]
+            shares = [*feature.wholes(share[bins]).tolist(), *share[specials].tolist()]
+            for name, count, then in zip(names, counts, shares, strict=True):
+                labelled = attributes | {"sidelight.bin": name}
+                yield Point(telemetry.BIN_COUNT, count, labelled, since)
+                yield Point(telemetry.BIN_REFERENCE, then, labelled)
 
     # ── status ──
 

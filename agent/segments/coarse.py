@@ -47,7 +47,7 @@ class Coarse:
     @classmethod
     def of(cls, layout: Layout, judged: Sequence[int], share: Floats, counts: Ints) -> Coarse:
         """One segment's subjects, the features `judged`. share, counts: (layout.cells,), of the segment's reference."""
-        cells = Cells.of(layout, share, counts, judged)
+        cells = Cells.of(layout, share, counts, judged, coarse=True)
         begin = begins_of(cells, SHARE_MIN)
         alone = cells.sums(begin.astype(np.float64)) == 1
         cells = _main_last(cells, begin, alone)
@@ -110,12 +110,14 @@ def judged_features(layout: Layout) -> list[int]:
 
 
 def _main_last(cells: Cells, begin: Bools, alone: Bools) -> Cells:
-    """Where all was pooled into one cell, the heaviest lies last and stands apart; `begin` is set so, in place."""
+    """Where all was pooled into one cell, the heaviest bin lies last and stands apart; `begin` is set so, in place."""
     take, share = cells.take.copy(), cells.share.copy()
     for subject in np.flatnonzero(alone):
         own = np.flatnonzero(cells.owner == subject)
-        main = own[np.argmax(share[own])]
-        order = np.append(own[own != main], main)
+        _, of_bin = np.unique(cells.whole[own], return_inverse=True)
+        of_bins = np.bincount(of_bin, weights=share[own])[of_bin]
+        main = of_bin == of_bin[np.argmax(of_bins)]
+        order = np.append(own[~main], own[main])
         take[own], share[own] = take[order], share[order]
-        begin[own[-1]] = True
+        begin[own[-int(main.sum())]] = True
     return replace(cells, take=take, share=share)

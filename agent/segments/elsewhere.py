@@ -64,7 +64,7 @@ def _group(finding: Finding) -> tuple[str, str, int, str]:
 
 def _psi(feature: Feature, now: Ints, then: Ints) -> float:
     """Corrected PSI."""
-    current, reference = now[: feature.bins].astype(np.float64), then[: feature.bins].astype(np.float64)
-    n, n_reference, bins = current.sum(keepdims=True), reference.sum(keepdims=True), np.array([feature.bins])
-    terms = psi_terms(current, reference, n, n_reference, bins, np.zeros(feature.bins, dtype=np.int64))
+    current, reference = (feature.wholes(counts).astype(np.float64) for counts in (now, then))
+    n, n_reference, bins = current.sum(keepdims=True), reference.sum(keepdims=True), np.array([current.size])
+    terms = psi_terms(current, reference, n, n_reference, bins, np.zeros(current.size, dtype=np.int64))
     return float(corrected_psi(terms.sum(keepdims=True), n, n_reference, bins, np.ones(1))[0])

@@ -125,16 +125,18 @@ def _verdict(p: float, alpha: float, effect: float, floor: float) -> Verdict:
 
 def _changes(feature: Feature, now: Ints, then: Ints) -> tuple[BinChange, ...]:
     """The bins whose share moved most, most first."""
-    bins = feature.bins
-    share, before = now[:bins] / max(int(now[:bins].sum()), 1), then[:bins] / max(int(then[:bins].sum()), 1)
+    now, then, first = feature.wholes(now), feature.wholes(then), feature.whole.tolist()
+    share, before = now / max(int(now.sum()), 1), then / max(int(then.sum()), 1)
     order = np.argsort(-np.abs(share - before), kind="stable")[:CHANGES].tolist()
-    return tuple(BinChange(feature.label(i), i, float(before[i]), float(share[i])) for i in order if now[i] or then[i])
+    return tuple(
+        BinChange(feature.label(first[i]), i, float(before[i]), float(share[i])) for i in order if now[i] or then[i]
+    )
 
 
 def _distance(feature: Feature, now: Ints, then: Ints) -> dict[str, float]:
     """ks of a number, l_infinity of a text or flag: as the whole's distances."""
-    gap = now[: feature.bins] / max(int(now[: feature.bins].sum()), 1)
-    gap = gap - then[: feature.bins] / max(int(then[: feature.bins].sum()), 1)
+    now, then = feature.wholes(now), feature.wholes(then)
+    gap = now / max(int(now.sum()), 1) - then / max(int(then.sum()), 1)
     if feature.kind is Kind.NUMBER:
         return {"ks": float(np.abs(np.cumsum(gap)).max())}
     return {"l_infinity": float(np.abs(gap).max())}

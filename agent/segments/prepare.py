@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.bins import Layout
-from agent.drift.pooling import shapeless
+from agent.drift.rare import shapeless
 from agent.errors import CorruptError
 from agent.quality.measure import Of
 from agent.quality.tables import Places, bases_of

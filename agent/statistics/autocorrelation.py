@@ -59,7 +59,7 @@ def mean_variance(rho: Floats, size: Floats | float) -> Floats:
     return np.asarray(((1.0 + rho) / (1.0 - rho) - lost) / size, dtype=np.float64)
 
 
-def growth(rho: Floats, size: float, blocks: float) -> Floats:
+def growth(rho: Floats, size: Floats | float, blocks: float) -> Floats:
     """φ - 1 of windows `size` blocks long, far away from a reference of `blocks`, over that of independent blocks."""
     return (mean_variance(rho, size) + mean_variance(rho, blocks)) / (1.0 / size + 1.0 / max(blocks, 1.0))
 

@@ -67,7 +67,7 @@ class Layout(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., window_seconds: _Optional[float] = ..., task: _Optional[_Union[Layout.Task, str]] = ..., positive_label: _Optional[str] = ..., trained_at_unix_nano: _Optional[int] = ..., segments: _Optional[_Iterable[str]] = ..., protected: _Optional[_Iterable[str]] = ..., classes: _Optional[_Iterable[str]] = ..., projections: _Optional[_Iterable[_Union[Projection, _Mapping]]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen", "group", "rules")
+    __slots__ = ("name", "source", "kind", "edges", "categories", "public", "critical", "ignored", "integral", "size", "seen", "group", "rare_cells", "rules")
     class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SOURCE_UNSPECIFIED: _ClassVar[Feature.Source]
@@ -106,6 +106,7 @@ class Feature(_message.Message):
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    RARE_CELLS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     name: str
     source: Feature.Source
@@ -119,8 +120,9 @@ class Feature(_message.Message):
     size: int
     seen: bytes
     group: str
+    rare_cells: int
     rules: Rules
-    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ..., group: _Optional[str] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[_Union[Feature.Source, str]] = ..., kind: _Optional[_Union[Feature.Kind, str]] = ..., edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., public: bool = ..., critical: bool = ..., ignored: bool = ..., integral: bool = ..., size: _Optional[int] = ..., seen: _Optional[bytes] = ..., group: _Optional[str] = ..., rare_cells: _Optional[int] = ..., rules: _Optional[_Union[Rules, _Mapping]] = ...) -> None: ...
 
 class Projection(_message.Message):
     __slots__ = ("vector", "row")

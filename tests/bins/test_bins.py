@@ -41,7 +41,10 @@ def _case(draw: st.DrawFn) -> tuple[Layout, list[dict[str, Any]]]:
             values[name] = st.one_of(near, st.floats(), st.integers(-9, 9).map(float))
         elif kind is Kind.TEXT:
             features.append(
-                Feature(name, Source.FEATURE, kind, categories=CATEGORIES, seen=frozenset(map(text_hash, SEEN)))
+                Feature(
+                    name, Source.FEATURE, kind, categories=CATEGORIES, seen=frozenset(map(text_hash, SEEN)),
+                    rare_cells=draw(st.sampled_from([1, 4, 8])),
+                )
             )
             values[name] = st.sampled_from([*CATEGORIES, *SEEN, "other"])
         else:
@@ -98,7 +101,9 @@ def _oracle(feature: Feature, value: Any) -> int:
         return int(value)
     if feature.kind is Kind.TEXT:
         known = len(CATEGORIES)
-        return CATEGORIES.index(value) if value in CATEGORIES else known if value in SEEN else known + 1
+        part = text_hash(value) % feature.rare_cells
+        rare = known + part if value in SEEN else known + feature.rare_cells + part
+        return CATEGORIES.index(value) if value in CATEGORIES else rare
     if math.isnan(value):
         return special + 2
     if math.isinf(value):

@@ -7,7 +7,8 @@ import pytest
 
 from agent.bins import Feature, Layout
 from agent.drift.moderation import DF_MAX, Borrowing
-from agent.drift.pooling import CLASS_MIN, Cells, listed_by_chance, ranked
+from agent.drift.pooling import Cells
+from agent.drift.rare import CLASS_MIN, listed_by_chance, ranked
 from agent.records import Floats, Kind, Source
 from agent.statistics.array_tails import cauchy_combination
 from agent.statistics.autocorrelation import correlation, growth, hidden, independent_groups, mean_variance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.bins import Feature, Layout, Rules, text_cells
+from agent.bins import Feature, Layout, Rules, text_cells, text_hash
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source
-from agent.reference.edges import BINS, QUANTILES, categories, number_edges, text_key, with_range
+from agent.reference.edges import BINS, QUANTILES, categories, number_edges, rare_cells, text_key, with_range
 from agent.reference.features import make_feature
 from agent.reference.schema import FeatureSchema
 from agent.reference.survey import NumberSurvey
@@ -122,6 +123,32 @@ def test_every_counted_text_is_known_afterwards(long: bool) -> None:
     feature = Feature("c", Source.FEATURE, Kind.TEXT, categories=own, seen=seen)
     expected = [len(own)] * 200 if long else [*range(50), *[50] * 150]
     assert text_cells(feature, [*names, "new"]) == [*expected, len(own) + 1]
+
+
+def test_rare_texts_are_spread_over_cells_by_their_hash() -> None:
+    """Known or new, in the same one of eight each time; the numbers are those of every machine and version."""
+    names = [f"merchant {i}" for i in range(400)]
+    seen = frozenset(map(text_hash, names[1:]))
+    feature = Feature("c", Source.FEATURE, Kind.TEXT, categories=("merchant 0",), seen=seen, rare_cells=8)
+    cells = text_cells(feature, names)
+    assert cells[:6] == [0, 7, 1, 8, 6, 3]
+    assert np.bincount(cells)[1:9].min() > 25
+    assert (feature.other, feature.never) == (range(1, 9), range(9, 17))
+    labels = [feature.label(cell) for cell in (0, 1, 8, 9, 16)]
+    assert labels == ["merchant 0", "other", "other", "never seen", "never seen"]
+    unknown = text_cells(replace(feature, seen=frozenset()), names)
+    assert unknown[1:] == [cell + 8 for cell in cells[1:]]
+
+
+@pytest.mark.parametrize(
+    ("rare", "rows", "expected"),
+    [(500, 2_000, 8), (16, 2_000, 8), (15, 2_000, 4), (8, 2_000, 4), (7, 2_000, 1), (500, 79, 4), (500, 39, 1)],
+)
+def test_as_many_cells_as_rare_texts_can_fill(rare: int, rows: int, expected: int) -> None:
+    """Two texts and a thousandth of the rows for each; where less is rare, "other" is one cell, as it ever was."""
+    texts = FrequentTexts()
+    texts.add({"main": 10_000 - rows, **({"rest": rows} if rows else {})})
+    assert rare_cells(texts, ("main",), frozenset(range(rare))) == expected
 
 
 @pytest.mark.parametrize(("beyond", "high"), [(np.nan, 1.0), (np.inf, np.inf)])

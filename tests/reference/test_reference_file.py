@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from agent.errors import CorruptError, UnusableReferenceError
+from agent.records import Kind
 from agent.reference import file
+from agent.reference.profile import Reference
 from agent.sketches.quantiles import Quantiles
 from agent.wire import reference_pb2 as pb
 from tests.reference.references import small_reference
+
+HASH_OF_FORMAT_1 = 0xC27A603E5431325C  # of the layout below, as the releases that wrote format 1 reckoned it
 
 
 def test_round_trip_keeps_every_field() -> None:
@@ -106,12 +110,39 @@ def test_impossible_content_is_refused_whatever_the_checksum(change: str) -> Non
 
 
 def test_a_newer_format_is_not_called_corrupt() -> None:
-    """A whole file of format 2 asks for a newer version instead."""
+    """A whole file of format 3 asks for a newer version instead."""
     stored = pb.ReferenceFile.FromString(file.encode(small_reference()))
-    stored.format = 2
+    stored.format = 3
     stored.checksum = file._file_checksum(stored)
-    with pytest.raises(UnusableReferenceError, match="format 2"):
+    with pytest.raises(UnusableReferenceError, match="format 3"):
         file.decode(stored.SerializeToString())
+
+
+def _with_rare_cells(cells: int) -> Reference:
+    reference = small_reference()
+    features = tuple(replace(f, rare_cells=cells) if f.name == "city" else f for f in reference.layout.features)
+    layout = replace(reference.layout, features=features)
+    return replace(reference, layout=layout, blocks=np.ones((3, layout.cells), dtype=np.int32))
+
+
+def test_cells_of_rare_values_need_a_reader_that_knows_them() -> None:
+    """Eight cells come back, in a file of format 2, which older agents refuse by name instead of misreading the counts.
+    Without them the file is of format 1, byte for byte what it always was, and so is the hash of its bins."""
+    plain, rare = file.encode(small_reference()), file.encode(_with_rare_cells(8))
+    assert [pb.ReferenceFile.FromString(data).format for data in (plain, rare)] == [1, 2]
+    assert file.encode(file.decode(rare)) == rare
+    assert file.decode(rare).layout.features[2].rare_cells == 8
+    assert file.decode(plain).layout.hash == HASH_OF_FORMAT_1
+    assert file.decode(rare).layout.hash != HASH_OF_FORMAT_1
+
+
+@pytest.mark.parametrize(("cells", "kind"), [(9, Kind.TEXT), (2, Kind.FLAG)])
+def test_cells_of_rare_values_that_nobody_wrote_are_refused(cells: int, kind: Kind) -> None:
+    """More than there are hashes for, or of values that are no texts."""
+    reference = _with_rare_cells(cells)
+    features = tuple(replace(f, kind=kind) if f.name == "city" else f for f in reference.layout.features)
+    with pytest.raises(CorruptError, match=f"city: {cells} cells of rare values"):
+        file.decode(file.encode(replace(reference, layout=replace(reference.layout, features=features))))
 
 
 def test_writing_replaces_the_file_whole(tmp_path: Path) -> None:
