@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agent.bins import Feature
+from agent.bins import OTHER_SEEN_MAX, Feature
 from agent.quality.inside import inside_change
 from agent.quality.measure import Look, Measure, Of, percent
 from agent.records import Ints, Kind
@@ -21,11 +21,13 @@ def _credit(feature: Feature, then: Ints) -> int:
 
     A reference has no category it never saw, but the next row is one with probability f₁ / N, f₁ the categories seen
     once (Good 1953, from Turing). The counts keep no singletons apart, so: every category without a bin of its own
-    (never more than the rows in "other"), and every bin with one row.
+    (never more than the rows in "other"), and every bin with one row. Where there were too many to remember, as of ids,
+    what is not remembered came in the reference as never seen, and goes on to come beside what is new.
     """
     own = then[: len(feature.categories)]
     other = int(then[feature.other.start : feature.other.stop].sum())
-    return min(len(feature.seen), other) + int((own == 1).sum())
+    forgotten = int(then[feature.never.start : feature.never.stop].sum()) if len(feature.seen) >= OTHER_SEEN_MAX else 0
+    return min(len(feature.seen), other) + int((own == 1).sum()) + forgotten
 
 
 def _describe(look: Look) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.bins import Feature, Layout
+from agent.bins import OTHER_SEEN_MAX, Feature, Layout
 from agent.ledger import CHECKS
 from agent.quality.judge import FLOOR, MEASURES, Quality
 from agent.records import (
@@ -134,6 +134,15 @@ def test_a_text_that_was_always_the_same_says_so() -> None:
     window = np.array([60, 0, 40, *[0] * 7], np.int32)
     found = found_in(Quality(ref, Fixed()).judge([Closed(3, window)]))
     assert found[0].reason.endswith("(expected 0.0 %): it was always the same in the reference")
+
+
+def test_ids_of_which_not_all_are_remembered_are_no_fault() -> None:
+    """96,000 different ones, 65,536 remembered, the others counted as never seen: all of them new is as it was."""
+    layout = Layout((Feature("id", Source.FEATURE, Kind.TEXT, seen=frozenset(range(OTHER_SEEN_MAX))),))
+    blocks = np.array([[2184, 1016, *[0] * 7]] * 30, np.int32)
+    ref = Reference("m", "1", layout, blocks, np.zeros(30, np.int64), np.full(30, 3200, np.int64))
+    found = found_in(Quality(ref, Fixed()).judge([Closed(3, np.array([0, 400, *[0] * 7], np.int32))]))
+    assert [f.check for f in found if f.alarms] == []
 
 
 def test_a_sentinel_changes_nothing_inside(rng: np.random.Generator) -> None:
