@@ -386,6 +386,7 @@ class Finding:
     reason: str = ""
     segment: str = ""  # "region=north": found in that part of the traffic only
     newcomers: tuple[tuple[str, float], ...] = ()
+    made_of: tuple[frozenset[str], ...] = ()  # of a whole row that alarms: what each alarming part of it is made of
 
     @property
     def alarms(self) -> bool:

@@ -5,7 +5,7 @@ x breaks a rule of the schema            -> the cause, whatever else moved
 x out of range, or unknown categories    -> the cause, if a quarter of x's values or the rest of x is unchanged
                                          -> else the echo of x's drift: the world moved, and some values with it
 predictions drift under a broken pipeline -> a consequence of it
-whole rows drift where a value is at fault -> likewise: they are made of features and outputs
+whole rows drift where a value is at fault -> likewise, if each part that alarms is made of one that is
 a feature is new, and named with one that is absent -> told there
 rows came before, where a feature has no values or one alone -> an echo: rows are more alike then
 the model is worse, and concept drift says since when and which way -> told there
@@ -13,7 +13,7 @@ the model is worse, and concept drift says since when and which way -> told ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from agent.alerting.book import Watched
@@ -78,7 +78,7 @@ def explain(
         elif cause == PREDICTION_DRIFT and attached:
             consequences.append(f)
             found.append(_mute(f, "the pipeline before it is broken"))
-        elif f.alarms and f.check == "drift" and f.source is Source.ROW and faulty and _watched(f) not in drifting:
+        elif f.alarms and f.check == "drift" and _made_of(f, faulty) and _watched(f) not in drifting:
             consequences.append(f)
             found.append(_mute(f, "rows are made of values that are at fault"))
         elif f.check == DUPLICATES and f.alarms and alike and f.distances.get("share_ids") != f.current:
@@ -103,6 +103,12 @@ def _echo_of_drift(finding: Finding) -> bool:
     inside, ruled = finding.distances.get("inside_change", 0.0), "limit" in finding.distances
     fringe = finding.check in AMBIGUOUS_CHECKS and finding.effect < SHARE_MAX and inside >= INSIDE_MIN
     return finding.alarms and fringe and not ruled
+
+
+def _made_of(finding: Finding, faulty: Set[Watched]) -> bool:
+    """Whether it is a whole row's, and each part of it that alarms is made of something that is at fault."""
+    names = {name for _, name in faulty}
+    return finding.source is Source.ROW and bool(names) and all(part & names for part in finding.made_of)
 
 
 def _gone(findings: Sequence[Finding]) -> frozenset[Watched]:

@@ -130,7 +130,7 @@ def _whose(model: ModelKey) -> str:
 
 def _says_where(rule: Rule, subject: Subject) -> bool:
     """Whether its own words need no name before them."""
-    named = subject.said.startswith(f"{subject.name} ") and not subject.segment
+    named = subject.said.startswith(f"{subject.name} ") and not subject.segment and subject.check != "drift"
     return named or not subject.name or subject.name == rule.name
 
 

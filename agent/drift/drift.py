@@ -216,6 +216,9 @@ class Drift:
         terms = psi_terms(found.current, found.reference, n, n_reference, pooled.bins, pooled.owner)
         psi = np.add.reduceat(terms, pooled.first)
         effect = corrected_psi(psi, n, n_reference, pooled.bins, phi)
+        # Of what hardly varies only rare values are looked for: that none came is an answer, too.
+        looked_for = look.spread.rare_tested & (self._cells.sums(pooled.rare.astype(np.float64)) > 0)
+        p = np.where(np.isnan(p) & looked_for, 1.0, p)
         p = np.where((n >= ROWS_MIN) & (n_reference > 0), p, np.nan)
         share = self._spending.share(look.horizon, pooled, look.spread, n, n_reference)
         return Judged(look.horizon, look.beside, p, effect, phi, np.where(np.isnan(p), 0.0, share))

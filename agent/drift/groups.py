@@ -17,6 +17,7 @@ from agent.records import Closed, Finding, Ints, Kind, Source, Verdict
 
 Name = tuple[Source, str]
 NAMED = 3  # features named in one reason
+FAULT_WEIGHT = 0.02  # all values at fault lie 3 σ away at most: less moves no direction by 0.1 σ, the floor
 ECHO_WEIGHT = 0.05  # a feature that weighs so much moves a whole row's direction when it drifts by itself
 WEIGHT_SAID_MIN = 0.05  # of a direction's squared weights
 NOTHING: frozenset[str] = frozenset()
@@ -38,11 +39,10 @@ class Grouped:
         self._measure = measure
         self._group: dict[Name, str] = {(f.source, f.name): f.group for f in layout.features if f.computed}
         self._moved = {part: words for p in layout.projections for part, words in moved(p).items()}
-        self._inputs = {
-            part: frozenset(p.heaviest(k, ECHO_WEIGHT))
-            for p in layout.projections if isinstance(p, RowProjection) for k, part in enumerate(p.parts)
-        }  # fmt: skip
         rows = [p for p in layout.projections if isinstance(p, RowProjection)]
+        of_rows = [(p, k, part) for p in rows for k, part in enumerate(p.parts)]
+        self._inputs = {part: frozenset(p.heaviest(k, ECHO_WEIGHT)) for p, k, part in of_rows}
+        self._made_of = {part: frozenset(p.heaviest(k, FAULT_WEIGHT)) for p, k, part in of_rows}
         self._relations = {p.name: (p.parts[:-1], Relations(p)) for p in rows}
         with_parts = {f.group for f in layout.features if f.computed}
         blind = [f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts]
@@ -86,11 +86,12 @@ class Grouped:
             lost = () if echoes[chosen.subject] else self._lost(group, parts)
             said.insert(0, f"{lost or self._moved[chosen.subject]}{also}")
             if echo := sorted(echoes[chosen.subject]):
-                said.insert(0, f"{_listed(echo[:NAMED])} drifted by itself")
+                said.insert(0, f"{_listed(echo[:NAMED])} drifted by {'itself' if len(echo) == 1 else 'themselves'}")
                 chosen = replace(chosen, verdict=Verdict.MUTED)
         if not chosen.subject.endswith(f"[{CLUSTER}]"):  # bins and ranks along a line tell a reader nothing
             chosen = replace(chosen, changes=(), current=float("nan"), expected=float("nan"))
-        return replace(chosen, subject=group, reason="; ".join(said))
+        made_of = tuple(self._made_of[f.subject] for f in alarms if f.subject in self._made_of)
+        return replace(chosen, subject=group, reason="; ".join(said), made_of=made_of)
 
     def _lost(self, group: str, parts: Sequence[Finding]) -> str:
         """In words, which features of a row no longer go with the others; empty: none explains what is seen."""

@@ -89,6 +89,14 @@ def test_newest_windows_that_look_usual_but_moved_as_far_end_nothing() -> None:
     assert story.close(over) == ["resolved data_drift"]
 
 
+def test_a_feature_called_like_a_severity_keeps_its_name() -> None:
+    """A large drift of the feature "large" says both."""
+    story = Story()
+    assert story.close(drift("large", 0.3)) == ["firing data_drift"]
+    assert story.changes[0].event is not None
+    assert ": large: large drift (effect 0.3" in story.changes[0].event.body
+
+
 def test_a_firing_event_says_what_someone_on_call_needs() -> None:
     """The whole of one event, as a golden; labels only of the public feature."""
     story = Story(window=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.alerting.book import AlertBook, WindowContext
@@ -61,6 +63,17 @@ def test_rows_that_move_later_than_the_fault_join_silently() -> None:
     story.close(broken)
     assert story.close(broken, row_drift()) == []
     assert [s.watched for s in story.book.of(KEY)["broken_pipeline"].consequences] == [ROW]
+
+
+def test_a_fault_hides_no_relation_that_it_has_no_part_in() -> None:
+    """The id is broken for weeks. What of a row is made of it moves with it; the pair that broke is told."""
+    broken = fault("new_category", "id")
+    moved = replace(row_drift(), made_of=(frozenset({"id", "age"}),))
+    story = Story()
+    assert story.close(broken, moved) == ["firing broken_pipeline"]
+    assert story.close(broken, replace(moved, made_of=(*moved.made_of, frozenset({"age", "income"})))) == [
+        "firing data_drift"
+    ]
 
 
 @pytest.mark.parametrize("source", [Source.PREDICTION, Source.SCORE])

@@ -240,3 +240,16 @@ def test_a_small_window_is_told_by_cells_that_hold_something() -> None:
     (found,) = findings(world.drift(), [same] * 24)
     assert {change.label for change in found.changes} == {"category0", "category1"}
     assert found.current == 0.5
+
+
+def test_what_hardly_varies_is_judged_though_nothing_rare_came() -> None:
+    """One row in 10,000 is another value, or none is: quiet windows are within the noise, not too short a reference;
+    one in a hundred is found, and the windows after it are usual, so its alert can end."""
+    world = World(features=0, n=1000, reference_rows=100_000, seed=3, texts=[np.array([0.9999, 0.0001, 0.0, 0.0])] * 4)
+    drift, quiet = world.drift(), [world.window(texts=[np.array([1.0, 0.0, 0.0, 0.0])] * 4) for _ in range(4)]
+    assert {(f.verdict, f.p_value) for f in findings(drift, quiet)} == {(Verdict.WITHIN_NOISE, 1.0)}
+    moved = world.window(texts=[np.array([0.98, 0.02, 0.0, 0.0])] * 4)
+    after = findings(drift, [*quiet, moved, *quiet])
+    assert all(f.alarms for f in findings(drift, [*quiet, moved]))
+    assert any(f.alarms for f in after)
+    assert {f.distances["newest_p"] for f in after} == {1.0}

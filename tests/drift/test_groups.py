@@ -197,6 +197,7 @@ def test_a_row_that_echoes_one_feature_is_muted() -> None:
     assert "f00 drifted by itself" in found["row"].reason
     found = findings(judging(reference), [counted(reference, numbers(both))])
     assert sorted(name for name, finding in found.items() if finding.alarms) == ["f07", "row"]
+    assert any(part <= {"f00", "f01"} for part in found["row"].made_of)
 
 
 def _quiet_numbers(random: np.random.Generator) -> Callable[[], np.ndarray]:
@@ -242,13 +243,15 @@ def test_a_text_of_which_chance_listed_every_value_says_why_it_is_not_judged() -
             return []
 
     names = tuple(f"v{i}" for i in range(9))
-    layout = Layout(tuple(Feature(name, Source.FEATURE, Kind.TEXT, categories=names) for name in ("id", "kind")))
+    texts = tuple(Feature(name, Source.FEATURE, Kind.TEXT, categories=names) for name in ("id", "kind"))
+    layout = Layout((*texts, Feature("uuid", Source.FEATURE, Kind.TEXT, seen=frozenset(range(9)))))
     counts = np.zeros(layout.cells, dtype=np.int64)
+    counts[layout.slice(2)][:2] = [65_536, 30_000]
     counts[layout.slice(0)][:10] = [*range(8, 17), 4_000]
     counts[layout.slice(1)][:10] = [*range(300, 390, 10), 0]
     found = [f for part in Grouped(Silent(), layout, counts).judge([]) for f in part]  # type: ignore[arg-type]
-    assert [(f.subject, f.verdict) for f in found] == [("id", Verdict.NO_REFERENCE)]
-    assert "chance" in found[0].reason
+    assert [(f.subject, f.verdict) for f in found] == [(name, Verdict.NO_REFERENCE) for name in ("id", "uuid")]
+    assert all("chance" in f.reason for f in found)
 
 
 def test_a_resolved_alert_forgets_every_part(embeddings: Embeddings) -> None:
