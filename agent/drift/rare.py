@@ -113,8 +113,8 @@ def shapeless(layout: Layout, pooled: Ints) -> frozenset[int]:
     """Texts without shares to judge, as ids are: chance chose all of the values that are listed, and all others are one
     cell."""
     texts = ((i, f) for i, f in enumerate(layout.features) if f.kind is Kind.TEXT and is_tested(f))
-    bare = ((i, f) for i, f in texts if f.categories and f.rare_cells == 1)
-    return frozenset(i for i, f in bare if listed_by_chance(pooled[layout.slice(i)][: f.bins]).all())
+    held = ((i, pooled[layout.slice(i)][: f.bins]) for i, f in texts if f.rare_cells == 1)
+    return frozenset(i for i, counts in held if counts.any() and listed_by_chance(counts).all())
 
 
 def is_tested(feature: Feature) -> bool:
