@@ -61,6 +61,7 @@ class Shapes:
         if self._left:
             self._left -= 1
             return None
+        items = [*items]  # protobuf copies a row's bytes whenever it is asked for them
         # Either row may be an odd one.
         some = (items[0], items[len(items) // 2])
         shape = next((one for one in self._known if any(map(one.of, some))), None) or shape_of(some[0])

@@ -59,7 +59,8 @@ class Shape:
     want, care: uint64 (words,). numbers, texts: what they are; places: all of them. numbers_at: offsets of the numbers;
     sizes: of the texts' lengths; lengths: of the lengths of parts (a map's entry, an output) with texts.
     own_size: int64 (parts,), bytes of such a part without its texts; inside: int64 (texts, parts), 1 where a text is in
-    it. padding: no reading goes further beyond the rows' end.
+    it. features: how many, or how many segments and outputs where these are more. padding: no reading goes further
+    beyond the rows' end.
     """
 
     stretches: tuple[Stretch, ...]
@@ -73,6 +74,7 @@ class Shape:
     lengths: Offsets
     own_size: npt.NDArray[np.int64]
     inside: npt.NDArray[np.int64]
+    features: int
     longest_name: int
     padding: bytes
 
@@ -88,9 +90,7 @@ class Shape:
 
     def fits(self, limits: Limits) -> bool:
         """Whether no row built so is refused for its names or for how many they are."""
-        features = sum([place.where in FEATURES for place in self.places])
-        beside = sum([place.where in BESIDE for place in self.places])
-        return max(features, beside) <= limits.features and self.longest_name <= limits.text_bytes
+        return self.features <= limits.features and self.longest_name <= limits.text_bytes
 
 
 class _OtherwiseError(Exception):
@@ -242,18 +242,20 @@ class _Learning:
         inside = np.zeros((len(self.texts), len(self.parts)), np.int64)
         for number, (_, _, first, last) in enumerate(self.parts):
             inside[first:last, number] = 1
+        places = frozenset((*self.numbers, *self.texts))
         return Shape(
             stretches=tuple(self.stretches),
             want=np.frombuffer(bytes(self.want), np.uint64),
             care=np.frombuffer(bytes(self.care), np.uint64),
             numbers=tuple(self.numbers),
             texts=tuple(self.texts),
-            places=frozenset((*self.numbers, *self.texts)),
+            places=places,
             numbers_at=np.array(self.numbers_at, np.intp),
             sizes=np.array(self.sizes, np.intp),
             lengths=np.array([offset for offset, _, _, _ in self.parts], np.intp),
             own_size=np.array([size for _, size, _, _ in self.parts], np.int64),
             inside=inside,
+            features=max(sum([place.where in of for place in places]) for of in (FEATURES, BESIDE)),
             longest_name=self.longest_name,
             padding=bytes(len(self.want) + 256 * len(self.stretches)),
         )
