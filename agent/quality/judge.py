@@ -25,7 +25,7 @@ from agent.quality.type_mismatch import TYPE_MISMATCH
 from agent.quality.unknown import came_instead, new_features
 from agent.records import BinChange, Closed, Finding, Floats, Verdict
 from agent.reference.profile import Reference
-from agent.reference.rising import rising
+from agent.reference.rising import growing, rising
 
 __all__ = ["BLOCKS_MIN", "FLOOR", "MEASURES", "ROWS_MIN", "Quality"]
 MEASURES: tuple[Measure, ...] = (
@@ -33,6 +33,7 @@ MEASURES: tuple[Measure, ...] = (
 )  # fmt: skip
 
 RISING = "it rose with every window of the reference: a clock or a counter? Such a feature is better ignored"
+GROWING = "its list grew within the reference too: the model does not know what came since"
 SLICE = 2  # findings a slice: each costs 50-600 µs, the more the closer to an alarm
 
 
@@ -58,7 +59,7 @@ class Quality:
         self._tables = [table for table in tables if table.features.size]
         self._alpha = {t.measure.check: np.array(alphas[t.measure])[t.features] for t in self._tables}
         self._bases = {of: base.sum(axis=0) for of, base in bases.items()}
-        self._rising = rising(reference)
+        self._beside = {OUT_OF_RANGE: (rising(reference), RISING), NEW_CATEGORY: (growing(reference), GROWING)}
         self._constant = Constant(reference, bases, lambda i: ledger.alpha("constant", i))
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
@@ -126,8 +127,9 @@ class Quality:
             reason=_said(table.measure, look, told),
             distances=_distances(table.measure, look, tests, pools, i) if told.verdict is Verdict.ALARM else {},
         )  # fmt: skip
-        if table.measure is OUT_OF_RANGE and found.alarms and index in self._rising:
-            found = replace(found, reason=f"{found.reason}; {RISING}")
+        usual, said = self._beside.get(table.measure, (frozenset(), ""))
+        if found.alarms and index in usual:
+            found = replace(found, reason=f"{found.reason}; {said}")
         if table.measure is ABSENT and found.alarms:
             gone = float(pools.faulty[0, i]) - expected * float(pools.rows[0, i])
             if names := came_instead(recent.windows[-1], feature.name, gone):

@@ -1,4 +1,4 @@
-"""Clocks and counters among the features are told, where the reference knows the order of its blocks."""
+"""Clocks, counters and lists that grow are told, where the reference knows the order of its blocks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from agent.bins import Feature, Layout
-from agent.quality.judge import RISING, Quality
+from agent.quality.judge import GROWING, RISING, Quality
 from agent.records import Closed, Kind, Source
 from agent.reference.profile import Reference
-from agent.reference.rising import rising
+from agent.reference.rising import growing, rising
 from tests.quality.quality_worlds import Fixed, found_in
 
 EDGES = tuple(float(e) for e in range(21))
@@ -44,3 +44,27 @@ def test_a_clock_beyond_the_reference_is_told_as_one() -> None:
     found = {f.subject: f for f in found_in(Quality(_reference(), Fixed()).judge([Closed(3, counts)])) if f.alarms}
     assert found["made_at"].reason.endswith(RISING)
     assert RISING not in found["x"].reason
+
+
+def _shop(days: int, first_ns: int = 3600 * 10**9) -> Reference:
+    """Forty blocks of 100 rows: ten old products, and one of seven more that came every third block from the tenth on,
+    or of those that came in the first `days` blocks."""
+    layout = Layout((Feature("product", Source.FEATURE, Kind.TEXT, categories=tuple("abcdefghijklmnopq")),))
+    blocks = np.zeros((40, layout.cells), np.int32)
+    blocks[:, :10] = 8
+    for block in range(40):
+        known = max(1, min((min(block, days) - 10) // 3, 7))
+        blocks[block, 10 : 10 + known] = 20 // known
+    return Reference("m", "1", layout, blocks, first_ns + np.arange(40) * 3600 * 10**9, np.full(40, 100, np.int64))
+
+
+def test_a_list_that_grew_in_the_reference_goes_on_to_grow() -> None:
+    """Four products came in its second half alone: what nobody knew is told as one of more to come; not where all were
+    there by then."""
+    reference = _shop(40)
+    assert growing(reference) == {0}
+    assert growing(_shop(15)) == growing(_shop(40, first_ns=0)) == frozenset()
+    counts = np.zeros(reference.layout.cells, np.int32)
+    counts[:10], counts[18] = 8, 20
+    (found,) = (f for f in found_in(Quality(reference, Fixed()).judge([Closed(3, counts)])) if f.alarms)
+    assert found.reason.endswith(GROWING)
