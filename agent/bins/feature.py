@@ -156,16 +156,18 @@ class Feature:
 
 def text_cells(feature: Feature, dictionary: Sequence[str]) -> list[int]:
     """The cell (from 0) of each of the dictionary's texts."""
-    index, seen, other, never = feature._index, feature.seen, feature.other.start, feature.never.start
-    cells = feature.rare_cells
+    index, seen, cells = feature._index, feature.seen, feature.rare_cells
+    other = len(feature.categories)
+    never, digest = other + cells, xxhash.xxh3_64_intdigest  # as `text_hash`, without the call
     found = []
     for text in dictionary:
         cell = index.get(text)
-        if cell is None and not seen and cells == 1:
-            cell = never
-        elif cell is None:
-            hashed = text_hash(text)
-            cell = hashed % cells + (other if hashed in seen else never)
+        if cell is None:
+            if cells > 1:
+                hashed = digest(text.encode())
+                cell = hashed % cells + (other if hashed in seen else never)
+            else:
+                cell = other if seen and text_hash(text) in seen else never
         found.append(cell)
     return found
 
