@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from calibration.cells import Cell, normal
-from calibration.worlds import Category, Change, Embedding, Numeric, World
+from calibration.worlds import MERCHANTS, Category, Change, Embedding, Numeric, World
 
 M = 50  # as where the promised delays were measured
 TRIALS, VOLUME_TRIALS = 8, 34  # on each reference: quiet windows and changed ones are drawn anew each time
 SHARES = (0.1, 0.35, 0.25, 0.15, 0.1, 0.05)
-MERCHANTS = (0.1, *[0.7 / 39] * 39, *[0.2 / 500] * 500)
 FIRST_NUMBER, FIRST_TEXT = "number_000", "text_000"
 
 

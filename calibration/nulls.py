@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from calibration.cells import Cell, normal
 from calibration.tables import Table
-from calibration.worlds import Category, Embedding, Numeric, World
+from calibration.worlds import MERCHANTS, Bursty, Category, Embedding, Numeric, World
 
 AR_LIMIT = 2.0  # dials; statistics.md, point 5: strong autocorrelation of 0.1 σ leaks, and is held to twice the dial
 
@@ -67,6 +67,9 @@ def shapes() -> Iterator[Cell]:
         for n, reference_rows in ((100, 5_000), (1_000, 50_000)):
             yield Cell(f"Zipf categories, K = {categories:,}", World((Category(10, categories=categories),)), n,
                        reference_rows, short=categories == 200 and n == 100)  # fmt: skip
+    merchants, bursts = Category(10, shares=MERCHANTS), Bursty(10, shares=MERCHANTS, variation=3.0)
+    yield Cell("40 frequent and 500 rare categories", World((merchants,)), 1_000, 50_000)
+    yield Cell("40 frequent categories, 500 rare ones in bursts", World((bursts,)), 1_000, 50_000)
     gaps = World((
         Numeric(5, "rarely", missing=0.001), Numeric(5, "often", missing=0.05), Numeric(5, "mostly", missing=0.8),
     ))  # fmt: skip

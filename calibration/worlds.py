@@ -20,6 +20,7 @@ DAY, WEEK = 24, 168  # windows
 MODEL = ModelKey("model", "1")
 WHOLE_DICTIONARY = 256  # categories up to which every batch carries all of them, as senders do
 RARE = 0.001  # share of a category
+MERCHANTS = (0.1, *[0.7 / 39] * 39, *[0.2 / 500] * 500)  # shares of 40 that are frequent and of 500 that are rare
 TAIL_DF = 5.0  # a t with so many degrees of freedom: kurtosis 9 instead of 3
 
 
