@@ -116,6 +116,18 @@ def test_a_reused_buffer_or_dict_does_not_change_a_record(agent: ScriptedAgent, 
     assert words == {"", "0", "1", "2"}
 
 
+def test_the_same_words_are_the_same_dictionary_whoever_comes_first(agent: ScriptedAgent, make: Make) -> None:
+    """The agent knows a message that is built as an earlier one. Of many words each batch has its own."""
+    recorder = make(flush_seconds=3600.0)
+    for words in (["b", "ü", "a"], ["ü", "a", "b", "b"], [str(i) for i in range(99, -1, -1)]):
+        for word in words:
+            recorder.record({"t": word})
+        assert recorder.flush(10)
+    dictionaries = [list(columns.texts[0].dictionary) for columns in agent.columns()]
+    assert dictionaries == [["a", "b", "ü"], ["a", "b", "ü"], [str(i) for i in range(99, -1, -1)]]
+    assert [one["t"] for _, one in agent.rows()][:7] == ["b", "ü", "a", "ü", "a", "b", "b"]
+
+
 @pytest.mark.parametrize(
     ("value", "kept"),
     [

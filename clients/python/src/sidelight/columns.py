@@ -26,6 +26,7 @@ class RaggedError(Exception):
 # Giving way is a system call (1 µs, 100 µs in some sandboxes), so not after every column.
 _TURN_SECONDS = 0.0002
 _turn = threading.local()
+_SORTED_WORDS = 64  # of a column; where there are more they are hardly the same ones twice
 
 
 def breathe() -> None:
@@ -86,7 +87,9 @@ def write_numbers(into: wire.NumberColumn, values: Any, nulls: bytes = b"", abse
 
 def write_texts(into: wire.TextColumn, values: Sequence[str], nulls: bytes = b"", absents: bytes = b"") -> None:
     into.nulls, into.absents = nulls, absents
-    codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    words = dict.fromkeys(values)
+    # In an order that does not depend on who came first: the agent knows a dictionary that it has seen before.
+    codes = {value: code for code, value in enumerate(sorted(words) if len(words) <= _SORTED_WORDS else words)}
     into.dictionary.extend(codes)
     fill(into, "codes", packed("I", map(codes.__getitem__, values)))
 
