@@ -77,7 +77,7 @@ class Dispersion:
         self.bend = Bend.of(first, has, matching.cells.numeric)
         whole = np.array([season.known.size == 1 for season in matching.seasons])[matching.chosen]
         sizes = zip(found, self.steps.tolist(), strict=True)
-        rest = [residual(f, matching) for f in found]
+        rest = [residual(f, matching, by_cell=f is first) for f in found]
         raw = [_Raw.of(f, size, blocks, self, whole, r.mean) for (f, size), r in zip(sizes, rest, strict=True)]
         self.shape = _seen_so_far([r.shape for r in rest])
         self.phi, self.df = _shared(raw)

@@ -138,8 +138,8 @@ class Left:
     z: Floats
 
 
-def residual(found: Deviates, matching: Matching) -> Left:
-    """The mean residual of the divergence over its degrees of freedom, its shape, and how much single cells vary.
+def residual(found: Deviates, matching: Matching, by_cell: bool = False) -> Left:
+    """The mean residual of the divergence over its degrees of freedom, its shape, and by_cell: how single cells vary.
 
     The shape is the degrees of freedom of a χ² with the residual's mean and variance (Satterthwaite 1946). Where scores
     vary much more than rows would, they explain nearly all of the divergence: little is left, mostly none, but at times
@@ -148,7 +148,7 @@ def residual(found: Deviates, matching: Matching) -> Left:
     cells, blocks = matching.cells, matching.blocks
     count, features = found.n.shape
     summed, squared, seen = np.zeros(features), np.zeros(features), np.zeros(features)
-    alone = np.flatnonzero(~cells.numeric[found.pooled.owner])
+    alone = np.flatnonzero(~cells.numeric[found.pooled.owner] & by_cell)
     owner, z = found.pooled.owner[alone], list[Floats]()
     used = np.unique(np.linspace(0, count - 1, min(count, _GROUPS_USED)).astype(np.int64))
     at_once = max(_CELLS_AT_ONCE // max(blocks.shape[1], 1), 1)
