@@ -112,8 +112,6 @@ def _run() -> int:
     give_back_large_blocks()
     _keep_grpc_engine()
     gc.disable()  # what imports make stays, and looking for garbage among it takes a seventh of a start
-    import uvloop
-
     from agent.app import App
 
     gc.freeze()
@@ -122,8 +120,7 @@ def _run() -> int:
     async def serve() -> None:
         await App(settings, otel).run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+    asyncio.run(serve())
     return 0
 
 
