@@ -13,6 +13,7 @@ from agent.quality.tables import Places
 from agent.records import Bools, Closed, Finding, Ints, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.reference.profile import Reference
+from agent.segments import coarse
 from agent.segments.elsewhere import Rest
 from agent.segments.findings import SAID, Told
 from agent.segments.mix import Mix
@@ -119,7 +120,11 @@ class Segments:
                 verdict, reason = Verdict.NOT_ENOUGH_ROWS, f"{most} rows in {RUN_WINDOWS[len(rows) - 1]} windows"
             elif not drift:
                 verdict = Verdict.REFERENCE_TOO_SHORT
-                reason = "drift is not judged: too few rows or too few windows; rates of faults are"
+                reason = "drift is not judged: too few windows; rates of faults are"
+                if newest < coarse.ROWS_MIN:
+                    verdict = Verdict.NOT_ENOUGH_ROWS
+                    reason = f"{newest} rows in the newest window; drift needs {coarse.ROWS_MIN}, or a longer reference"
+                    reason += " to add windows up; rates of faults are judged"
             elif drift > 1:
                 reason = f"{newest} rows in the newest window are too few for one: {drift} are judged together"
             state = _state(name, verdict, newest, self._known[name], window, reason)

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from agent.bins import SPECIALS, Feature, Layout
+from agent.counting.segments import VALUES_MAX
 from agent.drift import Drift
 from agent.ledger import Dial, Ledger
 from agent.records import Cells, Closed, Finding, Kind, Source, Verdict
 from agent.reference.by_segment import RUN_WINDOWS
 from agent.reference.profile import Reference
 from agent.segments.coarse import judged_features
+from agent.sketches.frequent import LONG_TEXT
 
 CHECK = "segment_mix"
 UNCOUNTED_MAX = 0.02  # of a window's rows, beyond the reference's: more, and shares of the rest say nothing
@@ -23,7 +25,7 @@ class Mix:
     """Judges how rows divide over the values of each key, rows without a counted value left out.
 
     Where those are many more than in the reference (a sender that tags no longer, no room to count) a window says
-    nothing of the key.
+    nothing of the key, unless it was new values that took the room.
     """
 
     def __init__(self, reference: Reference, keys: Sequence[str], dial: Dial) -> None:
@@ -49,28 +51,37 @@ class Mix:
 
     def judge(self, recent: Sequence[Closed]) -> Iterator[list[Finding]]:
         """One finding a key: subject the key, changes the values whose share moved most."""
-        small = []
+        small, untold = [], frozenset[str]()
         for closed in recent[-RUN_WINDOWS[-1] :]:
-            small.append(Closed(closed.index, self._counts(closed), rows=closed.rows))
+            counts, untold = self._counts(closed)
+            small.append(Closed(closed.index, counts, rows=closed.rows))
             yield []
         for part in self._drift.judge(small):
-            yield [self._named(finding) for finding in part]
+            yield [self._named(finding, finding.subject in untold) for finding in part]
 
-    def _counts(self, closed: Closed) -> Cells:
-        """int32, as the small layout has it: known values, no other, all new ones together."""
-        rows, parts = rows_of(self._two, closed), []
+    def _counts(self, closed: Closed) -> tuple[Cells, frozenset[str]]:
+        """int32, as the small layout has it: known values, no other, all new ones together; keys it says nothing of."""
+        rows, parts, untold = rows_of(self._two, closed), [], set()
         for key, values in self._values.items():
             listed = {name.partition("=")[2]: n for name, n in rows.items() if name.partition("=")[0] == key}
             known = [listed.pop(value, 0) for value in values]
-            new = sum(listed.values())
-            uncounted = 1.0 - (sum(known) + new) / max(closed.rows, 1)
-            if uncounted > self._uncounted[key] + UNCOUNTED_MAX:
-                known, new = [0] * len(known), 0
+            new = sum(n for value, n in listed.items() if len(value) <= LONG_TEXT)  # longer ones no reference lists
+            uncounted = max(closed.rows - sum(known) - new, 0)
+            if uncounted > (self._uncounted[key] + UNCOUNTED_MAX) * max(closed.rows, 1):
+                if len(values) + len(listed) >= VALUES_MAX and not self._uncounted[key]:
+                    new += uncounted  # new values have taken all the room: so are those that found none
+                else:
+                    known, new = [0] * len(known), 0
+                    untold.add(key)
             parts += [*known, 0, new, *(0,) * SPECIALS]
-        return np.array(parts, dtype=np.int32)
+        return np.array(parts, dtype=np.int32), frozenset(untold)
 
     @staticmethod
-    def _named(finding: Finding) -> Finding:
+    def _named(finding: Finding, untold: bool) -> Finding:
+        """untold: the newest window says nothing of it."""
+        if untold and finding.p_value != finding.p_value:
+            why = "more rows than in the reference have no value of it, or none that there is room for"
+            return replace(finding, check=CHECK, source=Source.ROW, verdict=Verdict.NO_DATA, reason=why)
         return replace(finding, check=CHECK, source=Source.ROW, reason=_said(finding))
 
 

@@ -135,6 +135,38 @@ def test_a_sender_that_tags_no_longer_is_no_changed_mix() -> None:
     for name in [name for name in recent[-1].segments if name != "region=r0"]:
         del recent[-1].segments[name]
     assert not alarms(judged(world.segments(), recent))
+    (mix,) = (f for f in judged(world.segments(), recent[-1:]) if f.check == "segment_mix")
+    assert (mix.verdict, mix.reason[:27]) == (Verdict.NO_DATA, "more rows than in the refer")
+
+
+def test_few_rows_are_told_as_such_and_not_as_a_short_reference() -> None:
+    """Three rows a window, beside forty windows of them: it is the traffic that is thin."""
+    world = Regions([200, 3], features=1, blocks=40, seed=14)
+    said = {f.segment: f for f in judged(world.segments(), stream(world, 16)) if f.check == "segments"}
+    assert said["region=r1"].verdict is Verdict.NOT_ENOUGH_ROWS
+    assert "rows in the newest window; drift needs 40" in said["region=r1"].reason
+
+
+def test_new_values_that_take_all_the_room_change_the_mix() -> None:
+    """A third of the rows came with thousands of new values: forty are counted apart, the others are as new as they."""
+    world = Regions([100] * 10, features=2, seed=13)
+    recent = [*stream(world, 15), world.window(99)]
+    flood = {f"region=new{i}": recent[-1].segments["region=r0"] * 0 for i in range(40)}
+    recent[-1] = replace(recent[-1], rows=1_500, segments={**recent[-1].segments, **flood})
+    (mix,) = alarms(judged(world.segments(), recent))
+    assert mix.check == "segment_mix"
+    assert (mix.changes[0].label, round(mix.changes[0].current, 2)) == ("never seen", 0.33)
+
+
+def test_a_value_too_long_for_a_reference_to_list_is_not_new() -> None:
+    """A tenth of the rows had it when the reference was built, without being counted, and has it still."""
+    world = Regions([100] * 10, features=2, seed=13)
+    recent = [*stream(world, 15), world.window(99)]
+    for closed in recent:
+        closed.segments[f"region={'x' * 3_000}"] = closed.segments["region=r0"]
+        closed.rows = 1_100
+    world.reference = replace(world.reference, rows=np.full(world.blocks, 1_100))
+    assert not alarms(judged(world.segments(), recent))
 
 
 def test_every_segment_says_whether_it_was_judged() -> None:
