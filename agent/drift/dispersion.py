@@ -81,7 +81,7 @@ class Dispersion:
         raw = [_Raw.of(f, size, blocks, self, whole, r.mean) for (f, size), r in zip(sizes, rest, strict=True)]
         self.shape = _seen_so_far([r.shape for r in rest])
         self.phi, self.df = _shared(raw)
-        self.wander = Wander(matching, first, rest[0], texts, whole)
+        self.wander = Wander(matching, first, rest[0], texts, whole, self.steps)
         self.tail = np.array([r.tail for r in raw])
         # Averaging h windows divides a tail by h; a tail that is seen there all the same counts.
         self.tail = np.maximum(self.tail, self.tail[0] / self.steps[:, None, None])
@@ -110,7 +110,7 @@ class Dispersion:
         tested = known & (df >= DF_MIN) & (df[0] >= DF_MIN)
         rare_tested = known & (self.groups[step, features] >= RARE_GROUPS_MIN)
         shape = self.shape[step, features]
-        wandering = self.wander.at(self.steps[step], self.rows[step, features], more)
+        wandering = self.wander.at(step, self.rows[step, features], more)
         return Spread(phi, t_degrees(df, tail), tested, rare, rare_tested, self.bend, shape, self.effect, wandering)
 
 

@@ -18,30 +18,33 @@ UNLIKE = 2.0  # times what "other" grew by as a whole: a part that grew with all
 
 
 def rare_changes(
-    feature: Feature, cells: Sequence[int], now: Floats, then: Floats, rows: float
+    feature: Feature, cells: Sequence[int], now: Floats, then: Floats, rows: float, most: int
 ) -> tuple[BinChange, ...]:
     """The bins as people know them, those that count most first, without those of no rows. Where one cell of "other"
     stands out, it is told by itself, and "other" without it.
 
-    cells: as they lie in now and then, shares (0-1); rows: effective ones of both sides, with φ.
+    cells: as they lie in now and then, shares (0-1); rows: effective ones of both sides, with φ; most: how many
+    are told.
     """
     by_cell = np.zeros((2, feature.bins))
-    by_cell[:, list(cells)] = then, now
-    before, after = (feature.wholes(shares) for shares in by_cell)
-    found = [
-        BinChange(feature.label(int(cell)), k, float(before[k]), float(after[k]), plain=k >= len(feature.categories))
-        for k, cell in enumerate(feature.whole.tolist())
-    ]
-    part = swollen(by_cell[0, list(feature.other)], by_cell[1, list(feature.other)], rows)
+    by_cell[:, cells] = then, now
+    shares, other = feature.wholes(by_cell), feature.other.start
+    before, after = by_cell[:, other : feature.other.stop]
+    part = swollen(before, after, rows)
     if part is not None:
-        other = found[feature.other.start]
-        own_then, own_now = (float(shares[feature.other[part]]) for shares in by_cell)
-        rest = BinChange(other.label, other.bin, other.reference - own_then, other.current - own_now, plain=True)
-        found[feature.other.start] = rest
-        found.append(BinChange(SWOLLEN, other.bin, own_then, own_now, plain=True))
-    least = 0.5 / max(rows, 1.0)
-    some = [change for change in found if change.reference > 0 or change.current > 0]
-    return tuple(sorted(some, key=lambda change: -_term(change, least)))
+        own = by_cell[:, other + part]
+        shares = np.column_stack((shares, own))
+        shares[:, other] -= own
+    low, high = shares + 0.5 / max(rows, 1.0)
+    order = np.argsort(-np.where(shares.any(axis=0), (high - low) * np.log(high / low), -1.0), kind="stable")[:most]
+    return tuple(_change(feature, k, *shares[:, k].tolist()) for k in order.tolist() if shares[:, k].any())
+
+
+def _change(feature: Feature, k: int, then: float, now: float) -> BinChange:
+    """k: a bin as people know it, or one more for the part of "other" that swelled."""
+    if k == len(feature.whole):
+        return BinChange(SWOLLEN, feature.other.start, then, now, plain=True)
+    return BinChange(feature.label(int(feature.whole[k])), k, then, now, plain=k >= feature.other.start)
 
 
 def swollen(then: Floats, now: Floats, rows: float) -> int | None:
@@ -52,9 +55,3 @@ def swollen(then: Floats, now: Floats, rows: float) -> int | None:
     if not grown > CLEARLY * np.sqrt(share * (1.0 - share) / max(rows, 1.0)):
         return None
     return part if then[part] > 0 and now[part] / then[part] - 1.0 > UNLIKE * max(whole - 1.0, 0.0) else None
-
-
-def _term(change: BinChange, least: float) -> float:
-    """Its part of the PSI."""
-    now, then = change.current + least, change.reference + least
-    return float((now - then) * np.log(now / then))

@@ -166,7 +166,7 @@ class Telling:
         now, then, _, _ = self.terms
         both = (max(float(n[k]), 1.0) for n in (chosen.beside.n, chosen.beside.n_reference))
         rows = 1.0 / sum(1.0 / n for n in both) / max(float(chosen.phi[k]), 1.0)
-        return rare_changes(self.known.features[k], self.known.bin[own], now[own], then[own], rows)[:CHANGES]
+        return rare_changes(self.known.features[k], self.known.bin[own], now[own], then[own], rows, CHANGES)
 
     def _position(self, k: int, feature: Feature, changes: Sequence[BinChange]) -> tuple[float, float]:
         if feature.kind is Kind.NUMBER:

@@ -51,19 +51,21 @@ class Wander:
     """Learned from the reference's single windows; longer groups are too few to say anything of a single cell, and
     follow from how alike neighbouring windows are."""
 
-    def __init__(self, matching: Matching, first: Deviates, left: Left, texts: Bools, whole: Bools) -> None:
-        """first, left: of the smallest groups; texts: (features,); whole: (features,), those without a season."""
+    def __init__(
+        self, matching: Matching, first: Deviates, left: Left, texts: Bools, whole: Bools, sizes: Ints
+    ) -> None:
+        """first, left: of the smallest groups; texts: (features,); whole: (features,), those without a season; sizes:
+        of groups, in blocks."""
         cells, pooled = matching.cells, first.pooled
         kept = texts[pooled.owner[left.alone]]
         alone, z = left.alone[kept], left.z[:, kept]
         owner = pooled.owner[alone]
-        self._blocks, self._whole = len(matching.blocks), whole[owner]
-        self._owner, self._features = cells.owner, owner
+        self._features = owner
         count = left.seen[owner]
         stride = max(len(first.n) / max(len(z), 1), 1.0)
-        self._rho = correlation(z[:, None, :], count)[0] ** (1.0 / stride)
+        rho = correlation(z[:, None, :], count)[0] ** (1.0 / stride)
         raw = np.square(z).sum(axis=0) / np.maximum(count, 1.0)
-        part = independent_groups(self._rho, 1.0, np.clip(1.0 - 1.0 / np.maximum(raw, 1.0), 0.0, 1.0))
+        part = independent_groups(rho, 1.0, np.clip(1.0 - 1.0 / np.maximum(raw, 1.0), 0.0, 1.0))
         df = np.where(count >= GROUPS_MIN, np.maximum(count - 1.0, 0.0) * part, 0.0)
         # Sums of rare categories are alike, and unlike the categories that are counted by themselves.
         _, of_bin, cells_of_bin = np.unique(cells.whole, return_inverse=True, return_counts=True)
@@ -71,24 +73,30 @@ class Wander:
         even = np.ones((2, alone.size)), np.full((2, alone.size), DF_MAX)
         dfs = np.where([~rare, rare], df, 0.0)
         phi, known = Borrowing().moderate(np.tile(raw, (2, 1)), dfs, *even) if alone.size else even
-        self._excess, self._df = np.where(rare, phi[1], phi[0]) - 1.0, np.where(rare, known[1], known[0])
+        self._df = np.where(rare, known[1], known[0])
+        self._excess = (np.where(rare, phi[1], phi[0]) - 1.0) * _grown(rho, whole[owner], sizes, len(matching.blocks))
         self._share = np.add.reduceat(cells.share, pooled.starts)[alone]
         # Of every cell, the pooled one that it lies in; the last for those that are no text's.
         of_pooled = np.full(pooled.starts.size, alone.size)
         of_pooled[alone] = np.arange(alone.size)
         self._of = np.repeat(of_pooled, np.diff([*pooled.starts.tolist(), cells.owner.size]))
 
-    def at(self, size: Ints, rows: Floats, more: Floats) -> Wandering | None:
-        """(features,) each: blocks a group, its rows, and how many times more are judged. None: no text is judged."""
+    def at(self, step: Ints, rows: Floats, more: Floats) -> Wandering | None:
+        """(features,) each: which of the sizes, the rows of such a group, and how many times more are judged. None: no
+        text is judged."""
         if not self._df.size:
             return None
-        own, rho, blocks = size[self._features].astype(np.float64), self._rho, float(self._blocks)
-        mend = np.where(self._whole, hidden(rho, 1.0, blocks), 1.0)
-        grown = np.where(self._whole, growth(rho, own, blocks), growth(rho, own, 1e9))
-        excess = self._excess * mend * grown
+        excess = self._excess[step[self._features], np.arange(self._df.size)]
         tail = GAMMA_KURTOSIS * excess / np.maximum(rows[self._features] * self._share, 1.0)
         phi, df = 1.0 + excess * more[self._features], t_degrees(self._df, tail)
         return Wandering(np.append(phi, 1.0)[self._of], np.append(df, DF_MAX)[self._of])
+
+
+def _grown(rho: Floats, whole: Bools, sizes: Ints, blocks: int) -> Floats:
+    """(sizes, cells): φ - 1 of live windows of these sizes, over that of the reference's single ones."""
+    size = sizes.astype(np.float64)[:, None]
+    found = np.where(whole, growth(rho, size, blocks) * hidden(rho, 1.0, blocks), growth(rho, size, 1e9))
+    return np.asarray(found, dtype=np.float64)
 
 
 def with_degrees(t: Floats, df: Floats, wanted: Floats) -> Floats:

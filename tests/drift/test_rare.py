@@ -160,7 +160,7 @@ def test_others_that_grow_together_are_told_as_one() -> None:
     assert swollen(then, np.array([0.0243] * 3 + [0.1] + [0.0243] * 4), 1_000.0) == 3
     feature = _feature()
     now = np.array([*np.array(PLAIN) * 0.6 / 0.8, *then * 2.0, *np.zeros(8)])
-    changes = rare_changes(feature, range(20), now, np.array([*PLAIN, *then, *np.zeros(8)]), 1_000.0)
+    changes = rare_changes(feature, range(20), now, np.array([*PLAIN, *then, *np.zeros(8)]), 1_000.0, 5)
     assert changes[0].label == "other"
     assert [changes[0].reference, changes[0].current] == pytest.approx([0.2, 0.4])
     assert [change.label for change in changes].count("other") == 1
