@@ -12,6 +12,7 @@ import numpy as np
 from agent.bins import Feature
 from agent.records import BinChange, Floats
 
+SWAPPED = 0.5  # of what never seen ones grew by: more than half came where others stayed away
 SWOLLEN = "a rare category among the others (and those counted with it)"
 CLEARLY = 4.0  # standard errors: more than the largest of eight cells is off by chance
 UNLIKE = 2.0  # times what "other" grew by as a whole: a part that grew with all the others is none of its own
@@ -21,7 +22,8 @@ def rare_changes(
     feature: Feature, cells: Sequence[int], now: Floats, then: Floats, rows: float, most: int
 ) -> tuple[BinChange, ...]:
     """The bins as people know them, those that count most first, without those of no rows. Where one cell of "other"
-    stands out, it is told by itself, and "other" without it.
+    stands out, it is told by itself, and "other" without it. Never seen ones that came in place of others are told
+    as others: a reference holds by chance some of the rare ones, and windows the rest.
 
     cells: as they lie in now and then, shares (0-1); rows: effective ones of both sides, with φ; most: how many
     are told.
@@ -29,6 +31,10 @@ def rare_changes(
     by_cell = np.zeros((2, feature.bins))
     by_cell[:, cells] = then, now
     shares, other = feature.wholes(by_cell), feature.other.start
+    moved = np.diff(shares[:, other : other + 2], axis=0)[0]
+    if abs(moved.sum()) < SWAPPED * moved[1]:  # of rare ones some are new in every window, in place of others
+        shares[:, other] += shares[:, other + 1]
+        shares[:, other + 1] = 0.0
     before, after = by_cell[:, other : feature.other.stop]
     part = swollen(before, after, rows)
     if part is not None:

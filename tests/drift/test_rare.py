@@ -185,3 +185,13 @@ def test_rare_categories_that_come_in_bursts_do_not_alarm() -> None:
     assert max(by_cell[cell] for cell in range(4)) < 1.5
     windows = [with_specials([window()]) for _ in range(24 * 5)]
     assert sum(findings(drift, windows[i : i + 24], 23 + i)[0].alarms for i in range(97)) == 0
+
+
+@pytest.mark.parametrize(("new", "told"), [(0.04, [0.2]), (0.3, [0.16, 0.3])])
+def test_rare_ones_that_take_turns_are_others_still(new: float, told: list[float]) -> None:
+    """A fifth is rare: 4 % of all never seen, and so many fewer of the others, is no change; 30 % is."""
+    feature = _feature(cells=1)
+    then = np.array([*PLAIN, 0.2, 0.0])
+    now = np.array([*(np.array(PLAIN) * (1.0 - 0.16 - new) / 0.8), 0.16, new])
+    found = rare_changes(feature, range(6), now, then, rows=1_000.0, most=6)
+    assert [round(c.current, 3) for c in sorted(found, key=lambda c: c.bin) if c.bin >= 4] == told
