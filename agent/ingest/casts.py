@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from agent.counting.fingerprints import Hashes, numbered
 from agent.ingest.columns import scores
 from agent.ingest.mould import Column, Mould
-from agent.records import ABSENT, NULL, Batch, Bytes, Columns, Flags, Ints, ModelKey, Numbers, Texts
+from agent.ingest.words import joined
+from agent.records import ABSENT, NULL, Batch, Bytes, Cells, Columns, Flags, Ints, ModelKey, Numbers, Texts
 from agent.wire import rows_pb2
 
 NOTHING = slice(0, 0)
@@ -57,9 +59,10 @@ class _Making:
             name: scores(next(values)[0]) if score else Numbers(*next(values))
             for name, score in zip(family.outputs, family.scores, strict=True)
         }
-        texts, labels, segments, protected = (
+        texts = {name: self._text(number, *next(codes)) for number, (name, _) in enumerate(family.texts)}
+        labels, segments, protected = (
             {name: Texts(dictionary, *next(codes)) for name, dictionary in own}
-            for own in (family.texts, family.labels, family.segments, family.protected)
+            for own in (family.labels, family.segments, family.protected)
         )
         return Batch(
             model=casts[0].model,
@@ -94,6 +97,15 @@ class _Making:
         ])  # fmt: skip
         values = np.frombuffer(data, dtype).reshape(len(each), self._rows)
         return zip(values, map(self._state, each) if self._bitmaps else [None] * len(each), strict=True)
+
+    def _text(self, number: int, codes: Cells, state: Bytes | None) -> Texts:
+        """A feature's column, whose messages may have had different dictionaries."""
+        dictionaries = [cast.mould.dictionaries[number] for cast in self._casts]
+        if all(own is dictionaries[0] for own in dictionaries):
+            return Texts(dictionaries[0], codes, state)
+        ends = accumulate([cast.rows for cast in self._casts])
+        apart = [codes[end - cast.rows : end] for cast, end in zip(self._casts, ends, strict=True)]
+        return Texts(*joined(dictionaries, apart), state)
 
     def _state(self, columns: Sequence[Column]) -> Bytes | None:
         """Of one column, in all messages; None: every row has it."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agent.ingest.words import joinable
 from agent.records import Batch, Texts
 
 SPAN_BYTES = 256  # what a stretch between two values occupies, and what is told of them, beside its own bytes
@@ -25,7 +26,8 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What moulds whose messages may be counted together have in common: names in their order, and dictionaries.
+    """What moulds whose messages may be counted together have in common: names in their order, and dictionaries but
+    for those of features that are small enough to be put together, None here.
 
     scores: which of the outputs are scores. arrays: those that are there, as in `Mould`.
     """
@@ -35,7 +37,7 @@ class Family:
     outputs: tuple[str, ...]
     scores: tuple[bool, ...]
     flags: tuple[str, ...]
-    texts: Coded
+    texts: tuple[tuple[str, tuple[str, ...] | None], ...]
     labels: Coded
     segments: Coded
     protected: Coded
@@ -47,23 +49,6 @@ class Family:
         plain = (self.numbers, self.measures, self.outputs, self.flags)
         return sum(map(len, plain)) + sum(map(len, (self.texts, self.labels, self.segments, self.protected)))
 
-    def has(self, batch: Batch) -> bool:
-        """Whether a batch that was read otherwise may be counted with its messages: the same names in the same order,
-        the same dictionaries, and nothing that no mould has."""
-        features, outputs = batch.features, batch.outputs
-        plain = {"numbers": features.numbers, "measures": batch.measures, "outputs": outputs.numbers,
-                 "flags": features.flags}  # fmt: skip
-        coded = {"texts": features.texts, "labels": outputs.texts, "segments": batch.segments,
-                 "protected": batch.protected}  # fmt: skip
-        arrays = {"ids": batch.ids, "request_ids": batch.request_ids, "times": batch.time_ns,
-                  "latency": batch.latency, "status": batch.errors, "weights": batch.weights}  # fmt: skip
-        return (
-            not features.vectors
-            and all(getattr(self, name) == tuple(own) for name, own in plain.items())
-            and all(_same(getattr(self, name), own) for name, own in coded.items())
-            and {name for name, array in arrays.items() if array is not None} == self.arrays
-        )
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mould:
@@ -72,6 +57,7 @@ class Mould:
     By kind of value, in the family's order: numbers (its numbers, measures, outputs), texts (its texts, labels,
     segments, protected), flags. entries: uint32 (texts, 1), how many each dictionary has. By name: arrays (ids,
     request_ids, times, latency, status, weights), prefixes (of ids, request_ids). bitmaps: whether a column has one.
+    dictionaries: of the features.
     """
 
     size: int
@@ -85,6 +71,25 @@ class Mould:
     arrays: dict[str, slice]
     prefixes: dict[str, slice]
     bitmaps: bool
+    dictionaries: tuple[tuple[str, ...], ...]
+
+    def has(self, batch: Batch) -> bool:
+        """Whether a batch that was read otherwise may be counted with its messages: the same names in the same order,
+        dictionaries that can be put together, and nothing that no mould has."""
+        family, features, outputs = self.family, batch.features, batch.outputs
+        plain = {"numbers": features.numbers, "measures": batch.measures, "outputs": outputs.numbers,
+                 "flags": features.flags}  # fmt: skip
+        coded = {"labels": outputs.texts, "segments": batch.segments, "protected": batch.protected}
+        arrays = {"ids": batch.ids, "request_ids": batch.request_ids, "times": batch.time_ns,
+                  "latency": batch.latency, "status": batch.errors, "weights": batch.weights}  # fmt: skip
+        return (
+            not features.vectors
+            and all(getattr(family, name) == tuple(own) for name, own in plain.items())
+            and all(_same(getattr(family, name), own) for name, own in coded.items())
+            and [name for name, _ in family.texts] == list(features.texts)
+            and all(map(joinable, self.dictionaries, [own.dictionary for own in features.texts.values()]))
+            and {name for name, array in arrays.items() if array is not None} == family.arrays
+        )
 
     @property
     def held_bytes(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.ingest.mould import Coded, Column, Family, Mould
+from agent.ingest.words import small
 from agent.records import Batch, Texts
 from agent.wire import twin_pb2
 
@@ -169,8 +170,8 @@ class _Learning:
         self.columns.setdefault(name, []).append(column)
 
     def mould(self, batch: Batch) -> Mould:
-        family = self._family(batch)
-        coded = (*family.texts, *family.labels, *family.segments, *family.protected)
+        family, own = self._family(batch), _coded(batch.features.texts)
+        coded = (*own, *family.labels, *family.segments, *family.protected)
         return Mould(
             size=len(self.data),
             rows=self.rows,
@@ -182,6 +183,7 @@ class _Learning:
             entries=np.array([len(dictionary) for _, dictionary in coded], np.uint32).reshape(-1, 1),
             arrays=self.arrays,
             prefixes=self.prefixes,
+            dictionaries=tuple([dictionary for _, dictionary in own]),
             bitmaps=any(own.nulls or own.absents for columns in self.columns.values() for own in columns),
         )
 
@@ -210,7 +212,9 @@ class _Learning:
             outputs=tuple(outputs.numbers),
             scores=tuple(self.scores),
             flags=tuple(features.flags),
-            texts=_coded(features.texts),
+            texts=tuple(
+                [(name, None if small(dictionary) else dictionary) for name, dictionary in _coded(features.texts)]
+            ),
             labels=_coded(outputs.texts),
             segments=_coded(batch.segments),
             protected=_coded(batch.protected),

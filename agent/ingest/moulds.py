@@ -88,7 +88,10 @@ class Moulds:
             self._families.clear()
             self.held_bytes = 0
             return
-        mould = replace(mould, family=self._families.setdefault(mould.family, mould.family))
+        family = self._families.setdefault(mould.family, mould.family)
+        pairs = zip(family.texts, mould.dictionaries, strict=True)
+        dictionaries = tuple([own if shared is None else shared for (_, shared), own in pairs])
+        mould = replace(mould, family=family, dictionaries=dictionaries)
         same = self._known.setdefault(mould.size, [])
         same.insert(0, mould)
         if len(same) > MOULDS_MAX:

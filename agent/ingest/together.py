@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.ingest import words
 from agent.ingest.casts import Cast, batch_of
 from agent.records import PRESENT, Batch, Columns, Texts
 
@@ -62,7 +63,9 @@ def plain(batch: Batch | Cast) -> bool:
 
 def _width(batch: Batch | Cast) -> int:
     """How many columns it has."""
-    return batch.mould.family.columns if isinstance(batch, Cast) else sum(map(len, _kinds(batch)))
+    return (
+        batch.mould.family.columns if isinstance(batch, Cast) else sum(map(len, (*_kinds(batch), batch.features.texts)))
+    )
 
 
 def _size(batch: Batch | Cast) -> int:
@@ -73,21 +76,30 @@ def _size(batch: Batch | Cast) -> int:
 
 
 def _alike(one: Batch | Cast, other: Batch | Cast) -> bool:
-    """Whether the two have the same columns in the same order, the same dictionaries, and vectors of one size."""
+    """Whether the two have the same columns in the same order, vectors of one size, and dictionaries that are the
+    same or, of features, can be put together: which value of a segment came first is told by its dictionary."""
     if isinstance(one, Cast):
-        own = one.mould.family
-        return own is other.mould.family if isinstance(other, Cast) else own.has(other)
+        return one.mould.family is other.mould.family if isinstance(other, Cast) else one.mould.has(other)
     if isinstance(other, Cast):
-        return other.mould.family.has(one)
+        return other.mould.has(one)
+    if not _joinable(one.features.texts, other.features.texts):
+        return False
     pairs = zip(_kinds(one), _kinds(other), strict=True)
     return all((getattr(one, name) is None) is (getattr(other, name) is None) for name in _ARRAYS) and all(
         list(mine) == list(its) and all(_fits(mine[name], its[name]) for name in mine) for mine, its in pairs
     )
 
 
+def _joinable(one: Named, other: Named) -> bool:
+    return list(one) == list(other) and all(
+        words.joinable(own.dictionary, other[name].dictionary) for name, own in one.items()
+    )
+
+
 def _kinds(batch: Batch) -> tuple[Named, ...]:
+    """Its columns but for the features' texts."""
     features, outputs = batch.features, batch.outputs
-    own = (features.numbers, features.texts, features.flags, features.vectors, outputs.numbers, outputs.texts)
+    own = (features.numbers, features.flags, features.vectors, outputs.numbers, outputs.texts)
     return (*own, batch.segments, batch.protected, batch.measures)
 
 
@@ -140,7 +152,7 @@ def _column(parts: list[Any]) -> Any:
     full = all(part.state is None for part in parts)
     state = None if full else np.concatenate([_state(part) for part in parts])
     if isinstance(first, Texts):
-        return Texts(first.dictionary, np.concatenate([part.codes for part in parts]), state)
+        return Texts(*words.joined([part.dictionary for part in parts], [part.codes for part in parts]), state)
     return type(first)(np.concatenate([part.values for part in parts]), state)
 
 

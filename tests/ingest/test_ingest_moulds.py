@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.errors import RefusedError
 from agent.ingest import moulds
 from agent.ingest.casts import Cast
-from agent.ingest.columns import Reader
+from agent.ingest.columns import Decoded, Reader
 from agent.ingest.limits import Limits, Refusals
 from agent.ingest.mould import Mould
 from agent.ingest.moulding import mould_of
@@ -31,6 +31,7 @@ NAMED = ("numbers", "texts", "flags", "measures", "segments", "protected")
 SINGLE = ("id_numbers", "request_id_numbers", "time_unix_nano", "latency_seconds", "status", "weights")
 NUMBERS = np.array([0.0, -0.0, 1.5, np.nan, np.inf, -np.inf, 5e-324, 1e308])
 WORDS = ("x", "ü", "", "日本")
+DECODED = Decoded()  # the door gives equal dictionaries as the same object
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _read(raw: bytes, arrived_ns: int = ARRIVED_NS) -> Batch | None:
     try:
         columns = twin_pb2.Request.FromString(raw).columns
         refusals = Refusals.none(min(columns.rows, 1 << 20))
-        found = Reader(columns, Limits(), refusals).batch(MODEL, arrived_ns)
+        found = Reader(columns, Limits(), refusals, DECODED).batch(MODEL, arrived_ns)
     except RefusedError:
         return None
     return None if refusals.count else found
@@ -168,26 +169,10 @@ def test_messages_of_one_mould_are_the_batches_that_reading_makes_of_them(struct
     if not plain(whole[0][0]):
         return
     together, apart = Together(whole[0][0], HOUR_NS), Together(whole[0][1], HOUR_NS)
-    one_dictionary = [_with_dictionaries_of(whole[0][1], batch) for _, batch in whole]
-    for (cast, _), batch in zip(whole[1:], one_dictionary[1:], strict=True):
+    for cast, batch in whole[1:]:
         assert together.takes(cast, HOUR_NS)
         assert apart.takes(batch, HOUR_NS)
     assert _exactly(together.batch()) == _exactly(apart.batch())
-
-
-def _with_dictionaries_of(one: Batch, other: Batch) -> Batch:
-    """The door gives equal dictionaries as the same object."""
-
-    def shared(mine: Any, its: Any) -> Any:
-        return {name: replace(column, dictionary=mine[name].dictionary) for name, column in its.items()}
-
-    return replace(
-        other,
-        features=replace(other.features, texts=shared(one.features.texts, other.features.texts)),
-        outputs=replace(other.outputs, texts=shared(one.outputs.texts, other.outputs.texts)),
-        segments=shared(one.segments, other.segments),
-        protected=shared(one.protected, other.protected),
-    )
 
 
 def test_moulds_that_differ_in_rows_and_bitmaps_are_put_together() -> None:
@@ -205,8 +190,36 @@ def test_moulds_that_differ_in_rows_and_bitmaps_are_put_together() -> None:
     together, apart = Together(casts[0], HOUR_NS), Together(read[0], HOUR_NS)
     for cast, batch in zip(casts[1:], read[1:], strict=True):
         assert together.takes(cast, HOUR_NS)
-        assert apart.takes(_with_dictionaries_of(read[0], batch), HOUR_NS)
+        assert apart.takes(batch, HOUR_NS)
     assert _exactly(together.batch()) == _exactly(apart.batch())
+
+
+def test_messages_with_other_words_are_put_together() -> None:
+    """In another order, or not all of them, as senders have them; however each was read."""
+    rng, raws = np.random.default_rng(3), []
+    structure = replace(WIDE, columns=(("texts", "a", (False, False)), ("texts", "b", (True, False))))
+    for words in (WORDS, WORDS[::-1], (*WORDS[1:], "new")):
+        message = structure.message(rng)
+        del message.columns.texts[0].dictionary[:]
+        message.columns.texts[0].dictionary.extend(words)
+        raws.append(message.SerializeToString())
+    known = _known(*raws)
+    casts = [cast for raw in raws if (cast := _cast(known, raw)) is not None]
+    read = [batch for raw in raws if (batch := _read(raw)) is not None]
+    assert len(casts) == len(read) == 3
+    found = []
+    several: list[list[Batch | Cast]] = [[*casts], [*read], [casts[0], read[1], casts[2]], [read[0], casts[1], read[2]]]
+    for one, *others in several:
+        begun = Together(one, HOUR_NS)
+        assert all(begun.takes(other, HOUR_NS) for other in others)
+        found.append(begun.batch())
+    texts = found[0].features.texts["a"]
+    apart = [batch.features.texts["a"] for batch in read]
+    assert [texts.dictionary[code] for code in texts.codes] == [
+        own.dictionary[code] for own in apart for code in own.codes
+    ]
+    for other in found[1:]:
+        assert _exactly(other) == _exactly(found[0])
 
 
 @given(st.data())

@@ -15,6 +15,7 @@ from agent.clock import TurnedClock
 from agent.config import Settings
 from agent.counting.windows import Series
 from agent.ingest.together import TOGETHER_ROWS, TOGETHER_VALUES, Together, plain
+from agent.ingest.words import SMALL
 from agent.records import Batch, Columns, Kind, ModelKey, Numbers, Source, Texts, Vectors
 from agent.reference import file as reference_file
 from agent.reference.profile import Reference
@@ -46,7 +47,9 @@ def _message(i: int, rng: np.random.Generator) -> bytes:
     nulls = np.packbits(rng.random(rows) < 0.3, bitorder="little").tobytes() if i % 3 == 0 else b""
     values = np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows))
     columns.numbers.add(name="a", values=values.tolist(), nulls=nulls)
-    known = ["x", "y", *(f"stranger {k}" for k in range(40))]
+    known = ["x", "y", *(f"stranger {k}" for k in range(40 + i % 2))]
+    if i % 4 == 3:
+        known.reverse()
     codes = rng.integers(0, 2 if i % 5 else 42, rows)
     columns.texts.add(name="t", dictionary=known, codes=codes.tolist() if i % 13 else [*codes[1:].tolist(), 99])
     columns.segments.add(name="region", dictionary=[f"r{k}" for k in range(60)], codes=rng.integers(0, 60, rows))
@@ -159,15 +162,16 @@ def _with_vectors(rows: int, size: int) -> Batch:
 
 
 def test_only_what_is_alike_and_near_is_put_together() -> None:
-    """Another window, another second, another dictionary, another column, vectors of another size or too much of them,
-    or too many rows: a batch of its own."""
-    known = ("x",)
+    """Another window, another second, another large dictionary, another column, vectors of another size or too much of
+    them, or too many rows: a batch of its own."""
+    known = tuple(map(str, range(SMALL + 1)))
     first = _batch(10, dictionary=known)
     assert Together(first, HOUR_NS).takes(_batch(10, dictionary=known), HOUR_NS)
     begun = Together(first, HOUR_NS)
     assert not begun.takes(_batch(10, START_NS + 1_000_000_000, known), HOUR_NS)
     assert not Together(_batch(10, START_NS - 1, known), HOUR_NS).takes(first, HOUR_NS)
     assert not begun.takes(_batch(10, dictionary=("y",)), HOUR_NS)
+    assert not begun.takes(_batch(10, dictionary=tuple(map(str, range(SMALL + 1)))), HOUR_NS)
     assert not begun.takes(_batch(10, dictionary=known, latency=np.zeros(10)), HOUR_NS)
     assert not begun.takes(_batch(TOGETHER_ROWS, dictionary=known), HOUR_NS)
     assert begun.batches == [first]
@@ -178,6 +182,29 @@ def test_only_what_is_alike_and_near_is_put_together() -> None:
     assert plain(first)
     assert not plain(_batch(10, time_ns=None))
     assert not plain(_batch(0))
+
+
+def test_small_dictionaries_become_one() -> None:
+    """A feature's words are what they were, whatever each message's order of them; the same words give the same object,
+    by which what is known of them is found. A segment's dictionary says which value came first: its words stay apart.
+    """
+    codes = [np.array(own, dtype=np.int32) for own in ([0, 1, 1], [2, 0, 1], [0, 0, 0])]
+    dictionaries = [("x", "y"), ("y", "ü", "x"), ("z",)]
+    read = [
+        replace(_batch(3), features=Columns(texts={"t": Texts(words, own, np.array([0, 0, 1], np.uint8))}))
+        for words, own in zip(dictionaries, codes, strict=True)
+    ]
+    found = []
+    for first, *others in ((read[0], read[1], read[2]), (read[2], read[0], read[1])):
+        begun = Together(first, HOUR_NS)
+        assert all(begun.takes(other, HOUR_NS) for other in others)
+        found.append(begun.batch().features.texts["t"])
+    words = [[column.dictionary[code] for code in column.codes] for column in found]
+    assert words[0] == ["x", "y", "y", "x", "y", "ü", "z", "z", "z"]
+    assert words[1] == ["z", "z", "z", "x", "y", "y", "x", "y", "ü"]
+    assert found[0].dictionary is found[1].dictionary
+    segments = [replace(_batch(3), segments={"s": own.features.texts["t"]}) for own in read]
+    assert not Together(segments[0], HOUR_NS).takes(segments[1], HOUR_NS)
 
 
 def test_of_a_wide_model_fewer_rows_are_put_together() -> None:
