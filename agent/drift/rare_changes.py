@@ -12,7 +12,7 @@ import numpy as np
 from agent.bins import Feature
 from agent.records import BinChange, Floats
 
-SWAPPED = 0.5  # of what never seen ones grew by: more than half came where others stayed away
+SWAPPED = 0.25  # of what never seen ones grew by: the rest came where others stayed away
 SWOLLEN = "a rare category among the others (and those counted with it)"
 CLEARLY = 4.0  # standard errors: more than the largest of eight cells is off by chance
 UNLIKE = 2.0  # times what "other" grew by as a whole: a part that grew with all the others is none of its own
@@ -32,7 +32,7 @@ def rare_changes(
     by_cell[:, cells] = then, now
     shares, other = feature.wholes(by_cell), feature.other.start
     moved = np.diff(shares[:, other : other + 2], axis=0)[0]
-    if abs(moved.sum()) < SWAPPED * moved[1]:  # of rare ones some are new in every window, in place of others
+    if moved.sum() < SWAPPED * moved[1]:  # of rare ones some are new in every window, in place of others
         shares[:, other] += shares[:, other + 1]
         shares[:, other + 1] = 0.0
     before, after = by_cell[:, other : feature.other.stop]
