@@ -28,9 +28,11 @@ from agent.alerting.rules import (
     rule_of,
 )
 from agent.alerting.wording import FIRING, RESOLVED, RETRAIN, UPDATED, beside, event, first_of, ranked, subject_of
+from agent.bins.projections import RowProjection
 from agent.records import AlertState, Finding, ModelKey, Source, Verdict
 from agent.segments.judge import DRIFT_OVER, FAULTS_OVER
 
+ROWS: Watched = (Source.ROW, RowProjection.name)
 NEWEST_P_GOOD = 0.01  # a drift whose newest windows are this usual is over; far above any alarm's α: no flapping
 PART_BAD = 0.5  # of a drift: windows that moved by more of it are nearer to it than to what is usual
 SEVERITIES = ("INFO", "WARN", "ERROR")
@@ -62,7 +64,9 @@ def advance(book: AlertBook, findings: Sequence[Finding], context: WindowContext
     """
     live = book.of(context.model)
     told = _explain(book, findings, context.model)
-    close = _Close(context, {_id(f): f for f in told.findings}, beside(findings))
+    echo = any((f.source, f.subject) == ROWS and f.verdict is Verdict.MUTED for f in told.findings)
+    rows = echo and not any(ROWS in alert.watched for alert in live.values())
+    close = _Close(context, {_id(f): f for f in told.findings}, beside(findings), rows)
     kept: list[Alert] = []
     for rule in RULES:
         bad = [f for f in told.findings if f.alarms and rule_of(f) is rule]
@@ -94,11 +98,13 @@ def supersede(
 @dataclass(slots=True)
 class _Close:
     """What the steps of one close share. changes: grows with each. broken: the pipeline is, so nothing is to be learned
-    from what came through it."""
+    from what came through it. rows: what whole rows show is another value's echo, and no
+    alert of their own."""
 
     context: WindowContext
     findings: Mapping[tuple[str, Source, str, str], Finding]
     beside: Mapping[Watched, str]
+    rows: bool
     changes: list[Change] = field(default_factory=list)
     broken: bool = False
     curable: bool = False  # an alert that training may cure is live, and has asked for it
@@ -113,7 +119,7 @@ class _Close:
         said = event(name, alert, self.context, number, why)
         if name != RESOLVED and self._asks_for_training(alert):
             said = replace(said, attributes={**said.attributes, RETRAIN: True})
-        self.changes.append(Change(alert.name, alert.model, said, *_forgotten(forget)))
+        self.changes.append(Change(alert.name, alert.model, said, *_forgotten(forget, self.rows)))
 
     def _asks_for_training(self, alert: Alert) -> bool:
         """Once a cause: the suggestion asks only for what no alert of its own has asked for (the model's age), and
@@ -124,14 +130,17 @@ class _Close:
 
     def forget(self, alert: Alert, subjects: Sequence[Subject]) -> None:
         if subjects:
-            self.changes.append(Change(alert.name, alert.model, None, *_forgotten(subjects)))
+            self.changes.append(Change(alert.name, alert.model, None, *_forgotten(subjects, self.rows)))
 
 
 def _forgotten(
-    subjects: Sequence[Subject],
+    subjects: Sequence[Subject], rows: bool
 ) -> tuple[tuple[Watched, ...], tuple[tuple[str, Source, str], ...]]:
-    """Values to forget everywhere, and those of one segment alone."""
+    """Values to forget everywhere, and those of one segment alone. rows: with them the whole rows they were in, whose
+    longer horizons would tell of it again when it is over."""
     whole = dict.fromkeys(s.watched for s in subjects if not s.segment)
+    if rows and whole:
+        whole[ROWS] = None
     parts = dict.fromkeys((s.segment, s.source, s.name) for s in subjects if s.segment)
     return tuple(whole), tuple(parts)
 

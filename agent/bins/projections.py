@@ -7,6 +7,7 @@ figures: docs/decisions/0080-vectors-as-counted-projections.md and 0081-whole-ro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ Singles = npt.NDArray[np.float32]
 HUGE = np.float32(1e15)  # larger entries count as this: their squares still add up in float32
 CLUSTER = "cluster"
 SMOOTH_MIN = 10  # different values of an input whose sums with others leave no gaps
+OFTEN_MAX = 0.1  # of the rows, in one value: two of a direction's bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,18 +118,19 @@ class RowProjection:
         found[-1] = np.sqrt(np.einsum("ij,ij->j", white, white))
         return found
 
-    def heaviest(self, part: int, least: float) -> tuple[str, ...]:
+    def heaviest(self, part: int, least: float, smooth: Bools | None = None) -> tuple[str, ...]:
         """The features of a direction that weigh at least so much of what the heaviest does (0-1), heaviest first.
 
         Inputs of few values do not hide what is light beside them: the direction has gaps then, and its bins tell
-        the light ones apart. Beside them the heaviest is the one of those with many values, and if there is none all
-        count. In the Mahalanobis length all weigh alike.
+        the light ones apart. Beside them the heaviest is the one of the smooth ones, and if there is none all count.
+        smooth: (inputs,), see `smooth`; None: by how many values each may have. In the Mahalanobis length all weigh
+        alike.
         """
         weights = np.ones(len(self.names))
         if part < len(self.shown):
             weights = np.abs(self.whiten[:, self.shown[part]])
         order = np.argsort(-weights, kind="stable")
-        limit = least * float(weights[self._smooth].max(initial=0.0))
+        limit = least * float(weights[self._smooth if smooth is None else smooth].max(initial=0.0))
         return tuple(dict.fromkeys(self.names[i] for i in order.tolist() if weights[i] >= limit))
 
     @cached_property
@@ -135,6 +138,16 @@ class RowProjection:
         """(inputs,): those with many different values."""
         own = np.split(self.scores, self.begins[1:].tolist())
         return np.array([np.unique(scores).size >= SMOOTH_MIN for scores in own], dtype=bool)
+
+    def smooth(self, counts: Sequence[Ints]) -> Bools:
+        """(inputs,): those with many different values, none of which comes often. counts: of each input's feature, by
+        cell; a feature that is mostly missing has gaps beside all its values."""
+        own = np.split(self.scores, self.begins[1:].tolist())
+        often = [
+            np.bincount(np.unique(scores, return_inverse=True)[1], count).max() / max(int(count.sum()), 1)
+            for scores, count in zip(own, counts, strict=True)
+        ]
+        return np.asarray(self._smooth & (np.array(often) <= OFTEN_MAX))
 
     def weights(self, part: int) -> list[tuple[str, float]]:
         """The features of a direction and their parts of the sum of squared weights, 0-1, heaviest first."""

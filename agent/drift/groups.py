@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Protocol
 
-from agent.bins import Layout
+from agent.bins import FRACTIONAL_CELL, Layout
 from agent.bins.projections import CLUSTER, Projection, RowProjection, VectorProjection
 from agent.drift.rare import shapeless
 from agent.drift.relations import Relations
@@ -40,9 +40,10 @@ class Grouped:
         self._group: dict[Name, str] = {(f.source, f.name): f.group for f in layout.features if f.computed}
         self._moved = {part: words for p in layout.projections for part, words in moved(p).items()}
         rows = [p for p in layout.projections if isinstance(p, RowProjection)]
-        of_rows = [(p, k, part) for p in rows for k, part in enumerate(p.parts)]
-        self._inputs = {part: frozenset(p.heaviest(k, ECHO_WEIGHT)) for p, k, part in of_rows}
-        self._made_of = {part: frozenset(p.heaviest(k, FAULT_WEIGHT)) for p, k, part in of_rows}
+        smooth = {p.name: p.smooth([_cells(layout, pooled, i) for i in p.inputs.tolist()]) for p in rows}
+        of_rows = [(p, k, part, smooth[p.name]) for p in rows for k, part in enumerate(p.parts)]
+        self._inputs = {part: frozenset(p.heaviest(k, ECHO_WEIGHT, even)) for p, k, part, even in of_rows}
+        self._made_of = {part: frozenset(p.heaviest(k, FAULT_WEIGHT, even)) for p, k, part, even in of_rows}
         self._relations = {p.name: (p.parts[:-1], Relations(p)) for p in rows}
         with_parts = {f.group for f in layout.features if f.computed}
         blind = [f for f in layout.features if f.kind is Kind.VECTOR and not f.ignored and f.name not in with_parts]
@@ -101,6 +102,13 @@ class Grouped:
         if len(lost) == 1:
             return f"the relation of {lost[0]} to the other features has changed"
         return f"the relation between {_listed(lost)} has changed" if lost else ""
+
+
+def _cells(layout: Layout, pooled: Ints, feature: int) -> Ints:
+    """A feature's counts, each row in one cell: a fraction is counted beside its value."""
+    counts = pooled[layout.slice(feature)].copy()
+    counts[layout.features[feature].bins + FRACTIONAL_CELL] = 0
+    return counts
 
 
 def moved(projection: Projection) -> dict[str, str]:

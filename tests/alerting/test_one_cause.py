@@ -85,6 +85,19 @@ def test_rows_are_made_of_outputs_too(source: Source) -> None:
     assert "predictions moved" not in story.events[0][2]
 
 
+def test_a_drift_that_is_over_is_not_told_again_by_whole_rows() -> None:
+    """They remember it over their longest horizon, though it was an echo while it lasted: forgotten with the value,
+    unless they have an alert of their own."""
+    drifting = Finding("drift", "score", Source.SCORE, Verdict.ALARM, 1e-9, 1e-6, 0.3)
+    echo = replace(row_drift(), verdict=Verdict.MUTED)
+    for own, forgotten in (echo, True), (row_drift(), False):
+        story = Story()
+        story.close(drifting, own)
+        story.close(own)
+        assert "resolved prediction_drift" in story.close(own)
+        assert (ROW in story.forgotten) == forgotten
+
+
 def test_rows_that_drifted_before_the_fault_keep_their_alert() -> None:
     """It is another cause."""
     story = Story()

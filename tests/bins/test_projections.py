@@ -154,6 +154,25 @@ def test_a_missing_value_moves_no_direction_of_a_row() -> None:
     assert set(together) == {"a", "b"}
 
 
+def test_what_is_mostly_missing_hides_nothing_beside_it() -> None:
+    """Where it is missing, which is in four rows of five, the lightest of the others decide which bin a row is in."""
+    random = np.random.default_rng(3)
+    values = random.normal(size=(2000, 3))
+    values[:, 1] += 0.3 * values[:, 0]
+    columns = {name: Numbers(values[:, j].copy()) for j, name in enumerate("abc")}
+    columns["c"] = Numbers(values[:, 2], np.where(random.random(2000) < 0.8, NULL, 0).astype(np.uint8))
+    batch = Batch(KEY, 2000, 0, Columns(numbers=columns), Columns())
+    layout = with_projections(Layout(features_of([batch])), [batch])
+    row = layout.projections[-1]
+    assert isinstance(row, RowProjection)
+    pooled = layout.place(batch).count(layout.cells)
+    smooth = row.smooth([pooled[layout.slice(i)] for i in row.inputs.tolist()])
+    assert dict(zip(row.names, smooth.tolist(), strict=True)) == {"a": True, "b": True, "c": False}
+    own = next(k for k in range(len(row.shown)) if row.weights(k)[0][0] == "c" and row.weights(k)[0][1] > 0.95)
+    assert "c" in row.heaviest(own, 0.05, smooth)
+    assert {"a", "b"} & set(row.heaviest(own, 0.05, smooth)) - set(row.heaviest(own, 0.05))
+
+
 def test_the_hash_tells_directions_apart(layout: Layout) -> None:
     """Two layouts with the same edges and other directions do not count alike; equal ones are equal."""
     projection = layout.projections[0]
