@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.records import Finding, Source, Verdict
 from agent.statistics.tails import student_tail
-from agent.volume.forecast import GROUPS, Forecast, Shape, forecast
+from agent.volume.forecast import ENTRIES_MIN, GROUPS, Forecast, Shape, forecast
 from agent.volume.past import COVERED_MIN, Counted, Past, log_rate
 
 WEIGHTS = (0.15, 0.55, 0.2, 0.1)  # of alpha, by GROUPS: two windows are what a change is to be found in
@@ -114,7 +114,8 @@ class Volume:
     def _blind(self, window: Counted, known: Forecast | None, alpha: float) -> Finding:
         if known is None:
             windows = int(self.past.entries["windows"].sum())
-            return _finding(window, Verdict.LEARNING, alpha, f"{windows} windows of the past are known")
+            said = f"{windows} windows of the past are known; {ENTRIES_MIN} in hours that are over are needed"
+            return _finding(window, Verdict.LEARNING, alpha, said)
         share = window.seconds / (self.window_ns / 1e9)
         said = f"the agent watched {share * 100:.0f} % of the window"
         return _finding(window, Verdict.NOT_ENOUGH_ROWS, alpha, said)
