@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 WRONG_CONFIGURATION = 2
 UNREACHABLE = 1
-GRPC_WITH_BOTH = (1, 85)  # the newest release known to have both ways of listening
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,7 +109,6 @@ def _run() -> int:
             "unknown_variable name=%s resembles=%s", variable, resembles or "nothing known"
         )
     give_back_large_blocks()
-    _keep_grpc_engine()
     gc.disable()  # what imports make stays, and looking for garbage among it takes a seventh of a start
     from agent.app import App
 
@@ -122,17 +120,6 @@ def _run() -> int:
 
     asyncio.run(serve())
     return 0
-
-
-def _keep_grpc_engine() -> None:
-    """Before gRPC is imported: its server listens as in all releases up to a few ago. The newer way hands each read and
-    write over between threads (docs/decisions/0147-what-a-call-costs-below-us.md). A later gRPC may know one way only.
-    """
-    from importlib.metadata import version
-
-    release = tuple(map(int, version("grpcio").split(".")[:2]))
-    if release <= GRPC_WITH_BOTH:
-        os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 
 def _config(chosen: argparse.Namespace) -> int:
