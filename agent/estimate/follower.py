@@ -91,6 +91,7 @@ class Estimating:
         self._key = key
         self._open: dict[int, Floats] = {}
         self._closed: dict[int, Floats] = {}
+        self._unbelieved: set[int] = set()  # of the closed ones
         self._truths: dict[int, Floats] = {}
         self._estimates: dict[str, Estimate] = {}
         self._validity = Validity()
@@ -157,7 +158,10 @@ class Estimating:
         yield []
         self._validity = whole([*self._believed(ready, sums, told), *_of_others(ready, newest, about)])
         yield []
-        windows = [self._closed[each] for each in sorted(self._closed)[-KEPT:]]
+        self._unbelieved = {each for each in self._unbelieved if each in self._closed}
+        if self._validity.belief is Belief.NO:
+            self._unbelieved.add(index)
+        windows = [self._pooled(each, index) for each in sorted(self._closed)[-KEPT:]]
         yield from ready.judge.judging(windows, about.ledger.alpha(CHECK, 0), index, self._validity)
 
     # ── what it tells ──
@@ -194,7 +198,9 @@ class Estimating:
     def dump(self) -> bytes:
         groups = {"open": self._open, "closed": self._closed, "truths": self._truths}
         arrays = {name: np.array(list(group.values()) or np.zeros((0, 0))) for name, group in groups.items()}
-        return pack({"key": self._key, **{name: list(group) for name, group in groups.items()}}, arrays)
+        unbelieved = sorted(self._unbelieved)
+        head = {"key": self._key, "unbelieved": unbelieved, **{name: list(group) for name, group in groups.items()}}
+        return pack(head, arrays)
 
     def load(self, stored: bytes) -> None:
         self._anew("" if self._ready is None else self._ready.key)
@@ -202,14 +208,20 @@ class Estimating:
         try:
             held = [_windows(head[name], arrays[name]) for name in ("open", "closed", "truths")]
             _check(held, None if self._ready is None else self._ready.method.size)
-            key = str(head["key"])
+            key, unbelieved = str(head["key"]), {int(index) for index in head.get("unbelieved", ())}
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"estimate: {error}") from error
         if self._ready is None or key == self._key:  # else of a reference that is not in use any more
             self._key = key
             self._open, self._closed, self._truths = held
+            self._unbelieved = unbelieved & held[1].keys()
 
     # ── inside ──
+
+    def _pooled(self, window: int, newest: int) -> Floats:
+        """A window's sums as longer horizons add them up: one that was not believed says nothing later either."""
+        sums = self._closed[window]
+        return np.zeros_like(sums) if window in self._unbelieved and window != newest else sums
 
     def _sums_of(self, index: int) -> Floats | None:
         found = self._closed.get(index)

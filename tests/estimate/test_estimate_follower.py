@@ -61,6 +61,24 @@ def test_a_window_of_harder_cases_alarms_and_says_it_is_an_estimate(scored: Refe
     assert [line["name"] for line in follower.show()["lines"]][:2] == ["accuracy", "precision"]
 
 
+def test_windows_that_were_not_believed_are_not_pooled_later(scored: Reference) -> None:
+    """Scores in per cent for three windows: they say nothing of performance then, nor beside good ones after them, also
+    where the agent was started again in between."""
+    world, follower = Scored(seed=5), _follower(scored)
+    for index in range(4):
+        _window(follower, scored, world, index)
+    for index in range(4, 7):
+        score, said, _ = world.rows_of()
+        batch = batch_of({"score": score * 100.0, "prediction": said})
+        follower.predicted(batch, index)
+        assert not alarms(follower.close(index, [closed_of(scored, batch, index)], 0))
+        assert follower.show()["believed"] == "no"
+    again = _follower(scored)
+    again.load(follower.dump())
+    for index in range(7, 16):
+        assert not alarms(_window(again, scored, world, index))
+
+
 def test_nothing_alarms_where_nothing_changes(scored: Reference) -> None:
     """At a dial of ten a day over two weeks of hours: the budget of this check would be seven."""
     world, follower = Scored(seed=6), _follower(scored, 10.0)
