@@ -10,7 +10,8 @@ from agent.reference.profile import Reference
 
 BLOCKS_MIN = 8  # nine rising by chance: once in 360,000
 ROWS_MIN = 10  # of a block
-LATE_MIN, LATE_ROWS_MIN = 3, 10  # categories of so many rows each; one all in the second half by chance: 1 in 1,000
+LATE = 1e-6  # how likely chance alone begins so late
+APART_MIN = 0.05  # of the blocks, between the first that came late and the last: what only weekends have begins at once
 SPAN_MIN = 0.5  # of all bins, from the first block's mean to the last one's
 
 
@@ -37,16 +38,19 @@ def rising(reference: Reference) -> frozenset[int]:
 
 
 def growing(reference: Reference) -> frozenset[int]:
-    """Texts of the layout of which several frequent categories came in the second half of the reference alone."""
+    """Texts of the layout to which categories were added at several times, each too late for chance: were blocks alike,
+    one of c rows would be in none of the first share s of them with (1 - s)^c."""
     found: set[int] = set()
-    half = len(reference.blocks) // 2
-    if half < BLOCKS_MIN or int(reference.starts_ns[0]) <= 0:
+    blocks = len(reference.blocks)
+    if blocks < BLOCKS_MIN or int(reference.starts_ns[0]) <= 0:
         return frozenset()
-    first, second = (part.sum(axis=0, dtype=np.int64) for part in (reference.blocks[:half], reference.blocks[half:]))
-    late = (first == 0) & (second >= LATE_ROWS_MIN)
     for i, feature in enumerate(reference.layout.features):
+        if feature.kind is not Kind.TEXT or feature.computed or not feature.categories:
+            continue
         start = int(reference.layout.starts[i])
-        own = late[start : start + len(feature.categories)] if feature.kind is Kind.TEXT else late[:0]
-        if np.count_nonzero(own) >= LATE_MIN and not feature.computed:
+        counts = reference.blocks[:, start : start + len(feature.categories)]
+        first = np.argmax(counts > 0, axis=0)
+        late = first[counts.sum(axis=0) * np.log1p(-first / blocks) < np.log(LATE)]
+        if late.size and int(late.max()) - int(late.min()) >= APART_MIN * blocks:
             found.add(i)
     return frozenset(found)
