@@ -103,7 +103,7 @@ def with_degrees(t: Floats, df: Floats, wanted: Floats) -> Floats:
     """t of `df` degrees of freedom as one of `wanted`, of nearly the same tail (Wallace 1959). All of one shape.
 
     >>> with_degrees(np.array([6.0]), np.array([10.0]), np.array([400.0])).round(2).tolist()
-    [3.86]
+    [3.85]
     """
     normal = np.sqrt(df * np.log1p(np.square(t) / df)) * (8.0 * df + 1.0) / (8.0 * df + 3.0)
     back = normal * (8.0 * wanted + 3.0) / (8.0 * wanted + 1.0)
