@@ -32,7 +32,7 @@ def rare_changes(
     by_cell[:, cells] = then, now
     shares, other = feature.wholes(by_cell), feature.other.start
     moved = np.diff(shares[:, other : other + 2], axis=0)[0]
-    if moved[1] > 0.0 and moved.sum() < SWAPPED * moved[1]:  # of rare ones some are new in every window, in place of others
+    if moved[1] > 0.0 and moved.sum() < SWAPPED * moved[1]:  # of rare ones some are new in every window
         shares[:, other] += shares[:, other + 1]
         shares[:, other + 1] = 0.0
     before, after = by_cell[:, other : feature.other.stop]

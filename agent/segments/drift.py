@@ -16,7 +16,9 @@ from agent.drift.comparison import cell_deviates
 from agent.drift.dispersion import Phi, directions
 from agent.drift.divergence import power_divergence
 from agent.drift.effect import corrected_psi, psi_terms
+from agent.drift.onset import moved_windows, part_left
 from agent.records import Bools, Floats, Ints
+from agent.reference.by_segment import RUN_WINDOWS
 from agent.segments.coarse import ROWS_MIN, Coarse
 from agent.segments.spread import Known, means, scores
 from agent.statistics.array_tails import Slices, beta_slices, cauchy_combination, f_as_beta, t_as_beta
@@ -107,6 +109,15 @@ class Shift:
         psi = psi_terms(look.pooled[own], self.reference[own], n, n_reference, bins, owner).sum()
         phi = self._mean_phi(look.spread, subject)
         return float(corrected_psi(np.array([psi]), n, n_reference, bins, np.array([phi]))[0]), phi
+
+    def since(self, looks: Sequence[Look], subject: int, told: int, newest: int) -> tuple[int, float]:
+        """How many windows back the first one lies that shows the change; how much of it the newest ones show."""
+        own = slice(int(self.coarse.first[subject]), int(self.coarse.first[subject] + self.coarse.bins[subject]))
+        then = self.reference[own] / max(float(self._n_reference[subject]), 1.0)
+        rows = np.array([look.n[subject] for look in looks])
+        excess = np.array([look.pooled[own] for look in looks]) - rows[:, None] * then
+        back = moved_windows(RUN_WINDOWS[: len(looks)], told, excess, rows, then)
+        return back, part_left(told, newest, excess, rows, then)
 
     def _betas(self, look: Look, chosen: Ints) -> tuple[Floats, Floats, Floats, Floats, Bools]:
         """Arguments of `beta_share`, (7, chosen) each, and which tests there are, (6, chosen).

@@ -41,13 +41,18 @@ class Told:
         now, then = self._counts[best, segment, cells], self._group.counts[segment, cells]
         changes = _changes(feature, now, then)
         current, expected = _position(feature, now, then, changes)
+        verdict = _verdict(float(p[best]), alpha, float(effect[best]), drift.FLOOR)
+        back, left = RUN_WINDOWS[best], {}
+        if verdict is Verdict.ALARM:
+            back, left["newest_part"] = shift.since(looks, subject, best, newest)
         return Finding(
-            "drift", feature.name, feature.source, _verdict(float(p[best]), alpha, float(effect[best]), drift.FLOOR),
+            "drift", feature.name, feature.source, verdict,
             p_value=float(p[best]), alpha=alpha, effect=float(effect[best]), horizon=RUN_WINDOWS[best],
             n=int(looks[best].n[subject]), n_reference=int(then[: feature.bins].sum()), phi=float(measured[best][1]),
-            first_window=max(self._window - RUN_WINDOWS[best] + 1, 0), current=current, expected=expected,
+            first_window=max(self._window - back + 1, 0), current=current, expected=expected,
             distances={
-                "newest_p": float(p[newest]), "newest_effect": float(effect[newest]), **_distance(feature, now, then),
+                "newest_p": float(p[newest]), "newest_effect": float(effect[newest]), **left,
+                **_distance(feature, now, then),
             },
             changes=changes, segment=self._group.names[segment],
         )  # fmt: skip

@@ -106,6 +106,17 @@ def test_a_rise_too_small_for_a_segment_is_said_and_not_alarmed() -> None:
     assert {f.verdict for f in found} == {Verdict.BELOW_FLOOR}
 
 
+def test_a_segments_drift_says_since_when_and_whether_it_goes_on() -> None:
+    """Ten windows moved, the last is as it was: since the first of them, not since the horizon's, and over."""
+    world = Regions([200] * 4, features=2, texts=0, blocks=300, seed=12)
+    recent = [*stream(world, 10), *(world.window(10 + i, shift={1: 1.0}) for i in range(10)), world.window(20)]
+    (found,) = (f for f in judged(world.segments(), recent[:-1]) if f.alarms and f.check == "drift")
+    assert 9 <= found.first_window <= 11
+    assert found.distances["newest_part"] > 0.5
+    (after,) = (f for f in judged(world.segments(), recent) if f.alarms and f.check == "drift")
+    assert after.distances["newest_part"] < 0.5
+
+
 def test_a_doubled_region_is_a_changed_mix() -> None:
     """One finding for the key, with the shares of the region that grew; no segment's own values moved."""
     world = Regions([100] * 10, features=2, seed=11)
