@@ -140,9 +140,10 @@ class Recorder:
                 return self._record_many(number, features, {**fields, **about})
             else:
                 kept, form = self._keep_row(features, about.pop("feature_names", None))
-            if type(prediction) not in STILL:
+            # The usual types by themselves: a set is two cache lines that a prediction has pushed out.
+            if type(prediction) is not str and type(prediction) not in STILL:
                 prediction = keep(prediction)
-            if type(score) not in STILL:
+            if type(score) is not float and type(score) not in STILL:
                 score = keep(score)
             rest = keep_about(about) if about else None
             self._waiting.append((number, time_ns(), kept, form, prediction, score, prediction_id, latency, rest))
