@@ -176,7 +176,7 @@ def test_the_page_and_the_picture_hold_everything() -> None:
     # Of six hours without an episode the interval ends far above the dial; two episodes a day lie within one of ten.
     assert "In 1 of them even the upper end of the 95 % interval is within the limit." in page
     assert "| 0 | 0 | 0 to 15 | 0.05 |" in page
-    assert "| 2.0 | 0.20 ± 0.10 | 3.0 | 0.81 ± 0.33 | kept |" in page
+    assert "| 2.0 | 0.20 ± 0.10 | 3.0 | 0.88 ± 0.36 | kept |" in page
     drawn = draw([quiet], {0.0: met, 0.1: met})
     ElementTree.fromstring(drawn)
     assert "the dial" in drawn
