@@ -12,16 +12,18 @@ NAMED_MAX = 20  # findings a window; a sender that makes up names must not fill 
 
 
 def new_features(window: Closed) -> list[Finding]:
-    """One finding a feature, the most often sent first. effect: share of rows that hold it."""
+    """One finding a feature, the most often sent first; the first says how many more came. effect: share of rows."""
     rows = max(window.rows, 1)
     ordered = sorted(window.unknown.items(), key=lambda item: (-item[1], item[0]))
+    more = sum(count > 0 for _, count in ordered[NAMED_MAX:])
+    beside = [f"; {more} more that are new are not named"] if more else []
     return [
         Finding(
             CHECK, name, Source.FEATURE, Verdict.ALARM, effect=count / rows, n=window.rows,
             first_window=window.index, reason=f"in {percent(min(count / rows, 1.0))} of {window.rows} rows: the "
-            "reference has no such feature",
+            f"reference has no such feature{''.join(beside[i:])}",
         )
-        for name, count in ordered[:NAMED_MAX]
+        for i, (name, count) in enumerate(ordered[:NAMED_MAX])
         if count > 0
     ]  # fmt: skip
 

@@ -176,6 +176,7 @@ def test_a_debugging_field_is_information_only() -> None:
     found = world.close(world.good(), unknown={f"made_up_{i}": 1 + i for i in range(300)})
     assert len(found) < 100
     assert alarms(found) == {("new_feature", f"made_up_{i}") for i in range(280, 300)}
+    assert [f.subject for f in found if "; 280 more that are new are not named" in f.reason] == ["made_up_299"]
 
 
 def test_a_tenth_of_incomes_is_null() -> None:
