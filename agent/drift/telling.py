@@ -159,7 +159,8 @@ class Telling:
         now, then = self._now, self._then
         start, end = self._held_ends[k - 1] if k else 0, self._held_ends[k]
         largest = self._held[max(start, end - CHANGES) : end]
-        return tuple([BinChange(labels[i], bins[i], then[i], now[i]) for i in reversed(largest)])
+        plain = self.known.features[k].kind is Kind.FLAG  # true and false, as the bins' numbers say
+        return tuple([BinChange(labels[i], bins[i], then[i], now[i], plain) for i in reversed(largest)])
 
     def _with_rare(self, k: int) -> tuple[BinChange, ...]:
         own, chosen = slice(self._starts[k], self._ends[k]), self.judged[int(self.best[k])]

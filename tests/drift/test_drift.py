@@ -253,3 +253,13 @@ def test_what_hardly_varies_is_judged_though_nothing_rare_came() -> None:
     assert all(f.alarms for f in findings(drift, [*quiet, moved]))
     assert any(f.alarms for f in after)
     assert {f.distances["newest_p"] for f in after} == {1.0}
+
+
+def test_a_flag_is_told_by_true_and_false() -> None:
+    """Nobody on call knows which bin is which; that there are true and false is no secret."""
+    random = np.random.default_rng(8)
+    blocks = np.hstack((random.multinomial(500, (0.7, 0.3), size=50), np.zeros((50, 7)))).astype(np.int32)
+    reference = make_reference([Feature("paid", Source.FEATURE, Kind.FLAG)], [blocks[:, :2]])
+    (found,) = findings(drift_of(reference), [np.array([250, 250, *[0] * 7], np.int32)])
+    assert found.alarms
+    assert {(change.label, change.plain) for change in found.changes} == {("true", True), ("false", True)}
