@@ -23,8 +23,8 @@ BULK_WHY = (
     "a few hundred steps of Python, and gRPC's. It falls with larger messages and rises on a busy machine."
 )
 ROW_WHY = (
-    "rows built alike are read together, a fixed number of numpy calls a message; texts, ids, journal and counting come "
-    "on top, and by single calls gRPC's own price of a call."
+    "rows built alike are read together, a fixed number of numpy calls a message; texts, ids, journal and counting "
+    "come on top, and by single calls gRPC's own price of a call."
 )
 SINGLE_WHY = (
     "beyond the empty call: parse, judge, remember, journal (one system call to write) and answer, each some "
